@@ -1,0 +1,222 @@
+"""A small threaded HTTP/1.1 server whose application is one function from request to response.
+
+Beside ordinary answers it can misbehave on demand: answer late, cut a body short, reset the connection.
+"""
+
+import gzip
+import logging
+import os
+import socket
+import ssl
+import struct
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import parse_qs, urlsplit
+
+_GZIP_FROM_BYTES = 1024
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """One request as the application sees it; ``path`` has no query string and stays percent-encoded."""
+
+    method: str
+    path: str
+    query: dict[str, list[str]]
+    headers: Mapping[str, str]  # lower-case keys
+    body: bytes
+
+
+@dataclass(slots=True)
+class HttpResponse:
+    """One answer. ``Content-Length`` is added by the server, and gzip where the client accepts it.
+
+    ``delay_s``: wait before answering. ``cut_after``: announce the whole body, send this many of its bytes
+    (never compressed), close. ``reset``: close with RST instead of answering.
+    """
+
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    delay_s: float = 0.0
+    cut_after: int | None = None
+    reset: bool = False
+
+
+App = Callable[[HttpRequest], HttpResponse]
+
+
+class SandboxServer:
+    """Serves ``app`` on 127.0.0.1 from its own thread; a context manager. ``port=0`` takes a free port.
+
+    ``base_url`` is known from construction on (the socket is bound there). ``stop`` ends open keep-alive
+    connections and pending delays too, and may be called twice.
+    """
+
+    def __init__(self, app: App, *, port: int = 0, tls: ssl.SSLContext | None = None) -> None:
+        self._server = _Server(app, port, tls)
+        self.port: int = self._server.server_address[1]
+        self.base_url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin to serve; returns at once, the socket already accepts."""
+        self._thread = threading.Thread(
+            target=self._server.serve_forever,
+            kwargs={"poll_interval": 0.05},
+            name=f"sandbox:{self.port}",
+            daemon=True,
+        )
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop serving, close every connection and the listening socket."""
+        self._server.stopping.set()
+        if self._thread is not None:
+            self._server.shutdown()
+            self._thread.join()
+            self._thread = None
+        self._server.server_close()
+        self._server.close_connections()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self, app: App, port: int, tls: ssl.SSLContext | None) -> None:
+        self.app = app
+        self.stopping = threading.Event()
+        self._tls = tls
+        self._connections: set[socket.socket] = set()
+        self._connections_lock = threading.Lock()
+        super().__init__(("127.0.0.1", port), _Handler)
+
+    def server_bind(self) -> None:
+        # HTTPServer would look up the host's full name here, which can take seconds without DNS.
+        socket_address = self.server_address
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.socket.bind(socket_address)
+        self.server_address = self.socket.getsockname()
+        self.server_name, self.server_port = "127.0.0.1", self.socket.getsockname()[1]
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        connection, address = self.socket.accept()
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self._tls is not None:
+            # The handshake belongs to the connection's thread: a client that stalls there stalls nobody else.
+            connection = self._tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+        with self._connections_lock:
+            self._connections.add(connection)
+        return connection, address
+
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        if isinstance(request, ssl.SSLSocket):
+            request.do_handshake()
+        super().finish_request(request, client_address)
+
+    def close_request(self, request: Any) -> None:
+        with self._connections_lock:
+            self._connections.discard(request)
+        super().close_request(request)
+
+    def close_connections(self) -> None:
+        with self._connections_lock:
+            connections = list(self._connections)
+        for connection in connections:
+            try:
+                connection.shutdown(socket.SHUT_RDWR)
+            except OSError:  # the peer was faster
+                continue
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        # Clients that hang up, and refused TLS handshakes, are everyday events for this server.
+        log.debug("connection from %s ended early", client_address, exc_info=True)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: _Server
+
+    def answer(self) -> None:
+        if "chunked" in self.headers.get("Transfer-Encoding", "").lower():
+            self.close_connection = True
+            self._send(HttpResponse(411, {"Content-Type": "text/plain"}, b"send a Content-Length"), "")
+            return
+        request = self._read_request()
+        try:
+            response = self.server.app(request)
+        except Exception:
+            log.exception("the sandbox failed on %s %s", request.method, request.path)
+            response = HttpResponse(
+                500, {"Content-Type": "text/plain"}, b"the sandbox itself failed; see its log"
+            )
+        if response.delay_s and self.server.stopping.wait(response.delay_s):
+            self.close_connection = True
+            return
+        if response.reset:
+            self._reset()
+        else:
+            self._send(response, request.headers.get("accept-encoding", ""))
+
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_OPTIONS = answer
+
+    def _read_request(self) -> HttpRequest:
+        url = urlsplit(self.path)
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        return HttpRequest(
+            method=self.command,
+            path=url.path,
+            query=parse_qs(url.query, keep_blank_values=True),
+            headers={name.lower(): value for name, value in self.headers.items()},
+            body=body,
+        )
+
+    def _send(self, response: HttpResponse, accept_encoding: str) -> None:
+        headers, body = dict(response.headers), response.body
+        if (
+            len(body) > _GZIP_FROM_BYTES
+            and "gzip" in accept_encoding
+            and response.cut_after is None
+            and "Content-Encoding" not in headers
+        ):
+            body = gzip.compress(body, compresslevel=1, mtime=0)
+            headers["Content-Encoding"] = "gzip"
+        headers["Content-Length"] = str(len(body))
+        if response.cut_after is not None:
+            body = body[: response.cut_after]
+            self.close_connection = True
+        self.send_response_only(response.status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def _reset(self) -> None:
+        """Close at once with linger 0, which makes the kernel send RST; a normal close sends FIN first."""
+        self.close_connection = True
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        os.close(self.connection.detach())
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """No access lines: /_sandbox/stats counts instead."""
