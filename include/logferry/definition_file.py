@@ -1,0 +1,120 @@
+"""Reads a definition file: YAML in, a mapping of plain values out, or one clear sentence.
+
+Stricter than YAML: a key written twice is an error, times stay the text they are (YAML would turn a time
+without a zone into something), aliases are not followed, and one file holds one mapping.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from logferry.errors import DefinitionError
+
+MOST_BYTES = 1_000_000
+
+
+class _DefinitionLoader(yaml.SafeLoader):
+    """The safe loader with the stricter rules above."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            event = self.peek_event()  # type: ignore[no-untyped-call]
+            raise yaml.MarkedYAMLError(
+                problem=f"'*{event.anchor}' is read as a YAML alias, which definitions do not use",
+                problem_mark=event.start_mark,
+            )
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: dict[str, int] = {}
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode) or key.tag != "tag:yaml.org,2002:str":
+                raise yaml.MarkedYAMLError(
+                    problem=f"the key {getattr(key, 'value', '')!r} is not plain text",
+                    problem_mark=key.start_mark,
+                )
+            if key.value in seen:
+                raise yaml.MarkedYAMLError(
+                    problem=f"{key.value!r} is already in line {seen[key.value]}; remove one of the two",
+                    problem_mark=key.start_mark,
+                )
+            seen[key.value] = key.start_mark.line + 1
+        return super().construct_mapping(node, deep=deep)
+
+
+_DefinitionLoader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+def read_definition(path: Path) -> dict[str, Any]:
+    """The mapping in the file. DefinitionError, beginning with the path, when there is none to be had."""
+    try:
+        with path.open("rb") as stream:
+            raw = stream.read(MOST_BYTES + 1)
+    except OSError as error:
+        raise DefinitionError(
+            f"{path}: the file cannot be read ({error.strerror}); restore it or remove it"
+        ) from None
+    if len(raw) > MOST_BYTES:
+        raise DefinitionError(
+            f"{path}: the file is larger than {MOST_BYTES // 1_000_000} MB; a definition is a page of YAML, "
+            "put data elsewhere"
+        )
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise DefinitionError(f"{path}: line {line}: the file is not UTF-8 text; save it as UTF-8") from None
+    try:
+        # yaml.load is safe here: the loader derives from SafeLoader.
+        data = yaml.load(text, Loader=_DefinitionLoader)
+    except yaml.YAMLError as error:
+        raise DefinitionError(f"{path}: {_sentence(error)}") from None
+    except (RecursionError, ValueError) as error:
+        raise DefinitionError(
+            f"{path}: the YAML holds a value that cannot be read ({type(error).__name__}); quote it or "
+            "simplify it"
+        ) from None
+    if data is None:
+        raise DefinitionError(f"{path}: the file is empty; write a definition or remove the file")
+    if not isinstance(data, dict):
+        raise DefinitionError(
+            f"{path}: the file holds no 'key: value' lines but one {_kind(data)}; begin with 'name: …'"
+        )
+    return data
+
+
+def _kind(data: object) -> str:
+    return "list" if isinstance(data, list) else "value"
+
+
+_REMEDIES = (
+    ("'\\t'", "indent with spaces, not tabs"),
+    ("alias", 'put the value in quotes, such as "*"'),
+    ("cannot start any token", 'put the value in quotes, such as "@daily"'),
+    ("mapping values are not allowed", "put a value that contains ': ' in quotes"),
+    ("is not plain text", "put the key in quotes"),
+    ("another document", "put each export in its own file"),
+    ("constructor for the tag", "write the value without a '!' tag"),
+)
+
+
+def _sentence(error: yaml.YAMLError) -> str:
+    """PyYAML's complaint in one line, with the place and, for the usual slips, the remedy."""
+    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    problem = str(getattr(error, "problem", None) or getattr(error, "reason", None) or "it is not YAML")
+    context = str(getattr(error, "context", None) or "")
+    problem = " ".join(problem.split()).removeprefix("but ")
+    if mark is None:
+        return f"the file is not readable YAML: {problem}; save it as plain UTF-8 text"
+    if "remove one of the two" in problem:
+        return f"line {mark.line + 1}: {problem}"
+    remedy = next(
+        (advice for sign, advice in _REMEDIES if sign in f"{context} {problem}"), "correct that line"
+    )
+    return f"line {mark.line + 1}, column {mark.column + 1}: {problem}; {remedy}"

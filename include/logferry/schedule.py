@@ -1,0 +1,146 @@
+"""When an export's windows begin and end: a cron expression or preset, read in UTC.
+
+A boundary is an instant at which the schedule fires; the window of a run lies between two of them. The days
+come from croniter (so day-of-month and day-of-week combine as they do in Airflow's cron timetables), the
+times of day from its expansion of the minute and hour fields: whole numbers all the way, and quick for
+every-minute schedules.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from datetime import datetime
+from itertools import pairwise
+
+from croniter import CroniterError, croniter
+
+from logferry.window import (
+    TICK_PER_DAY,
+    TICK_PER_HOUR,
+    TICK_PER_MINUTE,
+    Window,
+    from_datetime,
+    to_datetime,
+)
+
+PRESETS = {
+    "@hourly": "0 * * * *",
+    "@daily": "0 0 * * *",
+    "@weekly": "0 0 * * 0",
+    "@monthly": "0 0 1 * *",
+    "@yearly": "0 0 1 1 *",
+}
+
+# Digits, names of months and days, and the signs of cron. croniter's H and R are left out on purpose:
+# they stand for hashed and random times, which would differ from one process to the next.
+_FIELD = re.compile(
+    r"(?:[0-9*/,#-]|L|JAN|FEB|MAR|APR|MAY|JUN|JUL|AUG|SEP|OCT|NOV|DEC|SUN|MON|TUE|WED|THU|FRI|SAT)+", re.I
+)
+_HINT = "write five fields (minute hour day month weekday) such as '0 3 * * *', or one of " + ", ".join(
+    PRESETS
+)
+
+
+class Schedule:
+    """The boundaries of a five-field cron expression or a preset. Raises ValueError, one sentence."""
+
+    def __init__(self, expression: str) -> None:
+        self.expression = expression
+        text = expression.strip()
+        if text.startswith("@"):
+            if text not in PRESETS:
+                raise ValueError(f"{text!r} is not a preset; {_HINT}")
+            text = PRESETS[text]
+        fields = text.split()
+        if len(fields) != 5 or not all(_FIELD.fullmatch(field) for field in fields):
+            raise ValueError(f"{expression!r} is not a cron expression; {_HINT}")
+        self.cron = " ".join(fields)
+        try:
+            minutes, hours, *_ = croniter.expand(self.cron)[0]
+            self._times = sorted(
+                hour * TICK_PER_HOUR + minute * TICK_PER_MINUTE
+                for hour in _numbers(hours, 24)
+                for minute in _numbers(minutes, 60)
+            )
+            self._days_cron = " ".join(["0", "0", *fields[2:]])
+            croniter(self._days_cron, to_datetime(0)).get_next(datetime)
+        except (CroniterError, ValueError, TypeError) as error:
+            raise ValueError(f"{expression!r} is not a schedule that fires ({error}); {_HINT}") from None
+
+    def __repr__(self) -> str:
+        return f"Schedule({self.expression!r})"
+
+    def boundaries(self, window: Window) -> list[int]:
+        """Every boundary in the half-open window, in ticks, ascending."""
+        found = []
+        for tick in self._from(window.start):
+            if tick >= window.end:
+                break
+            found.append(tick)
+        return found
+
+    def next_after(self, tick: int) -> int:
+        """The first boundary later than ``tick``."""
+        return next(self._from(tick + 1))
+
+    def previous_at_or_before(self, tick: int) -> int:
+        """The last boundary that is not later than ``tick``."""
+        day = tick - tick % TICK_PER_DAY
+        if self._fires_on(day):
+            for time in reversed(self._times):
+                if day + time <= tick:
+                    return day + time
+        earlier = croniter(self._days_cron, to_datetime(day)).get_prev(datetime)
+        return from_datetime(earlier) + self._times[-1]
+
+    def cut(self, window: Window) -> list[Window]:
+        """The window in adjoining pieces, cut at every boundary inside it; end pieces may be partial."""
+        edges = [window.start, *(tick for tick in self.boundaries(window) if tick > window.start), window.end]
+        return [Window(a, b) for a, b in pairwise(edges)]
+
+    def grid(self, start: int) -> int:
+        """The coarsest grid, in ticks, on which every boundary of the 366 days after ``start`` lies.
+
+        At least six days with boundaries are looked at, so that a rare schedule meets a leap year too.
+        """
+        # Every time of day occurs on every day, so one time on all days and all times on one day say it all.
+        first = self._times[0]
+        common = math.gcd(*(time - first for time in self._times))
+        for number, day in enumerate(self._days(start - start % TICK_PER_DAY)):
+            if number >= 6 and day >= start + 366 * TICK_PER_DAY:
+                break
+            common = math.gcd(common, day + first)
+        return common
+
+    def _fires_on(self, day: int) -> bool:
+        return next(self._days(day)) == day
+
+    def _from(self, tick: int) -> Iterator[int]:
+        """Every boundary at or after ``tick``, without end."""
+        for day in self._days(tick - tick % TICK_PER_DAY):
+            yield from (day + time for time in self._times if day + time >= tick)
+
+    def _days(self, day: int) -> Iterator[int]:
+        """Midnight of every day with boundaries, from ``day`` on, without end."""
+        # One microsecond earlier, so that the day itself is found when it is one of the schedule's.
+        days = croniter(self._days_cron, to_datetime(day - 1))
+        while True:
+            yield from_datetime(days.get_next(datetime))
+
+
+def _numbers(field: list[int | str], size: int) -> list[int]:
+    """The values of one expanded field; croniter writes ``*`` for all of them."""
+    if field == ["*"]:
+        return list(range(size))
+    return [int(value) for value in field]
+
+
+def largest_slice(grid: int, asked: int) -> int:
+    """The longest slice of whole minutes that divides ``grid`` and is not longer than ``asked``, in ticks."""
+    minutes = grid // TICK_PER_MINUTE
+    for candidate in range(min(asked // TICK_PER_MINUTE, minutes), 1, -1):
+        if minutes % candidate == 0:
+            return candidate * TICK_PER_MINUTE
+    return TICK_PER_MINUTE

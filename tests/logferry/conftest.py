@@ -1,0 +1,43 @@
+"""What the engine's tests share: a clock that never waits, and how hard hypothesis tries."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from logferry.budget import Budget
+from logferry.window import TICK_PER_SECOND, parse_instant
+
+# No deadline: the machines that run this differ, and a slow example is not a wrong one.
+settings.register_profile(
+    "engine", max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("engine")
+
+
+class ManualClock:
+    """Time that passes only by sleeping; ``slept`` lists every sleep in seconds."""
+
+    def __init__(self, start: str = "2026-11-22T12:00:00Z") -> None:
+        self.tick = parse_instant(start)
+        self.slept: list[float] = []
+
+    def now(self) -> int:
+        return self.tick
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.tick += round(seconds * TICK_PER_SECOND)
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def budget(tmp_path: Path, clock: ManualClock) -> Budget:
+    """A budget of its own, so that tests neither wait for nor spend each other's requests."""
+    return Budget("test", clock=clock, folder=tmp_path / "budget")
