@@ -1,0 +1,153 @@
+"""The contract between the ferry and a log API.
+
+A source is sans-IO: each operation is a generator that yields ``Request`` and receives ``Response`` until it
+returns its result (``http.Client.run`` drives it; tests drive it by hand). So a source never sleeps, retries,
+paces or opens a socket, and its tests feed bytes.
+
+A source raises the errors of ``logferry.errors``: ``FailedAnswer`` for anything that is not whole, ``TooMuch``
+when a shorter range may fit, ``CursorLost``, ``QueryRejected``, ``CredentialsError``. It never returns fewer rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+import pyarrow as pa
+
+from logferry.window import Window
+
+TICK_COLUMN = "__tick"
+"""Extra int64 column of every page's batch: the row's time in ticks (never null). Dropped before writing."""
+ID_COLUMN = "__id"
+"""Extra string column of every page's batch: the row's identity, null where it has none. Dropped before writing."""
+
+Purpose = Literal["search", "count", "schema"]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One HTTP request, without credentials (the client adds them).
+
+    ``bucket`` names the API allowance it is paid from. ``after_s``: seconds to wait before sending (polling).
+    ``timeout_s``: seconds without a byte before the read is given up. ``narrow_on``: statuses that the source
+    itself reads as "too much" and that the client must not retry.
+    """
+
+    method: str
+    url: str
+    purpose: Purpose
+    bucket: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | None = None
+    after_s: float = 0.0
+    timeout_s: float = 120.0
+    narrow_on: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A complete HTTP answer; header names in lower case, body decoded of its transfer encoding."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SourceColumn:
+    """One output column: its name in the file, its Arrow type as text, the source's own name and type."""
+
+    name: str
+    arrow: str
+    source_name: str
+    source_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSchema:
+    """The output columns of one window, in order; ``has_id``: rows carry an identity of their own.
+
+    Resolved once per window, handed to every chunk and kept in the manifest, so that all slices agree.
+    """
+
+    columns: tuple[SourceColumn, ...]
+    has_id: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One answer: rows in ``batch`` (output columns + TICK_COLUMN + ID_COLUMN), ``cursor`` or None at the end.
+
+    Rows may lie outside the range asked for; the ferry drops them. ``notes`` counts what conversion had to
+    record, e.g. ``{"misfit:http_status": 3, "invalid_text": 1}``. ``body_bytes`` is the answer's size.
+    """
+
+    batch: pa.RecordBatch
+    cursor: str | None
+    body_bytes: int
+    notes: Mapping[str, int] = field(default_factory=dict)
+
+
+class LogSource(Protocol):
+    """One export's view of one log API."""
+
+    @property
+    def kind(self) -> str: ...
+
+    @property
+    def tick(self) -> int:
+        """The source's time resolution in ticks; no range is split finer."""
+        ...
+
+    @property
+    def answer_rows(self) -> int | None:
+        """Most rows one answer can hold; None when a cursor continues an answer."""
+        ...
+
+    @property
+    def page_rows(self) -> int:
+        """Rows a full page brings: what a plan divides by to estimate requests."""
+        ...
+
+    @property
+    def search_bucket(self) -> str:
+        """The allowance that searches are paid from (``Request.bucket``)."""
+        ...
+
+    @property
+    def ordered(self) -> bool:
+        """Pages of one cursor chain come in ascending time."""
+        ...
+
+    @property
+    def unique_ids(self) -> bool:
+        """The same identity twice within one slice is the same row twice (not so where a query multiplies
+        rows)."""
+        ...
+
+    def identity(self) -> dict[str, Any]:
+        """What decides which rows exist and how they look: endpoint, org or workspace, query, columns.
+
+        JSON values only, no secrets; the fingerprint and the manifest's ``source`` come from it.
+        """
+        ...
+
+    def schema(self, window: Window) -> Generator[Request, Response, SourceSchema]:
+        """The output columns for this window. A source with fixed columns yields nothing."""
+        ...
+
+    def count(self, window: Window, bin_ticks: int) -> Generator[Request, Response, dict[int, int]]:
+        """Rows per bin of the window: ``{bin start tick: rows}``; absent bins hold no row.
+
+        The window lies on the grid of ``bin_ticks``. Raises ``CountUnavailable`` when this source, tier or
+        credential cannot count.
+        """
+        ...
+
+    def page(
+        self, span: Window, cursor: str | None, schema: SourceSchema
+    ) -> Generator[Request, Response, Page]:
+        """One page of the span's rows in the source's order, from ``cursor`` (None: the first)."""
+        ...

@@ -1,0 +1,47 @@
+"""From an export definition and its connection to its source."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from logferry.connection import Connection
+from logferry.credentials import azure_access, datadog_access
+from logferry.http import Authenticator
+from logferry.sources.azure_log_search import AzureLogSearchSource
+from logferry.sources.azure_monitor import AzureMonitorSource
+from logferry.sources.base import LogSource
+from logferry.sources.datadog import DatadogSource
+from logferry.spec import AzureLogSearchSourceSpec, AzureMonitorSourceSpec, DatadogSourceSpec, ExportSpec
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedSource:
+    """A source and what its client needs to send for it."""
+
+    source: LogSource
+    auth: Authenticator
+    ca_bundle: str | None
+
+
+def open_source(spec: ExportSpec, connection: Connection) -> OpenedSource:
+    """Raises DefinitionError or CredentialsError when the connection does not fit the kind."""
+    match spec.source:
+        case DatadogSourceSpec() as datadog:
+            access = datadog_access(connection)
+            return OpenedSource(
+                DatadogSource(datadog, spec.columns, base_url=access.base_url), access.auth, access.ca_bundle
+            )
+        case AzureMonitorSourceSpec() as monitor:
+            azure = azure_access(connection)
+            return OpenedSource(
+                AzureMonitorSource(monitor, query_endpoint=azure.query_endpoint),
+                azure.auth_for("query"),
+                azure.ca_bundle,
+            )
+        case AzureLogSearchSourceSpec() as legacy:
+            azure = azure_access(connection)
+            return OpenedSource(
+                AzureLogSearchSource(legacy, arm_endpoint=azure.arm_endpoint),
+                azure.auth_for("arm"),
+                azure.ca_bundle,
+            )

@@ -1,0 +1,417 @@
+"""The query API by hand: what is asked, and what each answer means."""
+
+import json
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from logferry.errors import CredentialsError, FailedAnswer, QueryRejected, SourceError, TooMuch, Unavailable
+from logferry.sources.azure_adhoc import run_kql
+from logferry.sources.azure_monitor import AzureMonitorSource
+from logferry.sources.base import Page, Request, Response, SourceColumn, SourceSchema
+from logferry.spec import AzureMonitorSourceSpec
+from logferry.window import TICK_PER_HOUR, Window, parse_instant
+
+Columns = Sequence[tuple[str, str]]
+
+GUID = "6a1f0a4e-1d1f-4a51-9f9e-6d2f8a7f5c11"
+WINDOW = Window(parse_instant("2026-11-20T00:00:00Z"), parse_instant("2026-11-20T03:00:00Z"))
+T = "2026-11-20T01:39:09.5776558Z"
+COLUMNS = [("TimeGenerated", "datetime"), ("Message", "string")]
+PAGE_COLUMNS = [*COLUMNS, ("_lf_time", "datetime"), ("_lf_item", "string")]
+
+
+def source(**changes: Any) -> AzureMonitorSource:
+    given = {"connection": "azure", "workspace": GUID, "table": "AppRequests", **changes}
+    return AzureMonitorSource(AzureMonitorSourceSpec(**given), query_endpoint="https://logs.example/")
+
+
+def answer(
+    columns: Columns, rows: Any, *, status: int = 200, error: Any = None, name: str = "PrimaryResult"
+) -> Response:
+    named = [{"name": column, "type": kind} for column, kind in columns]
+    body = {"tables": [{"name": name, "columns": named, "rows": rows}]}
+    if error is not None:
+        body["error"] = error
+    return Response(status, {}, json.dumps(body).encode())
+
+
+def schema_answer(columns: Columns = PAGE_COLUMNS) -> Response:
+    kinds = [
+        ("ColumnName", "string"),
+        ("ColumnOrdinal", "int"),
+        ("DataType", "string"),
+        ("ColumnType", "string"),
+    ]
+    rows = [[name, n, "System.Thing", kind] for n, (name, kind) in enumerate(columns)]
+    return answer(kinds, rows[::-1])
+
+
+def refusal(code: str, message: str, *, status: int = 400, inner: Any = None) -> Response:
+    error = {"message": message, "code": code, "correlationId": "c-1"}
+    if inner:
+        error["innererror"] = inner
+    return Response(status, {}, json.dumps({"error": error}).encode())
+
+
+def semantic(message: str) -> Response:
+    deep = {"code": "SEM0100", "message": message}
+    inner = {"code": "SemanticError", "message": "A semantic error occurred.", "innererror": deep}
+    return refusal("BadArgumentError", "The request had some invalid properties", inner=inner)
+
+
+def ask(exchange: Any, *responses: Response) -> tuple[Any, list[Request]]:
+    """The result of an operation, and the requests it made."""
+    asked = [next(exchange)]
+    for response in responses:
+        try:
+            asked.append(exchange.send(response))
+        except StopIteration as stop:
+            return stop.value, asked
+    raise AssertionError("the source wants more answers")
+
+
+def schema_of(**changes: Any) -> SourceSchema:
+    schema: SourceSchema = ask(source(**changes).schema(WINDOW), schema_answer())[0]
+    return schema
+
+
+def page(response: Response, **changes: Any) -> Page:
+    got: Page = ask(source(**changes).page(WINDOW, None, schema_of()), response)[0]
+    return got
+
+
+def sent(request: Request) -> dict[str, Any]:
+    return dict(json.loads(request.body or b""))
+
+
+def query_of(request: Request) -> str:
+    return str(sent(request)["query"])
+
+
+class TestWhatIsAsked:
+    def test_a_page_filters_exactly_and_first_then_carries_the_time_past_the_pipeline(self) -> None:
+        span = Window(WINDOW.start, parse_instant("2026-11-20T00:00:00.0000001Z"))
+        pipeline = "| where Success == false | project Message"
+        reader = source(pipeline=pipeline).page(span, None, schema_of())
+        _, (request,) = ask(reader, answer(PAGE_COLUMNS, []))
+        first, after = "datetime(2026-11-20T00:00:00.0000000Z)", "datetime(2026-11-20T00:00:00.0000001Z)"
+        assert query_of(request).split("\n") == [
+            "AppRequests",
+            f"| where TimeGenerated >= {first} and TimeGenerated < {after}",
+            "| extend _lf_time = TimeGenerated, _lf_item = _ItemId",
+            "| where Success == false",
+            "| project Message, _lf_time, _lf_item",
+            "| project TimeGenerated, Message, _lf_time, _lf_item",
+        ]
+        assert sent(request)["timespan"] == "2026-11-19T23:59:59Z/2026-11-20T00:00:01.0000001Z"
+
+    def test_the_request_waits_long_and_refuses_cached_answers(self) -> None:
+        _, (request,) = ask(source().page(WINDOW, None, schema_of()), answer(PAGE_COLUMNS, []))
+        assert (request.method, request.url) == ("POST", f"https://logs.example/v1/workspaces/{GUID}/query")
+        assert request.headers["Prefer"] == "wait=600"
+        assert request.headers["Cache-Control"] == "no-cache"
+        assert request.headers["Content-Type"] == "application/json"
+        assert uuid.UUID(request.headers["x-ms-client-request-id"])
+        assert request.timeout_s > 600
+        assert (request.purpose, request.bucket) == ("search", "azure_query")
+
+    def test_names_that_could_be_keywords_or_hold_odd_characters_are_bracketed(self) -> None:
+        odd = source(table="events", time_column="time")
+        _, (request,) = ask(odd.schema(WINDOW), schema_answer())
+        assert query_of(request).startswith("['events']\n| where ['time'] >= datetime(")
+        columns = [("project", "string"), ("a b", "string"), ("it's \\", "string"), *PAGE_COLUMNS[2:]]
+        schema, _ = ask(source().schema(WINDOW), schema_answer(columns))
+        _, (request,) = ask(source().page(WINDOW, None, schema), answer(columns, []))
+        last = query_of(request).splitlines()[-1]
+        assert last == r"| project ['project'], ['a b'], ['it\'s \\'], _lf_time, _lf_item"
+
+    def test_a_count_goes_through_the_same_pipeline_without_needing_item_ids(self) -> None:
+        counting = source(pipeline="where Success").count(WINDOW, TICK_PER_HOUR)
+        bins = [("_lf_bin", "datetime"), ("_lf_rows", "long")]
+        rows = [["2026-11-20T02:00:00Z", 2**53 + 1], ["2026-11-20T00:00:00Z", 3]]
+        counts, (request,) = ask(counting, answer(bins, rows))
+        assert counts == {WINDOW.start: 3, WINDOW.start + 2 * TICK_PER_HOUR: 2**53 + 1}
+        assert "| where Success\n" in query_of(request)
+        assert "_ItemId" not in query_of(request)
+        hour, anchor = "timespan(0.01:00:00.0000000)", "datetime(2026-11-20T00:00:00.0000000Z)"
+        assert query_of(request).endswith(f"by _lf_bin = bin_at(_lf_time, {hour}, {anchor})")
+        assert request.purpose == "count"
+
+    def test_the_identity_names_what_decides_the_rows(self) -> None:
+        assert source(pipeline="where Success").identity() == {
+            "kind": "azure_monitor",
+            "endpoint": "https://logs.example",
+            "workspace": GUID,
+            "table": "AppRequests",
+            "time_column": "TimeGenerated",
+            "pipeline": "where Success",
+        }
+
+
+class TestSchema:
+    def test_columns_come_in_the_order_of_their_ordinals_with_ids_and_ticks_last(self) -> None:
+        schema = schema_of()
+        assert schema.columns == (
+            SourceColumn("TimeGenerated", "timestamp[us, tz=UTC]", "TimeGenerated", "datetime"),
+            SourceColumn("Message", "string", "Message", "string"),
+            SourceColumn("_ItemId", "string", "_lf_item", "string"),
+            SourceColumn("_ticks", "int64", "_lf_time", "datetime"),
+        )
+        assert schema.has_id
+
+    def test_a_table_without_item_ids_is_asked_once_more_without_them(self) -> None:
+        missing = semantic("'extend' operator: Failed to resolve scalar expression named '_ItemId'")
+        plain = schema_answer([("TimeGenerated", "datetime"), ("_lf_time", "datetime")])
+        schema, requests = ask(source().schema(WINDOW), missing, plain)
+        assert not schema.has_id
+        assert [column.name for column in schema.columns] == ["TimeGenerated", "_ticks"]
+        assert "_lf_item" not in query_of(requests[1])
+
+    def test_a_table_that_was_never_filled_is_told_from_a_wrong_query(self) -> None:
+        missing = semantic(
+            "'where' operator: Failed to resolve table or column expression named 'AppRequests'"
+        )
+        with pytest.raises(
+            QueryRejected, match=r"AppRequests has never been filled .* or its name is misspelt"
+        ):
+            ask(source().schema(WINDOW), missing)
+
+    def test_another_unknown_name_is_refused_at_once(self) -> None:
+        missing = semantic("'where' operator: Failed to resolve scalar expression named 'Succes'")
+        with pytest.raises(QueryRejected, match=r"does not know 'Succes'.*SEM0100"):
+            ask(source(pipeline="where Succes").schema(WINDOW), missing)
+
+    def test_a_time_column_that_is_no_datetime_is_refused(self) -> None:
+        wrong = schema_answer([("When", "string"), ("_lf_time", "string"), ("_lf_item", "string")])
+        with pytest.raises(QueryRejected, match="`time_column` When of AppRequests is no datetime"):
+            ask(source(time_column="When").schema(WINDOW), wrong)
+
+    def test_a_schema_that_is_no_getschema_is_a_failed_answer(self) -> None:
+        with pytest.raises(FailedAnswer, match="getschema"):
+            ask(source().schema(WINDOW), answer(COLUMNS, [[T, "x"]]))
+
+
+class TestPages:
+    def test_rows_three_in_one_tick_come_whole(self) -> None:
+        got = page(answer(PAGE_COLUMNS, [[T, "a", T, "1"], [T, "b", T, "2"], [T, "c", T, "3"]]))
+        assert got.batch.column("Message").to_pylist() == ["a", "b", "c"]
+        assert got.batch.column("_ticks").to_pylist() == [parse_instant(T)] * 3
+        assert got.batch.column("__id").to_pylist() == ["1", "2", "3"]
+        assert got.cursor is None
+
+    def test_half_a_surrogate_pair_is_replaced_and_noted(self) -> None:
+        whole = answer(PAGE_COLUMNS, [[T, "PLACE", T, "1"]])
+        got = page(Response(200, {}, whole.body.replace(b"PLACE", rb"a\ud83d")))
+        assert got.batch.column("Message").to_pylist() == ["a\ufffd"]
+        assert got.notes == {"invalid_text": 1}
+
+    def test_retry_after_zero_on_a_whole_answer_means_nothing(self) -> None:
+        whole = answer(PAGE_COLUMNS, [[T, "a", T, "1"]])
+        assert page(Response(200, {"retry-after": "0"}, whole.body)).batch.num_rows == 1
+
+    @pytest.mark.parametrize(
+        "response",
+        [
+            Response(200, {}, b""),
+            Response(200, {}, b"  \n"),
+            Response(204, {}, b""),
+            Response(200, {}, b"<html>Bad Gateway</html>"),
+            Response(200, {}, b"[]"),
+            Response(200, {}, b'{"tables": []}'),
+            Response(200, {}, b"{}"),
+            Response(202, {}, b"{}"),
+            answer(PAGE_COLUMNS, [], name="Table_0"),
+            answer([*COLUMNS, ("_lf_time", "datetime")], []),
+            answer([*PAGE_COLUMNS, ("New", "string")], []),
+            answer([COLUMNS[0], ("Message", "long"), *PAGE_COLUMNS[2:]], []),
+            answer(PAGE_COLUMNS, [[T, "a", "2026-11-21T00:00:00Z", "1"]]),
+        ],
+    )
+    def test_an_answer_that_is_not_whole_is_never_a_smaller_result(self, response: Response) -> None:
+        with pytest.raises(FailedAnswer):
+            page(response)
+
+    def test_an_answer_cut_anywhere_is_a_failed_answer(self) -> None:
+        body = answer(PAGE_COLUMNS, [[T, "a", T, "1"], [T, "b", T, "2"]]).body
+        for length in range(1, len(body)):
+            with pytest.raises(FailedAnswer):
+                page(Response(200, {}, body[:length]))
+
+    def test_two_primary_results_are_refused(self) -> None:
+        body = json.loads(answer(PAGE_COLUMNS, []).body)
+        body["tables"] *= 2
+        with pytest.raises(FailedAnswer, match="2 table"):
+            page(Response(200, {}, json.dumps(body).encode()))
+
+    def test_a_failed_answer_does_not_quote_rows(self) -> None:
+        body = answer(PAGE_COLUMNS, [[T, "private", T, "1"]]).body
+        with pytest.raises(FailedAnswer) as caught:
+            page(Response(200, {}, body[:-3]))
+        assert "private" not in str(caught.value)
+
+
+def partial(message: str, *, code: Any = "-2133196797", severity: str = "Error") -> dict[str, Any]:
+    inner = {"code": code, "message": message, "severity": 2, "severityName": severity}
+    detail = {
+        "code": "EngineError",
+        "message": "Something went wrong processing your query on the server.",
+        "innererror": inner,
+    }
+    return {
+        "code": "PartialError",
+        "message": "There were some errors when processing your query.",
+        "details": [detail],
+    }
+
+
+TOO_LARGE = (
+    "Query result set has exceeded the internal data size limit 64000000 (E_QUERY_RESULT_SET_TOO_LARGE)",
+    "The results of this query exceed the set limit of 64000000 bytes, so not all records were returned",
+    "The results of this query exceed the set limit of 500000 records, so not all records were returned",
+    "Query result set has exceeded the internal record count limit 500000",
+    "Maximum response size of 100000000 bytes exceeded",
+)
+
+
+class TestRefusals:
+    @pytest.mark.parametrize("message", TOO_LARGE)
+    @pytest.mark.parametrize("code", ["-2133196797", "0"])
+    @pytest.mark.parametrize("rows", [[], [[T, "a", T, "1"]]])
+    def test_every_wording_of_a_cut_result_asks_for_less(self, message: str, code: str, rows: Any) -> None:
+        with pytest.raises(TooMuch):
+            page(answer(PAGE_COLUMNS, rows, error=partial(message, code=code)))
+
+    def test_the_number_alone_tells_a_cut_result_whether_text_or_integer(self) -> None:
+        for code in ("-2133196797", -2133196797):
+            with pytest.raises(TooMuch):
+                page(answer(PAGE_COLUMNS, [], error=partial("reworded one day", code=code)))
+
+    @pytest.mark.parametrize(
+        "error",
+        [
+            partial("Overflow (E_OVERFLOW)", code="-2133196788"),
+            partial("careful", code="1", severity="Warning"),
+            {},
+            "no",
+        ],
+    )
+    def test_any_other_error_beside_the_rows_makes_them_worthless(self, error: Any) -> None:
+        with pytest.raises(FailedAnswer, match="partial answer"):
+            page(answer(PAGE_COLUMNS, [[T, "a", T, "1"]], error=error))
+
+    def test_a_timeout_of_the_engine_asks_for_less_and_one_of_a_gateway_asks_again(self) -> None:
+        inner = {"code": "GatewayTimeout", "message": "ADX query timed out"}
+        with pytest.raises(TooMuch, match="ADX query timed out"):
+            page(refusal("GatewayTimeout", "Gateway timeout", status=504, inner=inner))
+        with pytest.raises(FailedAnswer, match="504"):
+            page(Response(504, {}, b"<html>upstream</html>"))
+
+    def test_a_bad_gateway_is_asked_again_and_then_asked_for_less(self) -> None:
+        _, (request,) = ask(source().page(WINDOW, None, schema_of()), answer(PAGE_COLUMNS, []))
+        assert request.narrow_on == {502, 504}
+        with pytest.raises(FailedAnswer, match="502"):
+            page(Response(502, {}, b""))
+
+    @pytest.mark.parametrize("status", [400, 500])
+    def test_a_size_error_asks_for_less_with_whatever_status(self, status: int) -> None:
+        with pytest.raises(TooMuch):
+            page(refusal("Error", TOO_LARGE[4], status=status))
+
+    def test_a_request_that_is_too_large_asks_for_less(self) -> None:
+        with pytest.raises(TooMuch):
+            page(Response(413, {}, b""))
+
+    def test_a_syntax_error_shows_its_place(self) -> None:
+        place = {"code": "SYN0002", "message": "could not be parsed", "line": 3, "pos": 17, "token": "=="}
+        inner = {"code": "SyntaxError", "message": "A syntax error.", "innererror": place}
+        with pytest.raises(
+            QueryRejected, match=r"SYN0002 at line 3, position 17, token '=='.*correlation id c-1"
+        ):
+            page(refusal("BadArgumentError", "invalid", inner=inner))
+
+    @pytest.mark.parametrize(
+        ("status", "code", "inner", "remedy"),
+        [
+            (401, "AuthenticationFailed", None, "client id and secret"),
+            (403, "InvalidAuthenticationToken", None, "client id and secret"),
+            (403, "InvalidAuthenticationTokenAudience", None, "cloud_environment"),
+            (403, "InsufficientAccessError", "UnauthorizedClient", "60 minutes"),
+            (403, "InsufficientAccessError", "NspValidationFailedError", "Private Link"),
+        ],
+    )
+    def test_a_refused_credential_says_what_to_do(
+        self, status: int, code: str, inner: str | None, remedy: str
+    ) -> None:
+        nested = {"code": inner, "message": "denied"} if inner else None
+        with pytest.raises(CredentialsError, match=remedy):
+            page(refusal(code, "no", status=status, inner=nested))
+
+    def test_an_unknown_workspace_says_that_a_guid_is_wanted(self) -> None:
+        with pytest.raises(QueryRejected, match="a GUID, not the workspace's name"):
+            page(refusal("PathNotFoundError", "The requested path does not exist", status=404))
+
+    def test_throttling_carries_the_services_wait(self) -> None:
+        body = refusal("ThrottledError", "Rate limit of 200 per 30 s is exceeded.", status=429).body
+        with pytest.raises(Unavailable) as caught:
+            page(Response(429, {"retry-after": "7"}, body))
+        assert caught.value.wait_s == 7.0
+        assert not isinstance(caught.value, FailedAnswer)
+
+    def test_an_error_body_that_is_a_json_text_is_read_too(self) -> None:
+        body = json.dumps(refusal("InternalServerFault", "Unexpected error occurred").body.decode())
+        with pytest.raises(Unavailable, match="InternalServerFault"):
+            page(Response(500, {}, body.encode()))
+
+    def test_an_unknown_status_is_an_error(self) -> None:
+        with pytest.raises(SourceError, match="418"):
+            page(Response(418, {}, b"teapot"))
+
+
+class TestCounts:
+    BINS = (("_lf_bin", "datetime"), ("_lf_rows", "long"))
+
+    @pytest.mark.parametrize(
+        "rows",
+        [
+            [["2026-11-20T00:30:00Z", 1]],
+            [["2026-11-20T03:00:00Z", 1]],
+            [["2026-11-20T00:00:00Z", 1], ["2026-11-20T00:00:00Z", 1]],
+            [[None, 1]],
+            [["2026-11-20T00:00:00Z", 1.0]],
+            [["2026-11-20T00:00:00Z", -1]],
+            [["2026-11-20T00:00:00Z", True]],
+            [["2026-11-20T00:00:00Z"]],
+        ],
+    )
+    def test_bins_that_are_not_the_windows_are_refused(self, rows: Any) -> None:
+        with pytest.raises(FailedAnswer):
+            ask(source().count(WINDOW, TICK_PER_HOUR), answer(self.BINS, rows))
+
+    def test_a_partial_count_is_no_count(self) -> None:
+        overflow = partial("Overflow", code="-2133196788")
+        broken = answer(self.BINS, [["2026-11-20T00:00:00Z", 5]], error=overflow)
+        with pytest.raises(FailedAnswer):
+            ask(source().count(WINDOW, TICK_PER_HOUR), broken)
+
+    def test_no_bins_are_no_rows(self) -> None:
+        assert ask(source().count(WINDOW, TICK_PER_HOUR), answer(self.BINS, []))[0] == {}
+
+
+class TestAdHoc:
+    def test_columns_and_rows_come_as_received(self) -> None:
+        columns = [("Time", "datetime"), ("N", "long"), ("D", "dynamic")]
+        rows = [[T, 2**63 - 1, '{"a":1}'], [None, None, {"a": 1}]]
+        got, (request,) = ask(
+            run_kql("https://logs.example", GUID, "T | take 2", None), answer(columns, rows)
+        )
+        assert got.columns == tuple(columns)
+        assert got.rows == rows
+        assert sent(request) == {"query": "T | take 2"}
+
+    def test_a_cut_answer_is_an_error_here_too(self) -> None:
+        cut = answer([("N", "long")], [[1]], error=partial(TOO_LARGE[0]))
+        with pytest.raises(TooMuch):
+            ask(run_kql("https://logs.example", GUID, "T", WINDOW), cut)

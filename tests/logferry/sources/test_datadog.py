@@ -1,0 +1,363 @@
+"""The Datadog source by hand: what it asks, and how it reads whatever comes back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator, Sequence
+from typing import Any, TypeVar
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from logferry.errors import (
+    CountUnavailable,
+    CredentialsError,
+    CursorLost,
+    FailedAnswer,
+    LogferryError,
+    QueryRejected,
+    TooMuch,
+    Unavailable,
+)
+from logferry.sources.base import Page, Request, Response, SourceSchema
+from logferry.sources.datadog import DatadogSource, read_search
+from logferry.spec import ColumnSpec, DatadogSourceSpec
+from logferry.window import TICK_PER_HOUR, TICK_PER_MINUTE, Window, format_instant, parse_instant
+
+T = TypeVar("T")
+
+START = parse_instant("2026-11-20T00:00:00Z")
+HOURS = Window(START, START + 3 * TICK_PER_HOUR)
+SCHEMA = SourceSchema((), has_id=True)
+EVENT = {"id": "a", "type": "log", "attributes": {"timestamp": "2026-11-20T00:00:01Z", "message": "m"}}
+
+
+def source(**changes: Any) -> DatadogSource:
+    spec = DatadogSourceSpec(kind="datadog", connection="dd", query="service:web", **changes)
+    columns = {"code": ColumnSpec(path="http.code", type="int64")}
+    return DatadogSource(spec, columns, base_url="https://api.example.test/")
+
+
+def drive(
+    exchange: Generator[Request, Response, T], answers: Sequence[tuple[int, Any]]
+) -> tuple[T, list[Request]]:
+    """Answer each request in turn with ``(status, body)``; bodies that are no bytes are sent as JSON."""
+    asked: list[Request] = []
+    left = iter(answers)
+    try:
+        request = next(exchange)
+        while True:
+            asked.append(request)
+            status, body = next(left)
+            raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+            request = exchange.send(Response(status, {}, raw))
+    except StopIteration as stop:
+        assert next(left, None) is None, "an answer was not asked for"
+        return stop.value, asked
+
+
+def fetched(body: Any, *, status: int = 200, cursor: str | None = None) -> Page:
+    return drive(source().page(HOURS, cursor, SCHEMA), [(status, body)])[0]
+
+
+def counted(*bodies: Any, window: Window = HOURS, step: int = TICK_PER_HOUR) -> dict[int, int]:
+    return drive(source().count(window, step), [(200, body) for body in bodies])[0]
+
+
+def series(*points: tuple[int, Any], **meta: Any) -> dict[str, Any]:
+    """An answer with buckets: ``(hour after the window's start, rows)``."""
+    values = [{"time": format_instant(START + at * TICK_PER_HOUR), "value": rows} for at, rows in points]
+    return {"meta": {"status": "done", **meta}, "data": {"buckets": [{"by": {}, "computes": {"c0": values}}]}}
+
+
+def total(rows: Any) -> dict[str, Any]:
+    return {"meta": {"status": "done"}, "data": {"buckets": [{"computes": {"c0": rows}}]}}
+
+
+def test_a_search_asks_as_documented_one_millisecond_wider_on_both_sides() -> None:
+    _, (first,) = drive(source(indexes=("main",)).page(HOURS, None, SCHEMA), [(200, {"data": []})])
+    assert (first.method, first.url) == ("POST", "https://api.example.test/api/v2/logs/events/search")
+    assert (first.purpose, first.bucket) == ("search", "datadog_search")
+    assert first.headers["Content-Type"] == "application/json"
+    start_ms = START // 10_000
+    assert json.loads(first.body or b"") == {
+        "filter": {
+            "from": str(start_ms - 1),
+            "to": str(start_ms + 3 * 3_600_000 + 1),
+            "query": "service:web",
+            "indexes": ["main"],
+            "storage_tier": "indexes",
+        },
+        "sort": "timestamp",
+        "page": {"limit": 1000},
+    }
+
+
+def test_a_span_that_ends_within_a_millisecond_asks_for_all_of_it() -> None:
+    span = Window(START + 15_001, START + 25_001)
+    _, (asked,) = drive(source().page(span, "c", SCHEMA), [(200, {"data": []})])
+    body = json.loads(asked.body or b"")
+    start_ms = START // 10_000
+    assert (body["filter"]["from"], body["filter"]["to"]) == (str(start_ms), str(start_ms + 4))
+    assert body["page"]["cursor"] == "c"
+
+
+def test_a_count_asks_for_buckets_on_the_clock() -> None:
+    _, (asked,) = drive(source().count(HOURS, TICK_PER_HOUR), [(200, series((0, 1), (1, 1), (2, 1)))])
+    assert asked.url.endswith("/api/v2/logs/analytics/aggregate")
+    assert (asked.purpose, asked.bucket) == ("count", "datadog_aggregate")
+    body = json.loads(asked.body or b"")
+    assert body["compute"] == [{"aggregation": "count", "type": "timeseries", "interval": "1h"}]
+    assert body["filter"]["from"] == str(START // 10_000 - 1)
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        {"data": []},
+        {"data": None, "meta": {"status": "done"}},
+        {"data": [], "meta": {"status": "done"}},
+        {"data": [], "meta": {"page": None}},
+        {"data": [], "meta": {"page": {}}},
+        {"data": [], "meta": {"page": {"after": None}}},
+        {"data": [], "meta": {"page": {"after": ""}}},
+        {"data": [], "meta": None},
+        {"data": [], "errors": []},
+        {"data": [], "links": {"next": "https://x"}, "unknown": 1},
+    ],
+)
+def test_every_recorded_end_of_pagination_is_an_end(end: dict[str, Any]) -> None:
+    page = fetched(end)
+    assert (page.batch.num_rows, page.cursor) == (0, None)
+
+
+def test_a_page_hands_on_its_rows_cursor_and_size() -> None:
+    body = {"meta": {"page": {"after": "next"}, "status": "done"}, "data": [EVENT]}
+    page = fetched(body)
+    assert (page.batch.num_rows, page.cursor, page.body_bytes) == (1, "next", len(json.dumps(body)))
+
+
+def test_an_empty_page_with_a_cursor_keeps_the_cursor() -> None:
+    assert fetched({"data": [], "meta": {"page": {"after": "again"}}}).cursor == "again"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b" ",
+        b"null",
+        b"[]",
+        b"{}",
+        b"<html>",
+        {"meta": {"status": "done"}},
+        {"data": {}},
+        {"data": "x"},
+        {"data": [], "meta": {"status": "timeout"}},
+        {"data": [], "meta": {"status": "partial"}},
+        {"data": [], "meta": {"status": ""}},
+        {"data": [EVENT], "meta": {"status": "done", "warnings": [{"code": "partial", "title": "t"}]}},
+        {"data": [EVENT], "meta": {"warnings": [{}]}},
+        {"data": [EVENT], "errors": ["a shard failed"]},
+        {"data": [EVENT], "errors": {"title": "x"}},
+        {"data": [EVENT], "meta": {"page": {"after": 5}}},
+        b'{"data":[],"meta":{"status":"\xff"}}',
+        b'{"data":[NaN]}',
+        b'{"data":[]}{"data":[]}',
+    ],
+)
+def test_an_answer_with_status_200_that_is_not_whole_is_no_page(body: Any) -> None:
+    with pytest.raises(FailedAnswer):
+        fetched(body)
+
+
+def test_an_unknown_index_is_the_definitions_fault() -> None:
+    warning = {"code": "unknown_index", "detail": "index nope is unknown"}
+    with pytest.raises(QueryRejected, match="index nope"):
+        fetched({"data": [], "meta": {"status": "done", "warnings": [warning]}})
+
+
+@pytest.mark.parametrize("half", ["", r"\ud83d"])
+def test_a_page_cut_at_any_byte_is_no_page(half: str) -> None:
+    text = json.dumps({"data": [EVENT, EVENT], "meta": {"page": {"after": "x"}, "status": "done"}})
+    whole = text.replace('"m"', f'"m{half}"').encode()
+    assert read_search(whole)[1] == "x"
+    for length in range(len(whole)):
+        with pytest.raises(FailedAnswer):
+            read_search(whole[:length])
+
+
+def test_a_count_cut_at_any_byte_is_no_count() -> None:
+    whole = json.dumps(series((0, 1), (1, 2), (2, 3))).encode()
+    for length in range(len(whole)):
+        with pytest.raises(FailedAnswer):
+            counted(whole[:length])
+
+
+def test_half_a_surrogate_costs_no_page() -> None:
+    body = (
+        b'{"data":['
+        + json.dumps(EVENT).encode().replace(b'"m"', rb'"m\ud83d"')
+        + b'],"meta":{"page":{"after":"n"}}}'
+    )
+    page = fetched(body)
+    assert page.batch["message"].to_pylist() == ["m\ufffd"]
+    assert (page.cursor, page.notes) == ("n", {"invalid_text": 1})
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "cursor", "error"),
+    [
+        (400, {"errors": ["bad query"]}, None, QueryRejected),
+        (400, {"errors": ["cursor has expired"]}, "c", CursorLost),
+        (400, {"errors": [{"detail": "resource_exhausted"}]}, "c", FailedAnswer),
+        (422, {"errors": ["x"]}, None, QueryRejected),
+        (404, {"errors": ["Not found"]}, None, QueryRejected),
+        (401, {"errors": ["Unauthorized"]}, None, CredentialsError),
+        (403, {"errors": ["Forbidden"]}, None, CredentialsError),
+        (403, {"errors": ["Flex is not enabled"]}, None, CredentialsError),
+        (413, {"errors": ["too large"]}, None, TooMuch),
+        (418, b"teapot", None, Unavailable),
+        (400, {"errors": ["Too many pending queries"]}, None, FailedAnswer),
+        (403, b"deadline_exceeded", None, FailedAnswer),
+        (201, {"data": []}, None, Unavailable),
+        (204, b"", None, Unavailable),
+    ],
+)
+def test_each_refusal_says_what_can_be_done(
+    status: int, body: Any, cursor: str | None, error: type[LogferryError]
+) -> None:
+    with pytest.raises(LogferryError) as caught:
+        fetched(body, status=status, cursor=cursor)
+    assert type(caught.value) is error
+
+
+def test_the_texts_of_a_refusal_are_told_shortly() -> None:
+    with pytest.raises(QueryRejected, match="one; two") as caught:
+        fetched({"errors": ["one", {"title": "two"}, "x" * 5_000]}, status=400)
+    assert len(str(caught.value)) < 500
+
+
+def test_a_refusal_that_is_too_deep_to_read_is_still_a_refusal() -> None:
+    with pytest.raises(QueryRejected):
+        fetched(b"[" * 100_000, status=400)
+
+
+@pytest.mark.parametrize("value", [5, 5.0, "5", "5.0"])
+def test_a_count_may_come_as_number_or_text(value: Any) -> None:
+    assert counted(series((0, value), (1, 1), (2, 1)))[START] == 5
+
+
+@pytest.mark.parametrize(
+    "value", [5.5, -1, None, True, "x", "NaN", "Infinity", "1e999999", [], {}, "", float("1e300")]
+)
+def test_a_count_that_is_no_number_of_rows_is_no_count(value: Any) -> None:
+    with pytest.raises(FailedAnswer, match=r"number of rows|not readable"):
+        counted(series((0, value), (1, 1), (2, 1)))
+    with pytest.raises(FailedAnswer, match=r"number of rows|not readable"):
+        counted(series((0, 1)), total(value))
+
+
+def test_buckets_outside_the_window_are_dropped() -> None:
+    found = counted(series((-1, 7), (0, 1), (1, 2), (2, 3), (3, 9)))
+    assert found == {START: 1, START + TICK_PER_HOUR: 2, START + 2 * TICK_PER_HOUR: 3}
+
+
+def test_an_empty_bin_is_believed_when_the_total_agrees() -> None:
+    assert counted(series((-1, 1), (0, 2)), total(3)) == {START: 2}
+    assert counted({"data": {"buckets": []}}, {"data": {"buckets": []}}) == {}
+
+
+@pytest.mark.parametrize("everything", [2, 4])
+def test_an_empty_bin_that_a_total_contradicts_is_no_count(everything: int) -> None:
+    with pytest.raises(FailedAnswer, match="contradict"):
+        counted(series((0, 3)), total(everything))
+
+
+def test_a_bucket_counted_twice_is_no_count() -> None:
+    with pytest.raises(FailedAnswer, match="twice"):
+        counted(series((0, 1), (0, 1), (1, 1), (2, 1)))
+
+
+def test_buckets_off_the_clock_cannot_prove_anything() -> None:
+    off = series((0, 1))
+    off["data"]["buckets"][0]["computes"]["c0"][0]["time"] = "2026-11-20T00:30:00Z"
+    with pytest.raises(CountUnavailable, match="not aligned"):
+        counted(off)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"data": None},
+        {},
+        {"data": {"buckets": None}},
+        {"data": {"buckets": [{"computes": {"c0": 5}}]}},
+        {"data": {"buckets": [{"computes": {}}]}},
+        {"data": {"buckets": [{"computes": {"c0": [{"value": 1}]}}]}},
+        {"data": {"buckets": [{"computes": {"c0": [{"time": "soon", "value": 1}]}}]}},
+        {"data": {"buckets": [{"computes": {"c0": ["x"]}}]}},
+        series((0, 1), (1, 1), (2, 1), status="timeout"),
+        series((0, 1), (1, 1), (2, 1), warnings=[{"code": "x"}]),
+        b"",
+        b'{"data":{"buckets":[{"computes":{"c0":[{"time":"\xff"}]}}]}}',
+    ],
+)
+def test_a_count_that_is_not_whole_is_no_count(body: Any) -> None:
+    with pytest.raises(FailedAnswer):
+        counted(body)
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_key_that_may_not_count_leaves_windows_unproven(status: int) -> None:
+    with pytest.raises(CountUnavailable):
+        drive(source().count(HOURS, TICK_PER_HOUR), [(status, {"errors": ["Forbidden"]})])
+
+
+@given(st.integers(1, 350), st.data())
+def test_long_windows_are_counted_in_parts_that_add_up(bins: int, data: st.DataObject) -> None:
+    window = Window(START, START + bins * TICK_PER_MINUTE)
+    truth = {START + at * TICK_PER_MINUTE: data.draw(st.integers(0, 3)) for at in range(-2, bins + 2)}
+    exchange = source().count(window, TICK_PER_MINUTE)
+    request = next(exchange)
+    requests = 0
+    try:
+        while True:
+            requests += 1
+            body = json.loads(request.body or b"")
+            assert body["compute"][0].get("interval", "1m") == "1m"
+            low, high = (int(body["filter"][name]) * 10_000 for name in ("from", "to"))
+            # The outer buckets hold only what lies in their one millisecond: all or nothing here.
+            found = {at: rows for at, rows in truth.items() if low <= at <= high and rows}
+            if body["compute"][0]["type"] == "total":
+                answer = total(sum(found.values()))
+            else:
+                answer = series()
+                answer["data"]["buckets"][0]["computes"]["c0"] = [
+                    {"time": format_instant(at), "value": rows} for at, rows in found.items()
+                ]
+            request = exchange.send(Response(200, {}, json.dumps(answer).encode()))
+    except StopIteration as stop:
+        assert stop.value == {at: rows for at, rows in truth.items() if at in window and rows}
+    assert requests <= 2 * -(-bins // 100)
+
+
+def test_the_identity_names_what_decides_the_rows_and_no_secret() -> None:
+    assert source().identity() == {
+        "kind": "datadog",
+        "endpoint": "https://api.example.test",
+        "query": "service:web",
+        "indexes": ["*"],
+        "storage_tier": "indexes",
+    }
+
+
+def test_the_schema_names_the_fixed_columns_then_the_promoted_ones() -> None:
+    schema, asked = drive(source().schema(HOURS), [])
+    assert asked == []
+    assert [column.name for column in schema.columns] == [
+        "id", "timestamp", "status", "service", "host", "message", "tags", "attributes", "extra", "code",
+    ]  # fmt: skip
+    last = schema.columns[-1]
+    assert (last.arrow, last.source_name, last.source_type) == ("int64", "http.code", "int64")
