@@ -1,0 +1,37 @@
+"""The journal folded: for every slice, what its last publication says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from logferry.journal import Record
+from logferry.manifest import SliceEntry
+from logferry.window import Window, parse_instant
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """The last word on one slice, and the definition it was written under."""
+
+    entry: SliceEntry
+    fingerprint: str
+    seq: int
+
+
+def fold(records: Iterable[Record], within: Window | None = None) -> dict[Window, Published]:
+    """Per slice (of ``within``, when given) the last publication; slices of another grid stay apart."""
+    ledger: dict[Window, Published] = {}
+    for record in records:
+        manifest = record.manifest
+        if within is not None and not _touch(manifest.window.window(), within):
+            continue
+        for entry in manifest.slices:
+            slice_ = Window(parse_instant(entry.start), parse_instant(entry.end))
+            if within is None or within.covers(slice_):
+                ledger[slice_] = Published(entry, manifest.fingerprint, manifest.seq)
+    return ledger
+
+
+def _touch(one: Window, other: Window) -> bool:
+    return one.start < other.end and other.start < one.end

@@ -1,0 +1,263 @@
+"""Publishing: finished parts to their final keys, then the record in the journal, which is the commit."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import logging
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from logferry.errors import DefinitionError, StoreError
+from logferry.journal import Journal
+from logferry.ledger import Published, fold
+from logferry.manifest import FileEntry, Manifest, RunEntry, SliceEntry, Span, worst
+from logferry.parquet import ROW_HASH_KEY
+from logferry.sources.base import SourceSchema
+from logferry.stores.base import Store
+from logferry.window import Window
+
+log = logging.getLogger(__name__)
+
+ROW_HASH_METADATA = "row-hash"
+
+
+class SliceResult(SliceEntry, frozen=True, kw_only=True, omit_defaults=True):
+    """A finished slice that is not published yet. ``staged`` is its part's key, None when the published object
+    already holds exactly these rows."""
+
+    staged: str | None = None
+
+
+class ChunkResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What one worker finished: small JSON, never rows. ``fingerprint``: of the definition it was fetched by."""
+
+    started_at: str
+    slices: list[SliceResult]
+    schema: SourceSchema
+    requests: dict[str, int]
+    fingerprint: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        result: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(self))
+        return result
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> ChunkResult:
+        return msgspec.convert(data, cls)
+
+
+def publish(
+    store: Store,
+    export: str,
+    window: Window,
+    results: list[ChunkResult],
+    *,
+    fingerprint: str,
+    source: dict[str, Any],
+    run: RunEntry,
+    allow_shrink: bool = False,
+) -> Manifest:
+    """Commit a window. Raises StoreError when the results are not exactly the window's slices.
+
+    A slice that is already proven under the same definition stays when the source now gives fewer rows, or as
+    many without a proof (retention, a purge, a restricted key); ``source_now`` records what it holds. It stays
+    as short when the source now counts more than the published rows.
+
+    Raises DefinitionError when rows of the window are published under another slice grid: two grids have
+    different keys, so readers of the table would meet those rows twice.
+    """
+    finished = sorted((entry for result in results for entry in result.slices), key=lambda entry: entry.start)
+    _check_tiles(finished, window)
+    journal = Journal(store, export)
+    records = list(journal.records())
+    _check_grid(fold(records), finished, window, export, store)
+    ledger = fold(records, within=window)
+    entries: list[SliceEntry] = []
+    leftovers: list[str] = []
+    for entry in finished:
+        before = ledger.get(entry.window())
+        if before is not None and not allow_shrink and _would_lower(before, entry, fingerprint, store):
+            log.warning(
+                "%s/%s stays as published in record %d: it is proven with %d rows, the source now gives %d",
+                entry.start,
+                entry.end,
+                before.seq,
+                before.entry.rows,
+                entry.rows,
+            )
+            entries.append(_kept(before.entry, entry))
+            if entry.staged:
+                leftovers.append(entry.staged)
+            continue
+        file = _put_in_place(store, entry, before)
+        entries.append(_without_staging(msgspec.structs.replace(entry, file=file)))
+    record = journal.append(
+        Manifest(
+            export=export,
+            seq=0,
+            previous=None,
+            fingerprint=fingerprint,
+            source=source,
+            window=Span.of(window),
+            status=worst([entry.status for entry in entries]),
+            rows=sum(entry.rows for entry in entries),
+            source_rows=_total([entry.source_rows for entry in entries]),
+            columns=_columns(results[0].schema),
+            slices=entries,
+            requests=add_requests([result.requests for result in results]),
+            run=run,
+        )
+    )
+    store.delete(leftovers)
+    return record.manifest
+
+
+def published_row_hash(store: Store, key: str) -> str | None:
+    """The row hash of the object under ``key``, from its metadata or its footer; None without a readable one."""
+    info = store.head(key)
+    if info is None:
+        return None
+    if ROW_HASH_METADATA in info.metadata:
+        return info.metadata[ROW_HASH_METADATA]
+    try:
+        footer = pq.read_metadata(pa.PythonFile(_RemoteFile(store, key, info.size), mode="r"))
+    except (pa.ArrowException, OSError):  # OSError: a footer that is no Thrift
+        return None
+    found = (footer.metadata or {}).get(ROW_HASH_KEY.encode())
+    return found.decode() if found else None
+
+
+def add_requests(parts: list[dict[str, int]]) -> dict[str, int]:
+    """Sum of request counters; the four names of the manifest are always there."""
+    total = {"search": 0, "count": 0, "retried": 0, "throttled": 0}
+    for part in parts:
+        for name, count in part.items():
+            total[name] = total.get(name, 0) + count
+    return total
+
+
+def _check_tiles(finished: list[SliceResult], window: Window) -> None:
+    at = window.start
+    for entry in finished:
+        slice_ = entry.window()
+        if slice_.start != at:
+            raise StoreError(
+                f"the finished slices do not cover {window}: {slice_} came where {Span.of(window).start} was due"
+            )
+        at = slice_.end
+    if at != window.end:
+        raise StoreError(f"the finished slices do not cover {window}: they end early; run the window again")
+
+
+def _would_lower(before: Published, entry: SliceResult, fingerprint: str, store: Store) -> bool:
+    if before.entry.status != "proven" or before.fingerprint != fingerprint:
+        return False
+    fewer = entry.rows < before.entry.rows
+    weaker = entry.status != "proven" and entry.rows <= before.entry.rows
+    # Only an object that still is what the record says can be kept.
+    file = before.entry.file
+    return (fewer or weaker) and published_row_hash(store, file.key) == file.row_hash
+
+
+def _kept(before: SliceEntry, entry: SliceResult) -> SliceEntry:
+    """The published slice with what the source now holds; a later count above it makes it short."""
+    if entry.source_rows is None or entry.source_rows <= before.rows:
+        now = entry.rows if entry.source_rows is None else entry.source_rows
+        return msgspec.structs.replace(before, source_now=now)
+    return msgspec.structs.replace(
+        before,
+        status="short",
+        source_rows=entry.source_rows,
+        counted_at=entry.counted_at,
+        source_now=entry.source_rows,
+    )
+
+
+def _put_in_place(store: Store, entry: SliceResult, before: Published | None) -> FileEntry:
+    """Make the slice's rows the object under its key; returns the facts of that object."""
+    key = entry.file.key
+    if entry.staged is not None:
+        part = store.head(entry.staged)
+        if part is None or part.size != entry.file.bytes:
+            raise StoreError(
+                f"the finished part {entry.staged} in {store.url} is gone or was replaced by another run; "
+                "run the window again"
+            )
+        store.move(entry.staged, key, metadata={ROW_HASH_METADATA: entry.file.row_hash})
+        return entry.file
+    if published_row_hash(store, key) != entry.file.row_hash:
+        raise StoreError(f"{key} in {store.url} changed while this run compared it; run the window again")
+    if before is not None and before.entry.file.row_hash == entry.file.row_hash:
+        return before.entry.file
+    # Written by a run that never committed: equal rows, but not needless equal bytes.
+    data = store.read(key)
+    return msgspec.structs.replace(
+        entry.file, bytes=len(data), sha256=f"sha256:{hashlib.sha256(data).hexdigest()}"
+    )
+
+
+def _check_grid(
+    ledger: dict[Window, Published], finished: list[SliceResult], window: Window, export: str, store: Store
+) -> None:
+    slices = {entry.window() for entry in finished}
+    for slice_, before in ledger.items():
+        apart = slice_.end <= window.start or window.end <= slice_.start
+        if apart or slice_ in slices or store.head(before.entry.file.key) is None:
+            continue
+        raise DefinitionError(
+            f"{slice_} of {export} is published as one slice, which is not on the present grid, and readers would "
+            "meet its rows twice; keep the old `slice` or give the export a new name"
+        )
+
+
+def _without_staging(entry: SliceResult) -> SliceEntry:
+    names = SliceEntry.__struct_fields__
+    return SliceEntry(**{name: getattr(entry, name) for name in names})
+
+
+def _total(counts: list[int | None]) -> int | None:
+    known = [count for count in counts if count is not None]
+    return sum(known) if len(known) == len(counts) else None
+
+
+def _columns(schema: SourceSchema) -> list[dict[str, str]]:
+    return [
+        {
+            "name": column.name,
+            "type": column.arrow,
+            "source_name": column.source_name,
+            "source_type": column.source_type,
+        }
+        for column in schema.columns
+    ]
+
+
+class _RemoteFile(io.RawIOBase):
+    """A seekable view of an object, so that a footer costs one range request and not the whole object."""
+
+    def __init__(self, store: Store, key: str, size: int) -> None:
+        self._store, self._key, self._size, self._at = store, key, size, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
+        self._at = start + offset
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def read(self, size: int = -1) -> bytes:
+        length = self._size - self._at if size < 0 else min(size, self._size - self._at)
+        data = self._store.read_range(self._key, self._at, length) if length > 0 else b""
+        self._at += len(data)
+        return data

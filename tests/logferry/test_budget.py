@@ -1,0 +1,284 @@
+"""The budget: never more than the allowance, a reserve for the people, one state for all processes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from email.utils import formatdate
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from logferry.budget import Budget, retry_after_s
+from logferry.window import TICK_PER_MS, TICK_PER_SECOND, parse_instant
+
+
+class ManualClock:
+    def __init__(self, offset_ms: int = 0) -> None:
+        self.tick = parse_instant("2026-11-22T12:00:00Z") + offset_ms * TICK_PER_MS
+
+    def now(self) -> int:
+        return self.tick
+
+    def sleep(self, seconds: float) -> None:
+        assert seconds > 0
+        self.tick += round(seconds * TICK_PER_SECOND)
+
+
+class Api:
+    """Counts requests per period aligned to its clock and answers with the rate headers.
+
+    ``skew_ms``: how far its clock is ahead. ``rounded_up``: Reset in whole seconds up or down.
+    """
+
+    def __init__(
+        self, clock: ManualClock, limit: int, period_s: int, *, skew_ms: int = 0, rounded_up: bool = True
+    ) -> None:
+        self.clock, self.limit, self.period_s = clock, limit, period_s
+        self.skew_ms, self.rounded_up = skew_ms, rounded_up
+        self.answered: Counter[int] = Counter()
+        self.refused = 0
+
+    def ask(self, others: int = 0) -> tuple[int, dict[str, str]]:
+        now_ms = self.clock.now() // TICK_PER_MS + self.skew_ms
+        period, into = divmod(now_ms, self.period_s * 1000)
+        left_ms = self.period_s * 1000 - into
+        reset = -(-left_ms // 1000) if self.rounded_up else left_ms // 1000
+        self.answered[period] += others
+        admitted = self.answered[period] < self.limit
+        if admitted:
+            self.answered[period] += 1
+        else:
+            self.refused += 1
+        return 200 if admitted else 429, {
+            "x-ratelimit-limit": str(self.limit),
+            "x-ratelimit-period": str(self.period_s),
+            "x-ratelimit-remaining": str(max(0, self.limit - self.answered[period])),
+            "x-ratelimit-reset": str(reset),
+        }
+
+
+def send(budget: Budget, api: Api, *, others: int = 0) -> None:
+    budget.acquire("search")
+    status, headers = api.ask(others)
+    budget.learn("search", status, headers)
+
+
+@given(
+    limit=st.integers(1, 40),
+    period_s=st.sampled_from([1, 10, 60]),
+    offset_ms=st.integers(0, 60_000),
+    pauses=st.lists(st.integers(0, 20_000), min_size=1, max_size=60),
+    rounded_up=st.booleans(),
+    processes=st.integers(1, 3),
+)
+def test_no_period_ever_sees_more_than_its_allowance(
+    tmp_path_factory: pytest.TempPathFactory,
+    limit: int,
+    period_s: int,
+    offset_ms: int,
+    pauses: list[int],
+    rounded_up: bool,
+    processes: int,
+) -> None:
+    clock = ManualClock(offset_ms)
+    folder = tmp_path_factory.mktemp("budget")
+    budgets = [Budget("key", clock=clock, folder=folder) for _ in range(processes)]
+    api = Api(clock, limit, period_s, rounded_up=rounded_up)
+    for number, pause in enumerate(pauses):
+        send(budgets[number % processes], api)
+        clock.tick += (pause if pause % 3 == 0 else 0) * TICK_PER_MS
+    assert api.refused == 0
+    assert max(api.answered.values()) <= limit
+
+
+@given(st.integers(2, 20), st.sampled_from([-5, -3, -2, 2, 4]), st.integers(0, 10_000))
+def test_a_server_whose_clock_differs_by_seconds_is_followed(
+    tmp_path_factory: pytest.TempPathFactory, limit: int, skew_s: int, offset_ms: int
+) -> None:
+    clock = ManualClock(offset_ms)
+    budget = Budget("key", clock=clock, folder=tmp_path_factory.mktemp("budget"))
+    api = Api(clock, limit, 10, skew_ms=skew_s * 1000)
+    for _ in range(limit * 5):
+        send(budget, api)
+    assert api.refused == 0
+
+
+@given(st.integers(2, 20), st.integers(-999, 999), st.integers(0, 10_000))
+def test_a_clock_that_differs_by_less_than_a_second_costs_at_most_one_refusal_a_period(
+    tmp_path_factory: pytest.TempPathFactory, limit: int, skew_ms: int, offset_ms: int
+) -> None:
+    """Reset comes in whole seconds, so a smaller difference cannot be seen."""
+    clock = ManualClock(offset_ms)
+    budget = Budget("key", clock=clock, folder=tmp_path_factory.mktemp("budget"))
+    api = Api(clock, limit, 10, skew_ms=skew_ms)
+    for _ in range(limit * 5):
+        send(budget, api)
+    assert api.refused <= len(api.answered)
+    assert max(api.answered.values()) <= limit
+
+
+@pytest.mark.parametrize(("limit", "expected"), [(3, 27), (10, 90), (300, 2700), (25, 225)])
+def test_a_tenth_is_left_to_the_people_on_the_average_of_ten_periods(
+    tmp_path: Path, limit: int, expected: int
+) -> None:
+    clock = ManualClock()
+    budget, api = Budget("key", clock=clock, folder=tmp_path), Api(clock, limit, 10)
+    first = clock.now() // (10 * TICK_PER_SECOND)
+    while clock.now() // (10 * TICK_PER_SECOND) < first + 21:
+        send(budget, api)
+    ten = [api.answered[first + at] for at in range(5, 15)]
+    assert expected - 1 <= sum(ten) <= expected
+    assert max(ten) - min(ten) <= 1
+
+
+def test_what_others_spend_is_learned_from_the_answers(tmp_path: Path) -> None:
+    clock = ManualClock()
+    budget, api = Budget("key", clock=clock, folder=tmp_path), Api(clock, 10, 10)
+    send(budget, api)
+    send(budget, api, others=8)
+    send(budget, api)  # waits for the next period: the other eight left nothing
+    assert api.refused == 0
+    assert len(api.answered) == 2
+
+
+def test_a_lowered_limit_is_obeyed_at_once(tmp_path: Path) -> None:
+    clock = ManualClock()
+    budget, api = Budget("key", clock=clock, folder=tmp_path), Api(clock, 300, 10)
+    send(budget, api)
+    api.limit = 3
+    for _ in range(6):
+        send(budget, api)
+    assert api.refused == 0
+
+
+def test_processes_share_what_one_of_them_learned(tmp_path: Path) -> None:
+    clock = ManualClock()
+    one, two = (Budget("key", clock=clock, folder=tmp_path) for _ in range(2))
+    api = Api(clock, 10, 10)
+    for _ in range(9):
+        send(one, api)
+    before = clock.now()
+    two.acquire("search")
+    assert clock.now() > before
+    assert two.requests_per_second("search") == pytest.approx(0.9)
+
+
+def test_another_key_and_another_bucket_have_their_own_budget(tmp_path: Path) -> None:
+    clock = ManualClock()
+    budget = Budget("key", clock=clock, folder=tmp_path)
+    budget.learn("search", 429, {"retry-after": "60"})
+    Budget("other", clock=clock, folder=tmp_path).acquire("search")
+    budget.acquire("aggregate")
+    assert budget.waited_s == 0
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {
+            "x-ratelimit-reset": "30",
+            "x-ratelimit-limit": "3",
+            "x-ratelimit-period": "60",
+            "x-ratelimit-remaining": "0",
+        },
+        {"x-ratelimit-reset": "30"},
+        {"retry-after": "30"},
+    ],
+)
+def test_a_429_stops_the_bucket_until_its_reset(tmp_path: Path, headers: dict[str, str]) -> None:
+    clock = ManualClock()
+    budget = Budget("key", clock=clock, folder=tmp_path)
+    budget.learn("search", 429, headers)
+    budget.acquire("search")
+    assert 30 <= budget.waited_s < 31
+
+
+def test_a_429_that_names_no_allowance_leaves_none_behind(tmp_path: Path) -> None:
+    clock = ManualClock()
+    budget = Budget("key", clock=clock, folder=tmp_path)
+    budget.learn("search", 429, {})
+    budget.acquire("search")
+    waited = budget.waited_s
+    for _ in range(50):
+        budget.acquire("search")
+    assert budget.waited_s == waited > 0
+
+
+def test_a_reset_that_is_a_point_in_time_is_understood(tmp_path: Path) -> None:
+    clock = ManualClock()
+    budget = Budget("key", clock=clock, folder=tmp_path)
+    budget.learn("search", 429, {"x-ratelimit-reset": str(clock.now() // TICK_PER_SECOND + 30)})
+    budget.acquire("search")
+    assert 29 <= budget.waited_s < 32
+
+
+def test_azures_documented_allowance_needs_no_headers(tmp_path: Path) -> None:
+    clock = ManualClock()
+    budget = Budget("key", clock=clock, folder=tmp_path)
+    for _ in range(180):
+        budget.acquire("azure_query")
+    assert budget.waited_s == 0
+    budget.acquire("azure_query")
+    assert budget.waited_s > 0
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"null",
+        b"[]",
+        b'{"limit":"x"}',
+        b'{"limit":5,"period_ms":0}',
+        b"\xff\xfe",
+        b'{"spent":NaN}',
+    ],
+)
+def test_a_spoiled_state_file_is_forgotten(tmp_path: Path, content: bytes) -> None:
+    clock = ManualClock()
+    budget = Budget("key", clock=clock, folder=tmp_path)
+    budget.acquire("search")
+    (state,) = tmp_path.iterdir()
+    state.write_bytes(content)
+    budget.acquire("search")
+    send(budget, Api(clock, 10, 10))
+    assert budget.waited_s < 11
+
+
+@pytest.mark.parametrize("value", ["", "x", "-5", "0", "nan", "inf", "1e400", "9" * 50, "\xb2"])
+def test_odd_headers_never_break_nor_block_for_good(tmp_path: Path, value: str) -> None:
+    clock = ManualClock()
+    budget = Budget("key", clock=clock, folder=tmp_path)
+    names = (
+        "x-ratelimit-limit",
+        "x-ratelimit-period",
+        "x-ratelimit-remaining",
+        "x-ratelimit-reset",
+        "retry-after",
+    )
+    for status in (200, 429):
+        for name in names:
+            budget.learn("search", status, {**dict.fromkeys(names, "1"), name: value})
+        budget.learn("search", status, dict.fromkeys(names, value))
+    budget.acquire("search")
+    assert budget.waited_s < 25 * 3600
+
+
+def test_the_state_never_holds_the_credential(tmp_path: Path) -> None:
+    budget = Budget("secret-key", clock=ManualClock(), folder=tmp_path)
+    budget.acquire("search")
+    (state,) = tmp_path.iterdir()
+    assert "secret-key" not in state.name
+    assert b"secret-key" not in state.read_bytes()
+
+
+def test_retry_after_is_read_in_both_forms() -> None:
+    assert retry_after_s({"retry-after": "7"}) == 7
+    assert retry_after_s({"retry-after": formatdate(0, usegmt=True)}) == 0
+    assert (retry_after_s({"retry-after": formatdate(4_000_000_000, usegmt=True)}) or 0) > 3600
+    for text in ("", "soon", "-1", "1.5", "\xb2"):
+        assert retry_after_s({"retry-after": text}) is None
+    assert retry_after_s({}) is None

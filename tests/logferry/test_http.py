@@ -1,0 +1,409 @@
+"""Sending: what is tried again, what is given up, what is never told. Real sockets, no real waiting."""
+
+from __future__ import annotations
+
+import gzip
+import logging
+import ssl
+from collections.abc import Callable, Generator, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+
+from logferry import http
+from logferry.budget import Budget
+from logferry.errors import (
+    CredentialsError,
+    DefinitionError,
+    FailedAnswer,
+    LogferryError,
+    SourceError,
+    TooMuch,
+    Unavailable,
+)
+from logferry.http import Client
+from logferry.sources.base import Request, Response
+from logferry_sandbox.http_server import HttpRequest, HttpResponse, SandboxServer
+
+SECRET = "secret-key-0123456789"
+
+
+class Keys:
+    """Credentials that can be renewed ``renewals`` times; the header shows how often they were."""
+
+    key = "digest"
+
+    def __init__(self, renewals: int = 0, secret: str = SECRET) -> None:
+        self.left, self.renewed, self.secret = renewals, 0, secret
+
+    def headers(self) -> Mapping[str, str]:
+        return {"Authorization": f"Bearer {self.secret}-{self.renewed}"}
+
+    def refresh(self) -> bool:
+        if self.left == 0:
+            return False
+        self.left -= 1
+        self.renewed += 1
+        return True
+
+    def secrets(self) -> tuple[str, ...]:
+        return (self.secret,)
+
+
+class Script:
+    """An application that gives its answers in turn, then 200 ``ok`` for ever; it keeps the requests."""
+
+    def __init__(self, *answers: HttpResponse) -> None:
+        self.answers = list(answers)
+        self.requests: list[HttpRequest] = []
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        self.requests.append(request)
+        return self.answers.pop(0) if self.answers else HttpResponse(body=b"ok")
+
+
+Serve = Callable[..., tuple[Script, str]]
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    servers: list[SandboxServer] = []
+
+    def start(*answers: HttpResponse, tls: ssl.SSLContext | None = None) -> tuple[Script, str]:
+        script = Script(*answers)
+        server = SandboxServer(script, tls=tls)
+        server.start()
+        servers.append(server)
+        return script, server.base_url
+
+    yield start
+    for server in servers:
+        server.stop()
+
+
+@pytest.fixture
+def make(clock: Any, tmp_path: Path) -> Iterator[Callable[..., Client]]:
+    clients: list[Client] = []
+
+    def client(auth: Keys | None = None, *, ca_bundle: str | None = None) -> Client:
+        auth = auth or Keys()
+        budget = Budget(auth.key, clock=clock, folder=tmp_path / "budget")
+        clients.append(Client(auth, ca_bundle=ca_bundle, budget=budget, clock=clock))
+        return clients[-1]
+
+    yield client
+    for one in clients:
+        one.close()
+
+
+def ask(url: str, **options: Any) -> Callable[[], Generator[Request, Response, Response]]:
+    def exchange() -> Generator[Request, Response, Response]:
+        return (yield Request("POST", url, "search", "search", body=b"{}", **options))
+
+    return exchange
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504, 520])
+def test_a_passing_fault_is_asked_again(
+    serve: Serve, make: Callable[..., Client], clock: Any, status: int
+) -> None:
+    script, url = serve(HttpResponse(status), HttpResponse(status))
+    client = make()
+    assert client.run(ask(url)).body == b"ok"
+    assert len(script.requests) == 3
+    assert client.stats["search"] == 3
+    assert client.stats["retried"] == 2
+    assert client.stats["throttled"] == (2 if status == 429 else 0)
+    assert len(clock.slept) >= 2
+
+
+def test_a_fault_that_stays_is_given_up_with_the_answers_text(
+    serve: Serve, make: Callable[..., Client]
+) -> None:
+    script, url = serve(*[HttpResponse(503, body=b"down\nfor\tnow " + b"x" * 900)] * 9)
+    with pytest.raises(Unavailable, match="answered 503: down for now") as caught:
+        make().run(ask(url))
+    assert len(script.requests) == 6
+    assert len(str(caught.value)) < 350
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 413, 422, 200, 204, 304 - 104])
+def test_any_other_status_is_the_sources_to_read(
+    serve: Serve, make: Callable[..., Client], status: int
+) -> None:
+    script, url = serve(HttpResponse(status, body=b"" if status == 204 else b"body"))
+    assert make().run(ask(url)).status == status
+    assert len(script.requests) == 1
+
+
+def test_a_status_that_the_source_reads_as_too_much_is_not_asked_again(
+    serve: Serve, make: Callable[..., Client]
+) -> None:
+    script, url = serve(HttpResponse(504))
+    assert make().run(ask(url, narrow_on=frozenset({504}))).status == 504
+    assert len(script.requests) == 1
+
+
+def test_retry_after_is_waited_for_in_full(serve: Serve, make: Callable[..., Client], clock: Any) -> None:
+    _, url = serve(HttpResponse(503, {"Retry-After": "50"}))
+    make().run(ask(url))
+    assert 50 <= max(clock.slept) <= 120
+
+
+def test_a_wait_that_is_too_long_is_handed_up(serve: Serve, make: Callable[..., Client], clock: Any) -> None:
+    script, url = serve(HttpResponse(429, {"Retry-After": "3600"}))
+    with pytest.raises(Unavailable) as caught:
+        make().run(ask(url))
+    assert caught.value.wait_s == 3600
+    assert len(script.requests) == 1
+    assert sum(clock.slept) < 5
+
+
+def test_a_429_is_not_asked_again_before_its_reset(
+    serve: Serve, make: Callable[..., Client], clock: Any
+) -> None:
+    headers = {
+        "X-RateLimit-Limit": "3",
+        "X-RateLimit-Period": "60",
+        "X-RateLimit-Remaining": "0",
+        "X-RateLimit-Reset": "37",
+    }
+    _, url = serve(HttpResponse(429, headers))
+    start = clock.now()
+    make().run(ask(url))
+    assert clock.now() - start >= 37 * 10_000_000
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_credentials_are_renewed_exactly_once_for_a_request(
+    serve: Serve, make: Callable[..., Client], status: int
+) -> None:
+    script, url = serve(HttpResponse(status))
+    keys = Keys(renewals=5)
+    assert make(keys).run(ask(url)).status == 200
+    assert keys.renewed == 1
+    assert [request.headers["authorization"][-1] for request in script.requests] == ["0", "1"]
+
+
+def test_credentials_that_stay_refused_are_the_sources_to_explain(
+    serve: Serve, make: Callable[..., Client]
+) -> None:
+    script, url = serve(*[HttpResponse(401)] * 5)
+    keys = Keys(renewals=5)
+    assert make(keys).run(ask(url)).status == 401
+    assert (keys.renewed, len(script.requests)) == (1, 2)
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_refused_and_the_keys_stay_here(
+    serve: Serve, make: Callable[..., Client], status: int
+) -> None:
+    other, elsewhere = serve()
+    _, url = serve(HttpResponse(status, {"Location": elsewhere}))
+    with pytest.raises(DefinitionError, match="redirect"):
+        make().run(ask(url))
+    assert other.requests == []
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        HttpResponse(body=b"x" * 5_000, cut_after=100),
+        HttpResponse(body=b"x" * 5_000, cut_after=0),
+        HttpResponse(reset=True),
+        HttpResponse(headers={"Content-Encoding": "gzip"}, body=b"no gzip at all"),
+    ],
+)
+def test_a_broken_answer_is_asked_again_and_never_taken_for_a_whole_one(
+    serve: Serve, make: Callable[..., Client], broken: HttpResponse
+) -> None:
+    script, url = serve(broken)
+    assert make().run(ask(url)).body == b"ok"
+    assert len(script.requests) == 2
+
+
+def test_an_answer_that_stays_broken_is_an_error(serve: Serve, make: Callable[..., Client]) -> None:
+    _, url = serve(*[HttpResponse(body=b"x" * 500, cut_after=100) for _ in range(9)])
+    with pytest.raises(Unavailable, match="broke off"):
+        make().run(ask(url))
+
+
+def test_a_server_that_is_not_there_is_unavailable(serve: Serve, make: Callable[..., Client]) -> None:
+    with pytest.raises(Unavailable, match="could not be reached"):
+        make().run(ask("http://127.0.0.1:9/x"))
+
+
+def test_a_failed_answer_starts_the_whole_exchange_again(serve: Serve, make: Callable[..., Client]) -> None:
+    script, url = serve()
+    starts: list[int] = []
+
+    def exchange() -> Generator[Request, Response, str]:
+        starts.append(1)
+        yield Request("POST", f"{url}/first", "count", "search")
+        yield Request("POST", f"{url}/second", "count", "search")
+        if len(starts) < 3:
+            raise FailedAnswer("partial")
+        return "whole"
+
+    client = make()
+    assert client.run(exchange) == "whole"
+    assert [request.path for request in script.requests] == ["/first", "/second"] * 3
+    assert (client.stats["count"], client.stats["retried"]) == (6, 2)
+
+
+def test_an_answer_that_stays_partial_is_raised_after_three_attempts(make: Callable[..., Client]) -> None:
+    starts: list[int] = []
+
+    def exchange() -> Generator[Request, Response, None]:
+        starts.append(1)
+        yield from ()
+        raise FailedAnswer("partial")
+
+    with pytest.raises(FailedAnswer):
+        make().run(exchange)
+    assert len(starts) == 3
+
+
+def test_an_endless_answer_is_too_much(
+    serve: Serve, make: Callable[..., Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "MOST_BODY_BYTES", 3 << 20)
+    script, url = serve(
+        HttpResponse(headers={"Content-Encoding": "gzip"}, body=gzip.compress(b"0" * (8 << 20)))
+    )
+    with pytest.raises(TooMuch, match="more than 3,145,728 bytes"):
+        make().run(ask(url))
+    assert len(script.requests) == 1
+
+
+def test_compressed_answers_arrive_decoded(serve: Serve, make: Callable[..., Client]) -> None:
+    script, url = serve(HttpResponse(body=b"0" * 100_000))
+    assert make().run(ask(url)).body == b"0" * 100_000
+    assert "gzip" in script.requests[0].headers["accept-encoding"]
+
+
+def test_header_names_are_handed_on_in_lower_case(serve: Serve, make: Callable[..., Client]) -> None:
+    _, url = serve(HttpResponse(headers={"X-Odd-CASE": "Value"}))
+    assert make().run(ask(url)).headers["x-odd-case"] == "Value"
+
+
+def test_a_request_to_be_sent_later_waits_first(
+    serve: Serve, make: Callable[..., Client], clock: Any
+) -> None:
+    _, url = serve()
+    make().run(ask(url, after_s=5.0))
+    assert clock.slept == [5.0]
+
+
+def test_a_netrc_entry_never_replaces_the_credentials(
+    serve: Serve, make: Callable[..., Client], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("default login someone password else\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    script, url = serve()
+    make().run(ask(url))
+    assert script.requests[0].headers["authorization"] == f"Bearer {SECRET}-0"
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+def tls_of(authority: trustme.CA) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    return context
+
+
+def test_the_connections_ca_bundle_beats_the_environments(
+    serve: Serve,
+    make: Callable[..., Client],
+    authority: trustme.CA,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ours, other = tmp_path / "ours.pem", tmp_path / "other.pem"
+    authority.cert_pem.write_to_path(ours)
+    trustme.CA().cert_pem.write_to_path(other)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(other))
+    monkeypatch.setenv("CURL_CA_BUNDLE", str(other))
+    _, url = serve(tls=tls_of(authority))
+    assert make(ca_bundle=str(ours)).run(ask(url)).body == b"ok"
+
+
+def test_a_certificate_nobody_vouches_for_is_refused_without_retries(
+    serve: Serve, make: Callable[..., Client], authority: trustme.CA, clock: Any
+) -> None:
+    script, url = serve(tls=tls_of(authority))
+    with pytest.raises(SourceError, match="not trusted") as caught:
+        make().run(ask(url))
+    assert not isinstance(caught.value, Unavailable)
+    assert (script.requests, clock.slept) == ([], [])
+
+
+def test_a_tls_connection_that_breaks_is_a_passing_fault(
+    serve: Serve, make: Callable[..., Client], authority: trustme.CA, tmp_path: Path
+) -> None:
+    """Plain HTTP where TLS is spoken: the handshake fails, which says nothing of the certificate."""
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    _, url = serve()
+    with pytest.raises(Unavailable) as caught:
+        make(ca_bundle=str(tmp_path / "ca.pem")).run(ask(url.replace("http:", "https:")))
+    assert "ca_bundle" not in str(caught.value)
+
+
+def chain_of(error: BaseException | None) -> str:
+    """Everything a log would print of an error and its causes."""
+    texts = []
+    while error is not None:
+        texts.append(f"{error!s} {error!r}")
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return "\n".join(texts)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        HttpResponse(500, body=b"oops"),
+        HttpResponse(302, {"Location": "http://127.0.0.1:9/"}),
+        HttpResponse(reset=True),
+        HttpResponse(body=b"x" * 100, cut_after=1),
+    ],
+)
+def test_no_failure_tells_the_secret_or_the_query_string(
+    serve: Serve,
+    make: Callable[..., Client],
+    caplog: pytest.LogCaptureFixture,
+    answer: HttpResponse,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    _, url = serve(*[answer] * 9)
+    with pytest.raises(LogferryError) as caught:
+        make().run(ask(f"{url}/path?token={SECRET}"))
+    assert SECRET not in str(caught.value)
+    assert "/path" in str(caught.value)
+    assert SECRET not in "".join(
+        record.getMessage() for record in caplog.records if record.name.startswith("logferry")
+    )
+
+
+@pytest.mark.parametrize("secret", [f"{SECRET}\n", f"{SECRET}\r\nX-Other: 1", f"\n{SECRET}", f"{SECRET}ключ"])
+def test_a_key_that_no_header_can_carry_is_refused_without_telling_it(
+    serve: Serve, make: Callable[..., Client], secret: str
+) -> None:
+    script, url = serve()
+    with pytest.raises(CredentialsError, match="no header can carry") as caught:
+        make(Keys(secret=secret)).run(ask(url))
+    assert SECRET not in chain_of(caught.value)
+    assert script.requests == []
+
+
+def test_a_server_that_repeats_the_key_is_not_quoted(serve: Serve, make: Callable[..., Client]) -> None:
+    _, url = serve(*[HttpResponse(500, body=f"bad token {SECRET}-0".encode())] * 9)
+    with pytest.raises(Unavailable) as caught:
+        make().run(ask(url))
+    assert SECRET not in chain_of(caught.value)
