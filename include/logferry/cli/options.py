@@ -1,0 +1,61 @@
+"""What several commands take alike: the export, its range, and how they open it."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Annotated
+
+import typer
+
+from logferry.errors import DefinitionError
+from logferry.spec import ExportSpec
+from logferry.window import Window, format_compact, format_duration, format_instant, parse_instant
+
+Export = Annotated[
+    str, typer.Argument(help="Name of an export (a file in include/exports).", metavar="EXPORT")
+]
+From = Annotated[
+    str, typer.Option("--from", help="Absolute time with a zone, on the slice grid.", metavar="TIME")
+]
+To = Annotated[str, typer.Option("--to", help="Likewise; not part of the range.", metavar="TIME")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
+
+
+def export_range(spec: ExportSpec, start: str, end: str, *, now: int) -> Window:
+    """The range of ``--from`` and ``--to``. DefinitionError naming what would be right; ``now`` is a tick."""
+    first, last = _edge("--from", start, spec), _edge("--to", end, spec)
+    if first >= last:
+        what = "empty" if first == last else "reversed"
+        raise DefinitionError(
+            f"the range from {format_instant(first)} to {format_instant(last)} is {what}; "
+            "give a --from that lies before --to"
+        )
+    latest = (now - spec.settle) // spec.slice * spec.slice
+    if last > latest:
+        raise DefinitionError(
+            f"--to {format_instant(last)} is too late: rows of {spec.name} settle for "
+            f"{format_duration(spec.settle)}; the latest --to is {format_instant(latest)} now, and this one "
+            "can "
+            f"be given from {format_instant(last + spec.settle)}"
+        )
+    return Window(first, last)
+
+
+def _edge(option: str, text: str, spec: ExportSpec) -> int:
+    try:
+        tick = parse_instant(text)
+    except ValueError as error:
+        raise DefinitionError(f"{option}: {error}") from None
+    before = tick // spec.slice * spec.slice
+    if tick != before:
+        raise DefinitionError(
+            f"{option} {format_instant(tick)} is not on the slice grid of {spec.name} "
+            f"({format_duration(spec.slice)}); write {format_instant(before)} or "
+            f"{format_instant(before + spec.slice)}"
+        )
+    return tick
+
+
+def run_id(now: int) -> str:
+    """A name for this run that no other has; ``now`` is a tick."""
+    return f"cli-{format_compact(now // 10_000_000 * 10_000_000)}-{secrets.token_hex(3)}"

@@ -1,0 +1,231 @@
+"""Whole DAG runs with Airflow's own loop (``dag.test``) against local APIs: the shipped definitions, end to end.
+
+One database for the module; a fresh DagBag per scenario, because a DAG object keeps the conf of its last run.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
+from airflow.models.asset import AssetEvent
+from airflow.models.dag import DagModel
+from airflow.models.dagrun import DagRun
+from airflow.models.errors import ParseImportError
+from airflow.utils.db import initdb
+from airflow.utils.session import create_session
+from sqlalchemy import func, select
+
+from logferry_sandbox.azure_sandbox import AzureSandbox
+from logferry_sandbox.datadog_sandbox import DatadogSandbox
+
+pytestmark = [pytest.mark.airflow, pytest.mark.integration]
+
+PROJECT = Path(__file__).resolve().parents[2]
+DAGS = PROJECT / "dags"
+DAY = datetime(2026, 3, 3, tzinfo=UTC)
+"""As a logical date: the run is about the day before."""
+MORNING = {"from": "2026-03-02T06:00:00Z", "to": "2026-03-02T09:00:00Z"}
+NAMES = ("web_errors", "app_requests", "legacy_events")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def database() -> None:
+    initdb()
+
+
+@pytest.fixture(scope="module")
+def datadog() -> Iterator[DatadogSandbox]:
+    sandbox = DatadogSandbox(events_per_day=600, burst=20)
+    sandbox.start()
+    yield sandbox
+    sandbox.stop()
+
+
+@pytest.fixture(scope="module")
+def azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AzureSandbox]:
+    with AzureSandbox(state_dir=tmp_path_factory.mktemp("azure"), rows_per_day=600) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def lake(
+    tmp_path: Path, datadog: DatadogSandbox, azure: AzureSandbox, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Path]:
+    """An empty lake, the shipped definitions pointed at it, and connections to the local APIs."""
+    lake, exports = tmp_path / "lake", tmp_path / "exports"
+    exports.mkdir()
+    for name in NAMES:
+        shipped = (PROJECT / "include" / "exports" / f"{name}.yaml").read_text()
+        (exports / f"{name}.yaml").write_text(f"{shipped}\ndestination: {{url: {lake.as_uri()}}}\n")
+    monkeypatch.setenv("LOGFERRY_EXPORTS_DIR", str(exports))
+    _connect(monkeypatch, "datadog_default", _datadog_connection(datadog))
+    _connect(monkeypatch, "azure_default", _azure_connection(azure.describe()))
+    datadog.api.plan.replace([])
+    yield lake
+    datadog.api.plan.replace([])
+
+
+def _connect(monkeypatch: pytest.MonkeyPatch, conn_id: str, connection: dict[str, Any]) -> None:
+    monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(connection))
+
+
+def _datadog_connection(datadog: DatadogSandbox, **keys: str) -> dict[str, Any]:
+    told = datadog.describe()
+    extra = {"api_key": told["api_key"], "app_key": told["app_key"], "sandbox": True, **keys}
+    return {"conn_type": "datadog_logs", "host": told["base_url"], "extra": extra}
+
+
+def _azure_connection(told: dict[str, Any]) -> dict[str, Any]:
+    extra = {key: told[key] for key in ("query_endpoint", "arm_endpoint", "authority", "ca_bundle")}
+    return {
+        "conn_type": "azure_log_analytics",
+        "login": told["client_id"],
+        "password": told["client_secret"],
+        "extra": {**extra, "tenantId": told["tenant_id"], "sandbox": True},
+    }
+
+
+Run = Callable[..., DagRun]
+
+
+@pytest.fixture
+def run(lake: Path) -> Run:
+    """Run an export's DAG once, as the scheduler would; retries, should any come, are not waited for."""
+
+    def start(
+        name: str, *, logical_date: datetime | None = None, conf: dict[str, Any] | None = None
+    ) -> DagRun:
+        dag = DagBag(DAGS).dags[f"export_{name}"]
+        for task in dag.tasks:
+            task.retry_delay, task.retry_exponential_backoff = timedelta(0), 0
+        finished: DagRun = dag.test(logical_date=logical_date, run_conf=conf)
+        return finished
+
+    return start
+
+
+def states(run: DagRun) -> dict[str, str]:
+    return {ti.task_id: str(ti.state) for ti in run.get_task_instances()}
+
+
+def manifest(lake: Path, name: str, window: str = "20260302T000000Z-20260303T000000Z") -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((lake / f"_manifests/{name}/{window}.json").read_text())
+    return found
+
+
+def rows_in(lake: Path, name: str) -> int:
+    return sum(pq.read_metadata(path).num_rows for path in (lake / name).rglob("*.parquet"))
+
+
+def events(name: str) -> list[AssetEvent]:
+    query = select(AssetEvent).where(AssetEvent.source_dag_id == f"export_{name}").order_by(AssetEvent.id)
+    with create_session() as session:
+        return list(session.scalars(query))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_scheduled_run_carries_the_window_before_it(name: str, run: Run, lake: Path) -> None:
+    finished = run(name, logical_date=DAY)
+    assert finished.state == "success", states(finished)
+    published = manifest(lake, name)
+    assert published["window"] == {"from": "2026-03-02T00:00:00Z", "to": "2026-03-03T00:00:00Z"}
+    assert published["status"] == "proven"
+    assert published["rows"] == published["source_rows"] == rows_in(lake, name) > 0
+    assert len(published["slices"]) == len(list((lake / name).rglob("*.parquet")))
+    assert published["run"]["id"] == finished.run_id
+
+
+def test_the_asset_event_reaches_airflow_with_the_proof_and_the_partition(run: Run, lake: Path) -> None:
+    before = len(events("web_errors"))
+    run("web_errors", logical_date=DAY)
+    (event,) = events("web_errors")[before:]
+    published = manifest(lake, "web_errors")
+    assert event.extra["rows"] == published["rows"]
+    assert event.extra["status"] == "proven"
+    assert event.extra["manifest"] == "_manifests/web_errors/20260302T000000Z-20260303T000000Z.json"
+    assert event.partition_key == "2026-03-02T00:00:00"
+
+
+def test_the_mapped_tasks_are_labelled_with_their_slices(run: Run) -> None:
+    finished = run("web_errors", conf=MORNING)
+    (chunk,) = [ti for ti in finished.get_task_instances() if ti.task_id == "export"]
+    assert chunk.map_index == 0
+    assert chunk.rendered_map_index == "2026-03-02T06:00:00Z … 2026-03-02T09:00:00Z"
+
+
+def test_a_manual_run_carries_the_window_of_its_params(run: Run, lake: Path) -> None:
+    finished = run("web_errors", conf=MORNING)
+    assert finished.state == "success", states(finished)
+    assert len(list((lake / "web_errors").rglob("*.parquet"))) == 3
+    assert manifest(lake, "web_errors", "20260302T060000Z-20260302T090000Z")["status"] == "proven"
+
+
+def test_a_window_that_runs_again_leaves_the_same_files(run: Run, lake: Path) -> None:
+    run("web_errors", logical_date=DAY)
+    before = {path: path.read_bytes() for path in (lake / "web_errors").rglob("*.parquet")}
+    first = manifest(lake, "web_errors")
+    run("web_errors", logical_date=DAY)
+    assert {path: path.read_bytes() for path in (lake / "web_errors").rglob("*.parquet")} == before
+    second = manifest(lake, "web_errors")
+    assert (second["seq"], second["rows"], second["status"]) == (first["seq"] + 1, first["rows"], "proven")
+    assert not list(lake.glob("_staging/**/*.staged"))
+
+
+@pytest.mark.parametrize(
+    "conf", [None, {"from": "2026-03-02T06:00:00", "to": MORNING["to"]}], ids=["no window", "naive"]
+)
+def test_a_bad_window_fails_the_first_task_at_once_and_leaves_nothing(
+    conf: dict[str, str] | None, run: Run, lake: Path
+) -> None:
+    finished = run("web_errors", conf=conf)
+    assert finished.state == "failed"
+    assert states(finished)["plan"] == "failed"
+    assert {ti.try_number for ti in finished.get_task_instances() if ti.task_id == "plan"} == {1}
+    assert not lake.exists()
+
+
+def test_refused_keys_fail_at_once_without_retries(
+    run: Run, lake: Path, datadog: DatadogSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _connect(monkeypatch, "datadog_default", _datadog_connection(datadog, app_key="not-the-right-key"))
+    finished = run("web_errors", conf=MORNING)
+    assert finished.state == "failed"
+    assert {ti.try_number for ti in finished.get_task_instances() if ti.state == "failed"} == {1}
+    assert not (lake / "_manifests").exists()
+
+
+def test_a_short_window_is_published_marked_and_fails_the_run(
+    run: Run, lake: Path, datadog: DatadogSandbox
+) -> None:
+    before = len(events("web_errors"))
+    datadog.api.plan.replace([{"fault": "datadog:drop_row"}])
+    finished = run("web_errors", conf=MORNING)
+    assert finished.state == "failed"
+    assert states(finished) == {"plan": "success", "export": "success", "publish": "failed"}
+    published = manifest(lake, "web_errors", "20260302T060000Z-20260302T090000Z")
+    assert published["status"] == "short"
+    assert published["rows"] < published["source_rows"]
+    assert len(events("web_errors")) == before
+
+
+def test_a_broken_definition_is_an_import_error_beside_running_dags(
+    run: Run, lake: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "exports" / "broken.yaml").write_text("name: broken\n")
+    assert run("web_errors", conf=MORNING).state == "success"
+    sync_bag_to_db(DagBag(DAGS, bundle_path=DAGS, bundle_name="dags-folder"), "dags-folder", None)
+    with create_session() as session:
+        (error,) = session.scalars(select(ParseImportError)).all()
+        broken = select(func.count()).select_from(DagModel).where(DagModel.has_import_errors.is_(True))
+        assert session.scalar(broken) == 0
+    assert error.filename == "broken_exports.py"
+    assert error.stacktrace is not None
+    assert str(tmp_path / "exports" / "broken.yaml") in error.stacktrace
+    assert "schedule" in error.stacktrace

@@ -1,0 +1,196 @@
+"""The command line without any server: usage, ranges, and what each way of ending means."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from logferry.cli import app, main
+from logferry.cli.options import export_range, run_id
+from logferry.cli.output import lasting, number, printable, size
+from logferry.errors import (
+    CredentialsError,
+    DefinitionError,
+    LogferryError,
+    ShortError,
+    StoreError,
+    Unavailable,
+)
+from logferry.spec import DatadogSourceSpec, ExportSpec
+from logferry.window import TICK_PER_HOUR, TICK_PER_MINUTE, Window, format_instant, parse_instant
+
+EXPORT = """\
+name: web
+source: {kind: datadog, connection: dd_test}
+schedule: "@daily"
+start: 2026-01-01T00:00:00Z
+"""
+NOW = parse_instant("2026-11-20T12:10:00Z")
+SPEC = ExportSpec(
+    name="web",
+    source=DatadogSourceSpec(connection="dd"),
+    schedule="@daily",
+    start=0,
+    settle=30 * TICK_PER_MINUTE,
+    horizon=0,
+)
+
+
+@pytest.fixture(autouse=True)
+def exports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with one export, and no credentials anywhere."""
+    folder = tmp_path / "exports"
+    folder.mkdir()
+    (folder / "web.yaml").write_text(EXPORT)
+    monkeypatch.setenv("LOGFERRY_EXPORTS_DIR", str(folder))
+    for name in ("AIRFLOW_CONN_DD_TEST", "AIRFLOW_CONN_DATADOG_DEFAULT", "DD_API_KEY", "DD_APP_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    return folder
+
+
+DAY = ["--from", "2026-11-19T00:00:00Z", "--to", "2026-11-20T00:00:00Z"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["nothing"], "No such command 'nothing'"),
+        (["plan"], "Missing argument 'EXPORT'"),
+        (["plan", "web"], "Missing option '--from'"),
+        (["plan", "web", *DAY, "--fast"], "No such option"),
+        (["export", "nope", *DAY], "there is no export 'nope'"),
+        (["export", "web", "--from", "now-1d", "--to", "now"], "--from: 'now-1d' is not an absolute time"),
+        (["export", "web", "--from", "2026-11-19T00:00:00", "--to", "now"], "not an absolute time with a zone"),
+        (["export", "web", "--from", "2026-11-19T00:20:00Z", "--to", "2026-11-20T00:00:00Z"],
+         "write 2026-11-19T00:00:00Z or 2026-11-19T01:00:00Z"),
+        (["plan", "web", "--from", "2026-11-20T00:00:00Z", "--to", "2026-11-19T00:00:00Z"], "is reversed"),
+        (["plan", "web", "--from", "2026-11-20T00:00:00Z", "--to", "2026-11-20T00:00:00Z"], "is empty"),
+        (["export", "web", "--from", "2198-01-01T00:00:00Z", "--to", "2198-01-02T00:00:00Z"], "the latest --to is"),
+        (["search"], "give the name of an export, or --kind"),
+        (["search", "web", "--kind", "azure_monitor"], "is of kind datadog"),
+        (["search", "web", "--table", "T"], "--table is not an option of datadog"),
+        (["search", "web", "--from", "now", "--to", "now-1h"], "is reversed"),
+        (["search", "web", "--from", "sometime"], "is not a time"),
+        (["search", "web", "--sort", "size"], "is no order"),
+        (["search", "web", "--limit", "0"], "asks for nothing"),
+        (["search", "web", "--ndjson", "--json"], "give one"),
+        (["search", "web", "--storage-tier", "cold"], "storage_tier: 'cold' is not allowed"),
+        (["search", "--kind", "splunk"], "'splunk' is not one of"),
+        (["search", "--kind", "azure_monitor", "--table", "Event"], "workspace: is missing"),
+        (["search", "--kind", "azure_monitor", "--workspace", "my-ws", "--table", "Event"], "not a workspace GUID"),
+        (["search", "--kind", "azure_monitor", "--query", "Event", "--table", "Event"], "leave --table"),
+        (["search", "--kind", "azure_log_search", "--sort", "timestamp"], "--sort is not an option"),
+        (["doctor", "dd_test", "--table", "T"], "go together"),
+    ],
+)  # fmt: skip
+def test_a_wrong_command_is_one_message_and_exit_code_2(
+    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    assert words in captured.err
+    assert captured.out == ""
+    assert "Traceback" not in captured.err
+
+
+@pytest.mark.parametrize("arguments", [["plan", "web", *DAY], ["search", "web"], ["doctor", "none_such"]])
+def test_missing_credentials_are_exit_code_4_and_name_the_connection(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 4
+    assert "AIRFLOW_CONN_" in capsys.readouterr().err
+
+
+def test_a_broken_definition_is_shown_where_its_export_is_asked_for(
+    exports: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (exports / "bad.yaml").write_text("name: bad\nslice: 5\n")
+    assert main(["plan", "bad", *DAY]) == 2
+    assert f"{exports / 'bad.yaml'}: slice: 5 has no unit or zone" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (LogferryError("x"), 1),
+        (ValueError("x"), 1),
+        (DefinitionError("x"), 2),
+        (ShortError("x"), 3),
+        (CredentialsError("x"), 4),
+        (Unavailable("x"), 5),
+        (StoreError("x"), 6),
+        (KeyboardInterrupt(), 130),
+    ],
+)
+def test_each_error_has_its_exit_code_and_no_traceback(
+    error: BaseException, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail() -> Callable[[], None]:
+        raise error
+
+    monkeypatch.setattr("logferry.cli.search.load_exports", fail)
+    assert main(["search", "web"]) == code
+    lines = [line for line in capsys.readouterr().err.splitlines() if line]
+    assert len(lines) == 1
+    assert lines[0].startswith("logferry: ")
+
+
+def test_debug_shows_where_it_failed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail() -> None:
+        raise LookupError("gone")
+
+    monkeypatch.setattr("logferry.cli.search.load_exports", fail)
+    assert main(["--debug", "search", "web"]) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_the_help_names_every_command_and_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in ("search", "plan", "export", "doctor"))
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("logferry 0.")
+
+
+def test_the_latest_to_is_the_last_slice_that_has_settled() -> None:
+    late = format_instant(NOW // TICK_PER_HOUR * TICK_PER_HOUR)
+    with pytest.raises(
+        DefinitionError, match=r"latest --to is 2026-11-20T11:00:00Z .* from 2026-11-20T12:30:00Z"
+    ):
+        export_range(SPEC, "2026-11-20T00:00:00Z", late, now=NOW)
+    window = export_range(SPEC, "2026-11-20T00:00:00+00:00", "2026-11-20T12:00:00+01:00", now=NOW)
+    assert window == Window(parse_instant("2026-11-20T00:00:00Z"), parse_instant("2026-11-20T11:00:00Z"))
+
+
+def test_two_runs_of_one_second_have_different_names() -> None:
+    assert run_id(NOW) != run_id(NOW)
+    assert run_id(NOW).startswith("cli-20261120T121000Z-")
+
+
+def test_text_from_logs_cannot_command_the_terminal() -> None:
+    assert printable("a\x1b[31mb\nc\td\u2028\ud83d") == "a\\x1b[31mb\\nc d\\u2028\\ud83d"
+    assert printable({"a": 1}) == '{"a": 1}'
+    assert printable(None) == ""
+
+
+def test_numbers_for_people() -> None:
+    assert [size(count) for count in (None, 5, 1500, 2_000_000)] == ["unknown", "5 B", "1.5 kB", "2.0 MB"]
+    assert [lasting(s) for s in (3.2, 200, 7260)] == ["3 s", "3 min 20 s", "2 h 1 min"]
+    assert lasting(None).startswith("unknown")
+    assert (number(81234), number(None)) == ("81,234", "-")
+
+
+def test_the_command_needs_no_airflow() -> None:
+    code = "import sys, logferry.cli; print([m for m in sys.modules if m.split('.')[0] == 'airflow'])"
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True,
+        env={"PYTHONPATH": str(Path(app.__file__).parents[2])},
+    )  # fmt: skip
+    assert json.loads(run.stdout) == []

@@ -1,0 +1,83 @@
+"""What an export shows while it works: a bar on a terminal, a line per slice elsewhere."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from logferry.cli.progress import Bar, Lines, watcher
+from logferry.manifest import FileEntry, Span
+from logferry.plan import Plan, SlicePlan
+from logferry.publish import SliceResult
+from logferry.sources.base import SourceSchema
+
+FROM, MIDDLE, TO = "2026-11-20T00:00:00Z", "2026-11-20T01:00:00Z", "2026-11-20T02:00:00Z"
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def plan(rows: int | None) -> Plan:
+    return Plan(
+        export="web",
+        window=Span(start=FROM, end=TO),
+        started_at=TO,
+        counted_at=TO,
+        rows=rows,
+        requests=2,
+        bytes=None,
+        eta_s=None,
+        slices=[
+            SlicePlan(start=FROM, end=MIDDLE, rows=rows),
+            SlicePlan(start=MIDDLE, end=TO, rows=rows and 0),
+        ],
+        schema=SourceSchema((), has_id=True),
+        spent={},
+    )
+
+
+def finished(start: str, end: str, rows: int, source_rows: int | None) -> SliceResult:
+    file = FileEntry(key="k", rows=rows, bytes=1, sha256="x", row_hash="x", min_time=None, max_time=None)
+    return SliceResult(
+        start=start,
+        end=end,
+        status="unproven" if source_rows is None else "proven",
+        rows=rows,
+        source_rows=source_rows,
+        counted_at=None,
+        file=file,
+    )
+
+
+def test_a_pipe_gets_one_line_per_slice() -> None:
+    stream = io.StringIO()
+    with watcher(stream) as watching:
+        assert isinstance(watching, Lines)
+        watching.begin(plan(1200))
+        watching.page(1000, 5)
+        watching.slice_done(finished(FROM, MIDDLE, 1200, 1200))
+        watching.slice_done(finished(MIDDLE, TO, 0, None))
+    assert stream.getvalue().splitlines() == [
+        f"{FROM} {MIDDLE} proven: 1,200 rows (1,200 at the source)",
+        f"{MIDDLE} {TO} unproven: 0 rows (not counted)",
+    ]
+
+
+@pytest.mark.parametrize("rows", [1200, None])
+def test_a_terminal_gets_a_bar_that_ends_full(rows: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "200")
+    stream = Terminal()
+    with watcher(stream) as watching:
+        assert isinstance(watching, Bar)
+        watching.begin(plan(rows))
+        watching.page(1000, 5)
+        watching.page(203, 5)
+        watching.slice_done(finished(FROM, MIDDLE, 1200, rows))
+        watching.slice_done(finished(MIDDLE, TO, 0, rows))
+    shown = stream.getvalue()
+    assert f"{FROM} to {TO}" in shown
+    assert "1,200 rows, 2/2 slices" in shown
