@@ -1,0 +1,124 @@
+"""The local Airflow: its configuration, its four processes, and its REST API."""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from logferry.errors import LogferryError
+from logferry_local.settings import Settings, kept_secret
+
+COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
+USER = "admin"
+
+
+def airflow_environment(settings: Settings, database_uri: str) -> dict[str, str]:
+    """What every Airflow process gets, over the user's own environment."""
+    home = settings.airflow_home
+    passwords = home / "passwords.json"
+    home.mkdir(parents=True, exist_ok=True)
+    password = kept_secret(settings.home, "airflow-password")
+    passwords.touch(mode=0o600)
+    passwords.write_text(json.dumps({USER: password}))
+    fernet = kept_secret(
+        settings.home, "fernet-key", base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
+    )
+    return {
+        **settings.environment,
+        "AIRFLOW_HOME": str(home),
+        # Named, because SQLAlchemy's own choice of driver for a plain postgresql:// changes between versions.
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database_uri.replace(
+            "postgresql://", "postgresql+psycopg2://", 1
+        ),
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": database_uri.replace(
+            "postgresql://", "postgresql+asyncpg://", 1
+        ),
+        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+        "AIRFLOW__CORE__PARALLELISM": "4",
+        "AIRFLOW__CORE__DAGS_FOLDER": str(settings.root / "dags"),
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(settings.root / "plugins"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__FERNET_KEY": fernet,
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
+        "AIRFLOW__API__HOST": "127.0.0.1",
+        "AIRFLOW__API__PORT": str(settings.port),
+        "AIRFLOW__API__BASE_URL": settings.ui,
+        "AIRFLOW__API__WORKERS": "1",
+        "AIRFLOW__API__SECRET_KEY": kept_secret(settings.home, "api-secret"),
+        "AIRFLOW__API_AUTH__JWT_SECRET": kept_secret(settings.home, "jwt-secret"),
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{settings.ui}/execution/",
+        "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "1",
+        "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "30",
+        # Traffic between these processes stays on this machine.
+        "NO_PROXY": "127.0.0.1,localhost",
+        "no_proxy": "127.0.0.1,localhost",
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def airflow_command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "airflow", *arguments]
+
+
+def schema_mark(settings: Settings) -> Path:
+    """Exists once the database has the tables of the installed Airflow."""
+    return settings.airflow_home / f"migrated-{version('apache-airflow-core')}"
+
+
+class Api:
+    """The REST API of the local Airflow (https://airflow.apache.org/docs/apache-airflow/stable/stable-rest-api-ref.html)."""
+
+    def __init__(self, base_url: str, password: str) -> None:
+        self._base_url = base_url
+        self._password = password
+        self._session = requests.Session()
+        self._session.trust_env = False
+
+    def healthy(self) -> bool:
+        """All four components report that they are alive."""
+        try:
+            answer = self._session.get(f"{self._base_url}/api/v2/monitor/health", timeout=5)
+            parts = answer.json()
+        except (requests.RequestException, ValueError):
+            return False
+        names = ("metadatabase", "scheduler", "dag_processor", "triggerer")
+        return all((parts.get(name) or {}).get("status") == "healthy" for name in names)
+
+    def log_in(self) -> None:
+        answer = self._session.post(
+            f"{self._base_url}/auth/token", json={"username": USER, "password": self._password}, timeout=30
+        )
+        if answer.status_code != 201:
+            raise LogferryError(f"the local Airflow refused its own password ({answer.status_code})")
+        self._session.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+
+    def get(self, path: str, **parameters: Any) -> Any:
+        """The JSON of a GET, None for 404."""
+        return self._call("GET", path, params=parameters)
+
+    def post(self, path: str, body: dict[str, Any]) -> Any:
+        return self._call("POST", path, json=body)
+
+    def patch(self, path: str, body: dict[str, Any]) -> Any:
+        return self._call("PATCH", path, json=body)
+
+    def _call(self, method: str, path: str, **options: Any) -> Any:
+        try:
+            answer = self._session.request(method, f"{self._base_url}/api/v2{path}", timeout=30, **options)
+        except requests.RequestException as error:
+            raise LogferryError(f"the local Airflow does not answer: {type(error).__name__}") from error
+        if answer.status_code == 404:
+            return None
+        if answer.status_code >= 400:
+            raise LogferryError(
+                f"the local Airflow refused {method} {path}: {answer.status_code} {answer.text[:200]}"
+            )
+        return answer.json() if answer.content else None
