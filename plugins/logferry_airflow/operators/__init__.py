@@ -1,0 +1,1 @@
+"""Operators: the three tasks of a generated export DAG, and two that carry a whole window alone."""

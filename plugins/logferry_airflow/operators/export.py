@@ -1,0 +1,137 @@
+"""The three tasks of an export DAG: plan, export (mapped over the plan's chunks), publish."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+from airflow.sdk import BaseOperator, RetryPolicy
+
+from logferry_airflow.operators.window import WindowOperator
+from logferry_airflow.progress import ProgressLog
+from logferry_airflow.publication import announce, fail_if_short
+from logferry_airflow.retry import FERRY_RETRIES
+from logferry_airflow.tables import plan_table, publication_table
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context, XComArg
+
+    from logferry.spec import ExportSpec
+
+
+class ExportPlanOperator(WindowOperator):
+    """Wait until the window has settled, count it at the source, and cut it into chunks.
+
+    Returns the chunks as a list of small dicts for ``ExportChunkOperator.partial(...).expand(chunk=...)``: at
+    least one, contiguous runs of slices, empty slices included, a few dozen at most. It defers while the
+    window is not settled.
+
+    :param spec: the export's definition.
+    :param start: see ``WindowOperator``. (templated)
+    :param end: see ``WindowOperator``. (templated)
+    """
+
+    ui_color = "#dbeafe"
+
+    def __init__(self, *, spec: ExportSpec, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.spec = spec
+
+    def execute(self, context: Context) -> list[dict[str, Any]]:
+        from logferry_airflow.ferries import open_run_ferry, sign_in
+
+        window = self.window(context, self.spec)
+        self.defer_until_settled(window, self.spec)
+        with open_run_ferry(self.spec, context) as ferry:
+            sign_in(ferry)
+            plan = ferry.plan(window)
+        chunks = plan.chunks()
+        self.log.info("%s", plan_table(plan, chunks))
+        return [chunk.to_json() for chunk in chunks]
+
+
+class ExportChunkOperator(BaseOperator):
+    """Fetch, write and prove the slices of one chunk; what is written is staged, not yet visible.
+
+    Returns the chunk's result as a small dict for ``PublishOperator``. A short slice does not fail the task: it
+    is published, marked, and fails the run there.
+
+    :param spec: the export's definition.
+    :param chunk: one of the chunks returned by ``ExportPlanOperator``. (templated)
+    """
+
+    template_fields: Sequence[str] = ("chunk",)
+    ui_color = "#bfdbfe"
+
+    def __init__(
+        self,
+        *,
+        spec: ExportSpec,
+        chunk: dict[str, Any],
+        map_index_template: str | None = "{{ task.slices_label }}",
+        retry_policy: RetryPolicy | None = FERRY_RETRIES,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(map_index_template=map_index_template, retry_policy=retry_policy, **kwargs)
+        self.spec = spec
+        self.chunk = chunk
+
+    @property
+    def slices_label(self) -> str:
+        """The chunk's range of slices, for the UI's list of mapped tasks."""
+        slices = self.chunk["slices"]
+        return f"{slices[0]['from']} … {slices[-1]['to']}"
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        from logferry.plan import Chunk
+        from logferry_airflow.ferries import open_run_ferry, sign_in
+
+        chunk = Chunk.from_json(self.chunk)
+        with (
+            ProgressLog(self.log, slices=len(chunk.slices)) as progress,
+            open_run_ferry(self.spec, context, progress=progress) as ferry,
+        ):
+            sign_in(ferry)
+            result = ferry.export(chunk)
+        self.log.info("chunk %s done: %s", self.slices_label, progress.line())
+        return result.to_json()
+
+
+class PublishOperator(WindowOperator):
+    """Put the chunks' files in place, commit the manifest, emit the Asset event, fail the run if it is short.
+
+    Returns the publication's summary (numbers and keys, no rows). The event goes to every asset in ``outlets``
+    with the rows, bytes, sequence number, hash, window, manifest key and status, and one partition key, the
+    window's start. Airflow keeps the events of successful tasks only: a short window, which fails the task
+    after it was published and marked, starts no consumer.
+
+    :param spec: the export's definition.
+    :param results: the results of all ``ExportChunkOperator`` tasks of the run. (templated)
+    :param start: see ``WindowOperator``. (templated)
+    :param end: see ``WindowOperator``. (templated)
+    """
+
+    template_fields: Sequence[str] = (*WindowOperator.template_fields, "results")
+    ui_color = "#93c5fd"
+
+    def __init__(
+        self, *, spec: ExportSpec, results: Sequence[dict[str, Any]] | XComArg, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.spec = spec
+        self.results = results
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        from logferry.publish import ChunkResult
+        from logferry_airflow.ferries import open_run_ferry
+
+        window = self.window(context, self.spec)
+        # A slice of the lazy sequence of mapped results is one request; iterating it would be one per chunk.
+        rendered = cast("Sequence[dict[str, Any]]", self.results)[:]
+        results = [ChunkResult.from_json(result) for result in rendered]
+        with open_run_ferry(self.spec, context) as ferry:
+            manifest = ferry.publish(window, results)
+        self.log.info("%s", publication_table(manifest))
+        summary = announce(manifest, outlets=self.outlets, context=context)
+        fail_if_short(manifest)
+        return summary

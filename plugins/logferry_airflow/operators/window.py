@@ -1,0 +1,63 @@
+"""What every operator of Logferry shares: it is about one window, and begins once that window has settled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.standard.triggers.temporal import DateTimeTrigger
+from airflow.sdk import BaseOperator, RetryPolicy
+
+from logferry.clock import SystemClock
+from logferry.window import Window, format_duration, format_instant, to_datetime
+from logferry_airflow.retry import FERRY_RETRIES
+from logferry_airflow.windows import run_window
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from logferry.spec import ExportSpec
+
+
+class WindowOperator(BaseOperator):
+    """An operator about the run's window.
+
+    :param start: first instant of the window, absolute and with a zone. (templated)
+    :param end: the instant just after the window. (templated) Without ``start`` and ``end`` the window is the
+        run's: its params ``from`` and ``to`` when both are set, else its data interval.
+    """
+
+    template_fields: Sequence[str] = ("start", "end")
+
+    def __init__(
+        self,
+        *,
+        start: str | None = None,
+        end: str | None = None,
+        retry_policy: RetryPolicy | None = FERRY_RETRIES,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(retry_policy=retry_policy, **kwargs)
+        self.start = start
+        self.end = end
+
+    def window(self, context: Context, spec: ExportSpec) -> Window:
+        """The run's window; AirflowFailException with one sentence when there is no valid one."""
+        return run_window(context, start=self.start, end=self.end, grid=spec.slice)
+
+    def defer_until_settled(self, window: Window, spec: ExportSpec) -> None:
+        """Give the worker back until ``settle`` after the window's end; ``execute`` then runs again."""
+        settled = window.end + spec.settle
+        if SystemClock().now() >= settled:
+            return
+        self.log.info(
+            "window %s settles at %s (%s after its end); waiting in the triggerer",
+            window,
+            format_instant(settled),
+            format_duration(spec.settle),
+        )
+        self.defer(trigger=DateTimeTrigger(moment=to_datetime(settled)), method_name="resume")
+
+    def resume(self, context: Context, event: object = None) -> Any:
+        """Where the triggerer returns to."""
+        return self.execute(context)

@@ -1,0 +1,64 @@
+"""What Airflow is told of a publication: the task's result, the Asset event, and whether the run may succeed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk.exceptions import AirflowFailException
+
+from logferry.layout import manifest_key
+from logferry.manifest import Manifest, content_hash
+from logferry.window import to_datetime
+
+if TYPE_CHECKING:
+    from airflow.sdk import Asset
+
+_MOST_NAMED = 5
+
+
+def announce(manifest: Manifest, *, outlets: Iterable[Asset], context: Mapping[str, Any]) -> dict[str, Any]:
+    """Attach the publication to the event of each outlet, and return its summary (a small JSON object).
+
+    The partition key is the window's start as ``2026-11-20T00:00:00``, the form of Airflow's own partition
+    mappers. Airflow sends the events only when the task succeeds.
+    """
+    summary = summarize(manifest)
+    extra = {key: value for key, value in summary.items() if key != "export"}
+    key = to_datetime(manifest.window.window().start).strftime("%Y-%m-%dT%H:%M:%S")
+    for outlet in outlets:
+        event = context["outlet_events"][outlet]
+        event.extra.update(extra)
+        event.add_partitions(key)
+    return summary
+
+
+def summarize(manifest: Manifest) -> dict[str, Any]:
+    """The publication in numbers and keys: ``hash`` is the manifest's, ``manifest`` its key in the lake."""
+    return {
+        "export": manifest.export,
+        "window": {"from": manifest.window.start, "to": manifest.window.end},
+        "status": manifest.status,
+        "rows": manifest.rows,
+        "source_rows": manifest.source_rows,
+        "bytes": sum(file.bytes for file in manifest.files),
+        "seq": manifest.seq,
+        "hash": content_hash(manifest.encode()),
+        "manifest": manifest_key(manifest.export, manifest.window.window()),
+    }
+
+
+def fail_if_short(manifest: Manifest) -> None:
+    """Raise AirflowFailException with both numbers when the window is short; it is published and marked."""
+    if manifest.status != "short":
+        return
+    short = [entry for entry in manifest.slices if entry.status == "short"]
+    named = ", ".join(
+        f"{entry.start} ({entry.rows:,} of {entry.source_rows:,})" for entry in short[:_MOST_NAMED]
+    )
+    more = f" and {len(short) - _MOST_NAMED} more" if len(short) > _MOST_NAMED else ""
+    raise AirflowFailException(
+        f"the window {manifest.window.start} to {manifest.window.end} of {manifest.export} is short: "
+        f"{manifest.rows:,} rows are written, the source counts {manifest.source_rows or 0:,}; slices {named}{more}; "
+        "it is published and marked `short`; clear all tasks of this run to export the window again"
+    )
