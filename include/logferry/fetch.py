@@ -113,7 +113,8 @@ def _pages(
         empty = empty + 1 if page.batch.num_rows == 0 else 0
         if page.cursor is None or empty == 2 or (planned and rows.rows() >= planned):
             return
-        if page.cursor in seen:
+        # An empty page may repeat the cursor it was asked with: that is one of the recorded ends.
+        if page.cursor in seen and page.batch.num_rows:
             raise CursorLost(f"the source gave the same cursor twice for {span}")
         seen.add(page.cursor)
         cursor = page.cursor

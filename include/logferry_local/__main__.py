@@ -7,27 +7,36 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from typing import Any, NoReturn
 
 from rich.console import Console
-from rich.live import Live
 from rich.markup import escape
-from rich.table import Table
 
 from logferry.clock import SystemClock
-from logferry.errors import LogferryError, gravest
+from logferry.errors import DefinitionError, LogferryError, ShortError, gravest
+from logferry.project import exports_folder
 from logferry.spec import ExportSpec, load_exports
 from logferry_local import preflight
 from logferry_local.accounts import Accounts, find_accounts, sandbox_connections
 from logferry_local.airflow import COMPONENTS, USER, Api, airflow_command, airflow_environment, schema_mark
 from logferry_local.database import Database
+from logferry_local.failures import failure_of
 from logferry_local.lakes import Lakes
 from logferry_local.processes import Children, end_leftovers
-from logferry_local.report import print_samples, print_windows, read_manifest, sample_rows
+from logferry_local.report import Exported, print_samples, print_windows, read_manifest, sample_rows
+from logferry_local.screen import progress, step
 from logferry_local.settings import Settings, kept_secret, load_settings
-from logferry_local.watch import Watched, failure_of, follow, last_settled_day, start_run, wait_until_healthy
+from logferry_local.watch import (
+    Watched,
+    follow,
+    last_settled_day,
+    start_runs,
+    tasks_of,
+    wait_until_healthy,
+)
 
 _HEALTHY_S = 240.0
 _SANDBOX_S = 60.0
@@ -61,47 +70,61 @@ def _run(settings: Settings, console: Console, cleanup: ExitStack) -> int:
     if end_leftovers(register):
         console.print("ended the processes of an earlier run that was killed")
     preflight.check(settings)
-    loaded = load_exports()
+    loaded = load_exports(exports_folder(settings.environment))
     for sentence in loaded.broken.values():
-        console.print(f"[red]left out[/red] {sentence}", highlight=False)
+        console.print(f"[red]left out[/red] {escape(sentence)}", highlight=False, soft_wrap=True)
     if not loaded.exports:
-        raise LogferryError("there is no export definition to run; add one to include/exports")
+        raise DefinitionError(
+            f"there is no export definition to run in {loaded.folder}; add one, for example a copy of "
+            "include/exports/web_errors.yaml"
+        )
 
-    console.print("starting the embedded PostgreSQL ...")
-    database = cleanup.enter_context(Database(settings.home / "postgres"))
+    with step(console, "PostgreSQL"):
+        database = cleanup.enter_context(Database(settings.home / "postgres"))
     environment = airflow_environment(settings, database.uri)
     children = Children(register, settings.logs)
-    cleanup.callback(_stop_quietly, children)
+    cleanup.callback(_stop_quietly, children, console)
     accounts = find_accounts(loaded.exports.values(), environment, database.connection_ids())
     for name, reason in accounts.missing.items():
-        console.print(f"[yellow]left out[/yellow] {name}: {reason}", highlight=False)
+        console.print(f"[yellow]left out[/yellow] {name}: {escape(reason)}", highlight=False, soft_wrap=True)
     if accounts.sandbox:
-        console.print("no credentials are configured: starting the sandbox APIs")
-        environment.update(_start_sandbox(settings, children, accounts))
+        with step(console, "sandbox APIs, because no credentials are configured"):
+            environment.update(_start_sandbox(settings, children, accounts))
     _migrate(settings, environment, console)
-    console.print("starting Airflow (API server, scheduler, DAG processor, triggerer) ...")
-    _start_airflow(settings, children, environment)
 
     def check() -> None:
         if (dead := children.dead()) is not None:
             raise LogferryError(f"{dead} ended unexpectedly; its last lines are in {children.log_of(dead)}")
 
+    since = datetime.now(UTC)
     api = Api(settings.ui, kept_secret(settings.home, "airflow-password"))
-    wait_until_healthy(api, check, _HEALTHY_S)
-    api.log_in()
-    _ensure_pools(api, accounts.ready)
-    now = SystemClock().now()
-    runs = [start_run(api, spec, last_settled_day(spec, now), check) for spec in accounts.ready]
-    _follow(api, runs, check, console)
+    with step(console, f"Airflow at {settings.ui}") as tell:
+        _start_airflow(settings, children, environment)
+        wait_until_healthy(api, check, _HEALTHY_S, tell)
+        api.log_in()
+        tell("waiting for the DAGs")
+        _ensure_pools(api, accounts.ready)
+        _pause(api, accounts.missing)
+        now = SystemClock().now()
+        windows = [(spec, last_settled_day(spec, now)) for spec in accounts.ready]
+        runs = start_runs(api, windows, check, since)
+    with progress(console) as show:
+        follow(api, runs, check, show)
     code = _report(runs, api, Lakes(environment, database.connection_ids()), console)
     console.print(f"done in {time.monotonic() - began:.0f} s", highlight=False)
-    if sys.stdout.isatty() and sys.stdin.isatty():
-        password = kept_secret(settings.home, "airflow-password")
-        console.print(f"Airflow: {settings.ui}  (user {USER}, password {password})")
-        console.print("it stays up until Ctrl-C")
+    if not (sys.stdout.isatty() and sys.stdin.isatty()):
+        console.print(
+            f"Airflow was at {settings.ui} and is stopped now; on a terminal it stays up until Ctrl-C"
+        )
+        return code
+    password = kept_secret(settings.home, "airflow-password")
+    console.print(f"Airflow: {settings.ui}  user {USER}, password {password}", highlight=False)
+    console.print("It stays up, and goes on exporting by schedule, until Ctrl-C.")
+    try:
         _stay(check)
-    console.print(f"Airflow was at {settings.ui} and is stopped now; on a terminal it stays up until Ctrl-C")
-    return code
+    except KeyboardInterrupt:
+        # The work is done and told: this is the ordinary end.
+        return code
 
 
 def _start_sandbox(settings: Settings, children: Children, accounts: Accounts) -> dict[str, str]:
@@ -122,10 +145,8 @@ def _migrate(settings: Settings, environment: dict[str, str], console: Console) 
     mark = schema_mark(settings)
     if mark.exists():
         return
-    console.print("creating Airflow's tables ...")
     log = settings.logs / "migrate.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("wb") as output:
+    with step(console, "Airflow's tables, once"), log.open("wb") as output:
         done = subprocess.run(
             airflow_command("db", "migrate"),
             env=environment,
@@ -135,8 +156,8 @@ def _migrate(settings: Settings, environment: dict[str, str], console: Console) 
             stderr=subprocess.STDOUT,
             check=False,
         )
-    if done.returncode != 0:
-        raise LogferryError(f"Airflow could not create its tables; see {log}")
+        if done.returncode != 0:
+            raise LogferryError(f"Airflow could not create its tables; see {log}")
     mark.touch()
 
 
@@ -159,74 +180,50 @@ def _ensure_pools(api: Api, exports: Sequence[ExportSpec]) -> None:
             )
 
 
-def _follow(api: Api, runs: Sequence[Watched], check: Callable[[], None], console: Console) -> None:
-    said: dict[str, str] = {}
-
-    def say_once(key: str, text: str) -> None:
-        if said.get(key) != text:
-            said[key] = text
-            console.print(text, highlight=False, markup=False)
-
-    def show(current: Sequence[Watched]) -> None:
-        for run in current:
-            for attempt, why in run.retries.items():
-                say_once(f"{run.dag_id} {attempt}", f"{run.spec.name}: {why}")
-            if not console.is_terminal:
-                say_once(run.dag_id, f"{run.spec.name}: {run.steps}")
-
-    if not console.is_terminal:
-        follow(api, runs, check, show)
-        return
-    with Live(console=console, refresh_per_second=4) as live:
-
-        def show_live(current: Sequence[Watched]) -> None:
-            show(current)
-            live.update(_progress(current))
-
-        follow(api, runs, check, show_live)
-
-
-def _progress(runs: Sequence[Watched]) -> Table:
-    table = Table.grid(padding=(0, 2))
-    for run in runs:
-        table.add_row(run.spec.name, run.state, run.steps)
-    return table
+def _pause(api: Api, names: Iterable[str]) -> None:
+    """An export that an earlier run unpaused and that has no credentials now would fail every night."""
+    for name in names:
+        if api.get(f"/dags/export_{name}") is not None:
+            api.patch(f"/dags/export_{name}", {"is_paused": True})
 
 
 def _report(runs: Sequence[Watched], api: Api, lakes: Lakes, console: Console) -> int:
-    found = []
+    found: list[Exported] = []
     codes: list[int] = []
     failures: list[str] = []
     for run in runs:
         store = lakes.open(run.spec)
         manifest = read_manifest(store, run.spec.name, run.window)
-        found.append((run.spec, run.window, store, manifest))
+        is_own = manifest is not None and manifest.run.id == run.run_id
+        found.append(Exported(run.spec, run.window, store, manifest, failed=not is_own))
         if run.state == "success":
             codes.append(0)
             continue
-        failure = failure_of(api, run)
-        codes.append(failure.exit_code)
+        failure = failure_of(api, tasks_of(api, run))
+        is_short = is_own and manifest is not None and manifest.status == "short"
+        codes.append(ShortError.exit_code if is_short else failure.exit_code)
         failures.append(f"[red]{run.spec.name} failed[/red]  {escape(failure.sentence)}")
     print_windows(console, found)
-    for spec, _, store, manifest in found:
-        if manifest is not None:
-            print_samples(console, spec, sample_rows(store, manifest))
+    for export in found:
+        if export.manifest is not None:
+            print_samples(console, export.spec, sample_rows(export.store, export.manifest))
     for text in failures:
-        console.print(text, highlight=False)
+        console.print(text, highlight=False, soft_wrap=True)
     return gravest(codes)
 
 
-def _stay(check: Callable[[], None]) -> None:
+def _stay(check: Callable[[], None]) -> NoReturn:
     while True:
         check()
         time.sleep(1.0)
 
 
-def _stop_quietly(children: Children) -> None:
+def _stop_quietly(children: Children, console: Console) -> None:
     """A second Ctrl-C must not leave half of the processes behind."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    children.stop()
+    with step(console, "stopping everything"):
+        children.stop()
 
 
 if __name__ == "__main__":

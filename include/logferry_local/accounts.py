@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from logferry.connection import connection_for, variable_name
-from logferry.errors import CredentialsError, DefinitionError
+from logferry.errors import CredentialsError
 from logferry.spec import ExportSpec
 
 
@@ -28,7 +28,10 @@ class Accounts:
 def find_accounts(
     exports: Iterable[ExportSpec], environment: Mapping[str, str], stored_ids: set[str]
 ) -> Accounts:
-    """``stored_ids``: connections kept in Airflow's database."""
+    """``stored_ids``: connections kept in Airflow's database.
+
+    Raises DefinitionError for a connection that is configured but cannot be read.
+    """
     everything = list(exports)
     ready: list[ExportSpec] = []
     missing: dict[str, str] = {}
@@ -39,9 +42,7 @@ def find_accounts(
             continue
         try:
             connection_for(name, spec.source.kind, environment)
-        except (CredentialsError, DefinitionError) as error:
-            if variable_name(name) in environment:
-                raise
+        except CredentialsError as error:
             missing[spec.name] = str(error)
         else:
             ready.append(spec)

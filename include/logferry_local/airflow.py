@@ -6,6 +6,8 @@ import base64
 import json
 import secrets
 import sys
+import time
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from logferry_local.settings import Settings, kept_secret
 
 COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
 USER = "admin"
+_TRIES = 4
 
 
 def airflow_environment(settings: Settings, database_uri: str) -> dict[str, str]:
@@ -30,9 +33,15 @@ def airflow_environment(settings: Settings, database_uri: str) -> dict[str, str]
     fernet = kept_secret(
         settings.home, "fernet-key", base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
     )
+    # Airflow signs with SHA-512, whose keys are to have 64 bytes (RFC 7518, 3.2).
+    jwt_secret = kept_secret(settings.home, "jwt-secret", secrets.token_urlsafe(48))
+    # Traffic between these processes stays on this machine.
+    direct = ",".join(filter(None, ["127.0.0.1,localhost", _proxy_exceptions(settings.environment)]))
     return {
         **settings.environment,
         "AIRFLOW_HOME": str(home),
+        # An AIRFLOW_CONFIG of another Airflow on this machine must not reach this one.
+        "AIRFLOW_CONFIG": str(home / "airflow.cfg"),
         # Named, because SQLAlchemy's own choice of driver for a plain postgresql:// changes between versions.
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database_uri.replace(
             "postgresql://", "postgresql+psycopg2://", 1
@@ -53,15 +62,19 @@ def airflow_environment(settings: Settings, database_uri: str) -> dict[str, str]
         "AIRFLOW__API__BASE_URL": settings.ui,
         "AIRFLOW__API__WORKERS": "1",
         "AIRFLOW__API__SECRET_KEY": kept_secret(settings.home, "api-secret"),
-        "AIRFLOW__API_AUTH__JWT_SECRET": kept_secret(settings.home, "jwt-secret"),
+        "AIRFLOW__API_AUTH__JWT_SECRET": jwt_secret,
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{settings.ui}/execution/",
         "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "1",
         "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "30",
-        # Traffic between these processes stays on this machine.
-        "NO_PROXY": "127.0.0.1,localhost",
-        "no_proxy": "127.0.0.1,localhost",
+        "NO_PROXY": direct,
+        "no_proxy": direct,
         "PYTHONUNBUFFERED": "1",
     }
+
+
+def _proxy_exceptions(environment: Mapping[str, str]) -> str | None:
+    """The user's own list; the lower-case name wins, as it does for requests and curl."""
+    return environment.get("no_proxy") or environment.get("NO_PROXY")
 
 
 def airflow_command(*arguments: str) -> list[str]:
@@ -82,15 +95,15 @@ class Api:
         self._session = requests.Session()
         self._session.trust_env = False
 
-    def healthy(self) -> bool:
-        """All four components report that they are alive."""
+    def waiting_for(self) -> list[str]:
+        """The components that do not report yet that they are alive; none: Airflow is healthy."""
         try:
             answer = self._session.get(f"{self._base_url}/api/v2/monitor/health", timeout=5)
             parts = answer.json()
         except (requests.RequestException, ValueError):
-            return False
+            return ["API server"]
         names = ("metadatabase", "scheduler", "dag_processor", "triggerer")
-        return all((parts.get(name) or {}).get("status") == "healthy" for name in names)
+        return [name.replace("_", " ") for name in names if not _is_healthy(parts.get(name))]
 
     def log_in(self) -> None:
         answer = self._session.post(
@@ -111,10 +124,7 @@ class Api:
         return self._call("PATCH", path, json=body)
 
     def _call(self, method: str, path: str, **options: Any) -> Any:
-        try:
-            answer = self._session.request(method, f"{self._base_url}/api/v2{path}", timeout=30, **options)
-        except requests.RequestException as error:
-            raise LogferryError(f"the local Airflow does not answer: {type(error).__name__}") from error
+        answer = self._answer(method, f"{self._base_url}/api/v2{path}", **options)
         if answer.status_code == 404:
             return None
         if answer.status_code >= 400:
@@ -122,3 +132,21 @@ class Api:
                 f"the local Airflow refused {method} {path}: {answer.status_code} {answer.text[:200]}"
             )
         return answer.json() if answer.content else None
+
+    def _answer(self, method: str, url: str, **options: Any) -> requests.Response:
+        """A busy machine may be slow to answer: a question is asked again, an order is given once."""
+        tries = _TRIES if method == "GET" else 1
+        while True:
+            tries -= 1
+            try:
+                return self._session.request(method, url, timeout=30, **options)
+            except requests.RequestException as error:
+                if tries == 0:
+                    raise LogferryError(
+                        f"the local Airflow does not answer: {type(error).__name__}"
+                    ) from error
+            time.sleep(1.0)
+
+
+def _is_healthy(part: dict[str, Any] | None) -> bool:
+    return (part or {}).get("status") == "healthy"

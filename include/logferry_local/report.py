@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -11,6 +14,7 @@ import pyarrow.parquet as pq
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from logferry.layout import manifest_key
 from logferry.manifest import Manifest, decode_manifest
@@ -19,8 +23,33 @@ from logferry.stores.base import NotFound, Store
 from logferry.window import Window
 
 SAMPLE_ROWS = 3
-_CELL = 60
 _MOST_COLUMNS = 6
+_CELL = 40
+_LAST = 24
+_PADDING = 3
+_LONG = ("message", "row")
+"""Columns whose texts may be longer than all others together: they come last."""
+_LONGEST = 400
+_TELLING = {
+    "datadog": ("timestamp", "status", "service", "message"),
+    "azure_monitor": (),
+    "azure_log_search": ("time", "type", "row"),
+}
+"""The columns a sample begins with; ids tell a reader nothing and are left out."""
+_IDS = {"id", "tenantid", "_itemid", "_resourceid", "_ticks", "operationid", "parentid"}
+_COLOURS = {"proven": "green", "unproven": "yellow", "short": "red", "failed": "red"}
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What became of one window: ``manifest`` is the lake's latest of it, None when it was never published;
+    ``failed`` says that this run did not publish it, so that a manifest is an earlier run's."""
+
+    spec: ExportSpec
+    window: Window
+    store: Store
+    manifest: Manifest | None
+    failed: bool = False
 
 
 def read_manifest(store: Store, export: str, window: Window) -> Manifest | None:
@@ -41,46 +70,84 @@ def sample_rows(store: Store, manifest: Manifest) -> list[dict[str, Any]]:
     return rows
 
 
-def print_windows(console: Console, found: list[tuple[ExportSpec, Window, Store, Manifest | None]]) -> None:
-    """One line per export: what the source counted against what was written."""
-    table = Table(box=box.SIMPLE_HEAD, title="Exported windows", title_justify="left")
+def print_windows(console: Console, found: Sequence[Exported]) -> None:
+    """One line per export: what the source counted against what was written; then where the proofs are."""
+    table = Table(box=box.SIMPLE_HEAD, title="Exported windows", title_justify="left", title_style="bold")
     table.add_column("export", no_wrap=True)
     table.add_column("window", overflow="fold")
     for name in ("rows at source", "rows written"):
         table.add_column(name, justify="right")
-    table.add_column("status")
+    table.add_column("status", no_wrap=True)
     table.add_column("files", justify="right")
-    table.add_column("manifest", overflow="fold")
-    for spec, window, store, manifest in found:
-        if manifest is None:
-            table.add_row(spec.name, str(window), "-", "-", "failed", "0", "-")
-            continue
-        counted = "not countable" if manifest.source_rows is None else f"{manifest.source_rows:,}"
-        colour = {"proven": "green", "unproven": "yellow", "short": "red"}[manifest.status]
-        table.add_row(
-            spec.name,
-            str(window),
-            counted,
-            f"{manifest.rows:,}",
-            f"[{colour}]{manifest.status}[/{colour}]",
-            str(len(manifest.slices)),
-            _shown(f"{store.url}/{manifest_key(spec.name, window)}"),
-        )
+    for export in found:
+        table.add_row(export.spec.name, str(export.window), *_numbers(export))
     console.print(table)
+    for export in found:
+        if export.manifest is not None:
+            key = manifest_key(export.spec.name, export.window)
+            console.print(
+                f"  manifest  {_shown(f'{export.store.url}/{key}')}", highlight=False, soft_wrap=True
+            )
+    console.print()
+
+
+def _numbers(export: Exported) -> tuple[str, str, str, str]:
+    manifest = export.manifest
+    if export.failed and manifest is not None:
+        return "-", "-", f"[red]failed[/red], {manifest.status} before", "-"
+    if manifest is None:
+        return "-", "-", "[red]failed[/red]", "-"
+    counted = "not countable" if manifest.source_rows is None else f"{manifest.source_rows:,}"
+    colour = _COLOURS[manifest.status]
+    return (
+        counted,
+        f"{manifest.rows:,}",
+        f"[{colour}]{manifest.status}[/{colour}]",
+        str(len(manifest.slices)),
+    )
 
 
 def print_samples(console: Console, spec: ExportSpec, rows: list[dict[str, Any]]) -> None:
-    """The first columns of a few rows, each cell on one line."""
+    """The most telling columns of a few rows, each cell on one line."""
     if not rows:
-        console.print(f"{spec.name}: no rows in this window")
+        console.print(f"{spec.name}: no rows in this window", highlight=False)
         return
-    table = Table(box=box.SIMPLE_HEAD, title=f"{spec.name}: {len(rows)} rows read back", title_justify="left")
-    names = list(rows[0])[:_MOST_COLUMNS]
-    for name in names:
-        table.add_column(name, no_wrap=True, overflow="ellipsis", max_width=_CELL)
-    for row in rows:
-        table.add_row(*(" ".join(str(row[name]).split())[:_CELL] for name in names))
+    title = f"{spec.name}: {len(rows)} rows read back from Parquet"
+    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold")
+    cells = {name: [_cell(row[name]) for row in rows] for name in _columns(spec, list(rows[0]))}
+    room = console.width - _LAST
+    shown: list[str] = []
+    for name in sorted(filter(lambda name: any(cells[name]), cells), key=lambda name: name in _LONG):
+        # The last column takes what width is left over, and is the one to be cut.
+        width = min(_CELL, max(len(text) for text in (name, *cells[name])))
+        if name in _LONG or room >= width + _PADDING:
+            room -= width + _PADDING
+            shown.append(name)
+            table.add_column(
+                name, no_wrap=True, overflow="ellipsis", min_width=None if name in _LONG else width
+            )
+    for values in zip(*(cells[name] for name in shown), strict=True):
+        table.add_row(*map(Text, values))
     console.print(table)
+
+
+def _columns(spec: ExportSpec, present: Sequence[str]) -> list[str]:
+    """Up to six: the telling ones of the kind, then those of the definition, then the others in their order."""
+    first = [*_TELLING[spec.source.kind], *spec.columns]
+    if spec.source.kind == "azure_monitor":
+        first.insert(0, spec.source.time_column)
+    others = [] if spec.source.kind == "datadog" else [name for name in present if name.lower() not in _IDS]
+    return [name for name in dict.fromkeys([*first, *others]) if name in present][:_MOST_COLUMNS]
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M:%S}.{value.microsecond // 1000:03d}"
+    if value is None:
+        return ""
+    line = " ".join(str(value)[:_LONGEST].split())
+    # What a log says may be addressed to the terminal: an escape sequence must not reach it.
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in line)
 
 
 def _shown(url: str) -> str:

@@ -46,8 +46,8 @@ def load_settings() -> Settings:
     file = Path(os.environ.get("LOGFERRY_ENV_FILE") or root / ".env").expanduser()
     written = {name: value for name, value in dotenv_values(file).items() if value}
     environment = {**written, **os.environ}
-    port = environment.get("AIRFLOW_PORT", str(DEFAULT_PORT))
-    if not port.isdigit() or not 1 <= int(port) <= 65_535:
+    port = environment.get("AIRFLOW_PORT") or str(DEFAULT_PORT)
+    if not port.isdecimal() or not 1 <= int(port) <= 65_535:
         raise DefinitionError(f"AIRFLOW_PORT={port!r} is not a port; give a number from 1 to 65535")
     home = Path(environment.get("LOGFERRY_HOME") or root / ".logferry").expanduser().absolute()
     return Settings(root=root, home=home, port=int(port), environment=environment)
@@ -58,6 +58,9 @@ def kept_secret(home: Path, name: str, make: str | None = None) -> str:
     path = home / "secrets" / name
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not path.exists():
-        path.touch(mode=0o600)
-        path.write_text(make or secrets.token_urlsafe(24))
+        # Whole or not at all: a run that is killed here must not leave an empty secret for ever.
+        unfinished = path.with_name(f"{name}.part")
+        unfinished.touch(mode=0o600)
+        unfinished.write_text(make or secrets.token_urlsafe(24))
+        unfinished.replace(path)
     return path.read_text().strip()

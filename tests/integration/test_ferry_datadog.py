@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import tempfile
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
@@ -16,6 +16,7 @@ import pytest
 from tests.integration.s3_server import S3Server
 
 from logferry.connection import Connection
+from logferry.credentials.aws import s3_client, s3_settings
 from logferry.errors import CredentialsError, DefinitionError, SourceError
 from logferry.ferry import Ferry, open_ferry
 from logferry.manifest import Manifest
@@ -156,8 +157,11 @@ def test_a_day_with_more_events_in_a_millisecond_than_a_page_is_carried_whole(
 
 def test_what_was_carried_is_what_the_events_say_to_the_last_byte(make_port: MakePort) -> None:
     events = [
-        b'{"id":"one","type":"log","attributes":{"timestamp":"2026-11-20T09:00:00.000Z","message":"na\xc3\xafve \\ud83d\\ude00\\n",'
-        b'"attributes":{ "n": 9007199254740993, "x":1e400,"http":{"status_code":200} },"tags":["a"]}}',
+        (
+            b'{"id":"one","type":"log","attributes":{"timestamp":"2026-11-20T09:00:00.000Z",'
+            b'"message":"na\xc3\xafve \\ud83d\\ude00\\n","tags":["a"],'
+            b'"attributes":{ "n": 9007199254740993, "x":1e400,"http":{"status_code":200} }}}'
+        ),
         b'{"id":"two","type":"log","new":[1],"attributes":{"timestamp":"2026-11-20T09:59:59.999Z","message":null,"status":5}}',
     ]
     port = make_port(store=DatadogStore(events=events))
@@ -202,17 +206,17 @@ def test_every_end_of_pagination_gives_the_same_rows(port: Port, page_end: str, 
     assert_is_the_truth(port, port.carry(), HOURS)
 
 
-@pytest.mark.parametrize("late_rows_are_seen", [True, False])
-def test_a_chain_to_its_very_end_loses_nothing_either(port: Port, late_rows_are_seen: bool) -> None:
-    """Without a planned count every chain is followed until the source itself says that it ended."""
-    port.settings(page_end="empty_with_cursor", short_pages=40)
+@pytest.mark.parametrize("page_end", sorted(PAGE_ENDS))
+@pytest.mark.parametrize("rules", [[], [{"fault": "datadog:duplicate_rows"}]], ids=["healthy", "duplicates"])
+def test_a_chain_that_is_followed_to_its_own_end_loses_nothing(
+    port: Port, page_end: str, rules: list[dict[str, Any]]
+) -> None:
+    """Without a planned count nothing but the source itself says that a chain has ended."""
+    port.settings(page_end=page_end, short_pages=70)
+    port.faults(*rules)
     with port.ferry() as ferry:
-        plan = ferry.plan(HOURS)
-        blind = Plan.from_json(
-            {**plan.to_json(), "slices": [{**s, "rows": None} for s in plan.to_json()["slices"]]}
-        )
-        if late_rows_are_seen:
-            port.faults({"fault": "datadog:duplicate_rows"})
+        plan = ferry.plan(HOURS).to_json()
+        blind = Plan.from_json({**plan, "slices": [{**slice_, "rows": None} for slice_ in plan["slices"]]})
         assert_is_the_truth(port, ferry.carry(HOURS, plan=blind), HOURS)
 
 
@@ -331,16 +335,8 @@ def test_a_healthy_window_costs_one_count_for_the_plan_one_for_the_proof_and_ful
 
 
 @pytest.fixture
-def s3_port(make_port: MakePort, s3_server: S3Server, request: pytest.FixtureRequest) -> Port:
-    bucket = f"lake-{abs(hash(request.node.nodeid)) % 10**12}"
-    client = boto3.client(
-        "s3",
-        endpoint_url=s3_server.endpoint_url,
-        aws_access_key_id=s3_server.access_key,
-        aws_secret_access_key=s3_server.secret,
-        region_name="us-east-1",
-    )
-    client.create_bucket(Bucket=bucket)
+def s3_port(make_port: MakePort, s3_server: S3Server) -> Port:
+    bucket = f"ferry-{uuid.uuid4().hex[:12]}"
     connection = Connection(
         "s3",
         "aws",
@@ -348,6 +344,7 @@ def s3_port(make_port: MakePort, s3_server: S3Server, request: pytest.FixtureReq
         password=s3_server.secret,
         extra={"endpoint_url": s3_server.endpoint_url, "region_name": "us-east-1"},
     )
+    s3_client(s3_settings(connection)).create_bucket(Bucket=bucket)
     return make_port(url=f"s3://{bucket}/logs", s3=connection)
 
 

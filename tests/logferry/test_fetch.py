@@ -6,6 +6,7 @@ import json
 import random
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, cast
 
 import pyarrow as pa
@@ -94,6 +95,8 @@ class PagedSource:
         after = {"at": at + len(rows), "call": self.calls}
         if fault == "empty":
             rows, after = [], {"at": at, "call": self.calls}
+        elif fault == "stay" and cursor is not None:
+            return _page([], cursor)
         elif fault == "repeat" and cursor is not None:
             return _page(rows, cursor)
         elif fault == "duplicate" and at:
@@ -227,7 +230,7 @@ def test_times_finer_than_the_sources_clock_are_not_lost_at_a_restart(
 def test_whatever_goes_wrong_there_are_all_rows_or_an_error(
     events: list[Event], page_size: int, faults: list[str]
 ) -> None:
-    if any(one == two == "empty" for one, two in zip(faults, faults[1:], strict=False)):
+    if any(one == two == "empty" for one, two in pairwise(faults)):
         faults = [fault for fault in faults if fault != "empty"]  # two empty pages are an end, not a fault
     try:
         rows = fetch(PagedSource(events, page_size, faults, ends_with_cursor=True))
@@ -285,7 +288,7 @@ def test_planned_pieces_of_a_capped_source_tile_the_slice() -> None:
     assert fetch(source, planned=40) == truth(source.events)
     assert source.asked[0].start == SLICE.start
     assert source.asked[-1].end == SLICE.end
-    assert all(one.end == two.start for one, two in zip(source.asked, source.asked[1:], strict=False))
+    assert all(one.end == two.start for one, two in pairwise(source.asked))
 
 
 @given(layouts, st.integers(1, 5))
@@ -301,6 +304,11 @@ def test_an_answer_that_stays_partial_is_asked_again_in_halves(events: list[Even
 def test_a_partial_answer_late_in_a_chain_repeats_no_row() -> None:
     events = events_at(*range(40))
     assert fetch(PagedSource(events, 4, ["none"] * 5 + ["failed", "none", "failed"])) == truth(events)
+
+
+def test_a_page_that_ends_on_the_later_of_two_times_in_one_millisecond_is_no_border() -> None:
+    events = [Event(START + 9_000, "a"), Event(START + 1_000, "b"), Event(START + TICK_PER_MS, "c")]
+    assert fetch(PagedSource(events, 1, ["none", "lost"])) == truth(events)
 
 
 def test_a_cursor_that_repeats_itself_is_an_error_not_an_endless_bill() -> None:
@@ -324,6 +332,13 @@ def test_restarts_that_gain_ground_may_go_on() -> None:
 def test_an_empty_page_with_a_cursor_is_followed_once_more() -> None:
     events = events_at(1, 2, 3, 4, 5, 6)
     assert fetch(PagedSource(events, 2, ["none", "empty", "none"])) == truth(events)
+
+
+def test_an_empty_page_that_repeats_its_cursor_is_followed_once_more_and_then_an_end() -> None:
+    events = events_at(1, 2, 3, 4)
+    source = PagedSource(events, 2, ["none", "stay", "none", "stay", "stay"], ends_with_cursor=True)
+    assert fetch(source) == truth(events)
+    assert source.calls == 5
 
 
 def test_pages_of_rows_outside_the_slice_are_no_end() -> None:

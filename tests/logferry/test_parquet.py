@@ -68,7 +68,7 @@ def test_a_row_group_ends_at_its_rows(tmp_path: Path) -> None:
 
 
 def test_huge_messages_end_a_row_group_by_size_even_within_one_table(tmp_path: Path) -> None:
-    huge = [f"{number:04d}" + "x" * (1 << 20) for number in range(100)]
+    huge: list[str | None] = [f"{number:04d}" + "x" * (1 << 20) for number in range(100)]
     written(tmp_path / "part", rows(huge))
     metadata = pq.read_metadata(tmp_path / "part")
     sizes = [metadata.row_group(at).total_byte_size for at in range(metadata.num_row_groups)]

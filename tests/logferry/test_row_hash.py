@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
 
 import pyarrow as pa
@@ -63,7 +64,7 @@ def test_batches_slices_and_offsets_leave_no_trace(
     pad = table([dict.fromkeys(SCHEMA.names)] * padding)
     padded = pa.concat_tables([pad, plain]).combine_chunks().slice(padding)
     edges = sorted({0, *(min(cut, len(records)) for cut in cuts), len(records)})
-    parts = [padded.slice(one, two - one) for one, two in zip(edges, edges[1:], strict=False)]
+    parts = [padded.slice(one, two - one) for one, two in pairwise(edges)]
     assert digest(*parts) == digest(plain)
 
 

@@ -50,6 +50,8 @@ def test_a_secret_gets_a_token_for_the_scope_asked(sandbox: AzureSandbox) -> Non
         (None, "https://api.loganalytics.io"),
         (ARM_SCOPE, "https://management.core.windows.net"),
         ("https://api.loganalytics.us/.default", "https://api.loganalytics.us"),
+        ("https://management.core.usgovcloudapi.net/.default", "https://management.core.usgovcloudapi.net"),
+        ("https://management.core.chinacloudapi.cn/.default", "https://management.core.chinacloudapi.cn"),
     ):
         answer = sign_in(sandbox, secret(sandbox), scope)
         token = sandbox.tokens.find(answer["access_token"])

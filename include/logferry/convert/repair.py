@@ -48,6 +48,7 @@ class MarkedDocument:
         mark = b"surrogate-half-"
         while mark in document:
             mark = b"-" + mark
+        self._mark = mark
         self._restore = re.compile(re.escape(mark) + rb"([0-9a-fA-F]{4})")
 
         def one(match: re.Match[bytes]) -> bytes:
@@ -56,7 +57,13 @@ class MarkedDocument:
         def run(match: re.Match[bytes]) -> bytes:
             return match[1] + _PAIR_OR_HALF.sub(one, match[2])
 
-        self.document = _ESCAPED_SURROGATES.sub(run, document)
+        # Nearly every document has no such escape at all, and the expression is slow on a long one.
+        suspect = b"\\ud" in document or b"\\uD" in document
+        self.document = _ESCAPED_SURROGATES.sub(run, document) if suspect else document
+
+    def touched(self, token: bytes) -> bool:
+        """Whether the token carries a mark."""
+        return self._mark in token
 
     def restore(self, token: bytes) -> bytes:
         """The token as it was received."""

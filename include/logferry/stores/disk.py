@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -33,15 +34,19 @@ def flush_folder(folder: Path) -> None:
 
 
 def make_folders(folder: Path) -> None:
-    """Creates the folder and its parents, durably. Raises NotADirectoryError when a file is in the way."""
+    """Creates the folder and its parents, durably. Raises NotADirectoryError when a file is in the way,
+    FileNotFoundError when a folder is gone again as soon as it was there.
+    """
     if folder.is_dir():
         return
     if folder.parent != folder:
         make_folders(folder.parent)
     try:
-        folder.mkdir(exist_ok=True)
+        folder.mkdir()
     except FileExistsError:
-        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder)) from None
+        # One look, as another process may prune the folder at any time: FileNotFoundError then.
+        if not stat.S_ISDIR(folder.stat().st_mode):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder)) from None
     flush_folder(folder.parent)
 
 

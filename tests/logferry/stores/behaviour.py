@@ -143,6 +143,7 @@ class StoreBehaviour:
     def test_metadata_that_could_not_be_a_header_is_a_mistake_of_the_program(
         self, store: Store, tmp_path: Path
     ) -> None:
+        store.put_bytes("k", b"")
         for metadata in ({"Upper": "x"}, {"x": "\u00e9"}, {"x": "a\nb"}):
             with pytest.raises(ValueError, match="metadata"):
                 store.put_file("k", file_of(tmp_path, b""), metadata=metadata)
