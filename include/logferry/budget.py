@@ -18,6 +18,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import logging
 import os
 import random
 import tempfile
@@ -28,9 +29,13 @@ from pathlib import Path
 import msgspec
 
 from logferry.clock import Clock, SystemClock
+from logferry.errors import DefinitionError
 from logferry.window import TICK_PER_MS, TICK_PER_SECOND
 
+log = logging.getLogger(__name__)
+
 RESERVE = 0.10
+_WORTH_SAYING_S = 5.0
 _EPOCH_SECONDS = 1_000_000_000
 """A Reset beyond this many seconds can only be a point in time, not a wait."""
 _LONGEST_BLOCK_MS = 24 * 3_600_000
@@ -77,6 +82,10 @@ class Budget:
         self._clock = clock or SystemClock()
         self._folder = folder or Path(tempfile.gettempdir()) / f"logferry-{os.getuid()}"
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if self._folder.stat().st_uid != os.getuid():
+            raise DefinitionError(
+                f"{self._folder} belongs to another user; remove it, or set TMPDIR to a folder of yours"
+            )
         self._key = hashlib.sha256(key.encode()).hexdigest()[:16]
         self.waited_s = 0.0
 
@@ -85,6 +94,8 @@ class Budget:
         while (wait_ms := self._take(bucket)) > 0:
             pause = wait_ms / 1000 + random.uniform(0.01, 0.1)
             self.waited_s += pause
+            if pause > _WORTH_SAYING_S:
+                log.info("waiting %.0f s for the allowance of %s", pause, bucket)
             self._clock.sleep(pause)
 
     def learn(self, bucket: str, status: int, headers: Mapping[str, str]) -> None:

@@ -28,7 +28,8 @@ from logferry.layout import slice_key, staged_key
 from logferry.manifest import FileEntry, Manifest, RunEntry, Span, Status
 from logferry.parquet import FileFacts, SliceFile
 from logferry.plan import ROW_BYTES_GUESS, Chunk, Plan, SlicePlan, estimate_requests, slice_plans
-from logferry.publish import ROW_HASH_METADATA, ChunkResult, SliceResult, publish, published_row_hash
+from logferry.publish import ChunkResult, SliceResult, publish
+from logferry.published_object import ROW_HASH_METADATA, published_row_hash
 from logferry.sources.base import LogSource, SourceSchema
 from logferry.sources.opening import open_source
 from logferry.spec import ExportSpec, fingerprint, lake_url

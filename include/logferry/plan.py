@@ -12,6 +12,8 @@ from logferry.window import Window
 
 MOST_CHUNKS = 24
 ROWS_PER_CHUNK = 250_000
+SLICES_PER_CHUNK = 96
+"""Keeps what a chunk and its result say of their slices to some ten kilobytes."""
 ROW_BYTES_GUESS = 1_000
 """Bytes of answer per row assumed before any was seen; only estimates rest on it."""
 
@@ -76,7 +78,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.convert(data, cls)
 
     def chunks(self, most: int = MOST_CHUNKS, rows_per_chunk: int = ROWS_PER_CHUNK) -> list[Chunk]:
-        """At least one chunk; contiguous, of about equal rows, together exactly the window's slices."""
+        """At least one chunk; contiguous, of about equal rows, together exactly the window's slices.
+
+        At most ``most``, except that no chunk gets more than SLICES_PER_CHUNK slices.
+        """
         if self.rows is None:
             wanted = min(most, len(self.slices))
             target = -(-len(self.slices) // wanted)
@@ -88,7 +93,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         groups: list[list[SlicePlan]] = [[]]
         weight = 0
         for planned, size in zip(self.slices, weights, strict=True):
-            if groups[-1] and len(groups) < wanted and weight >= target:
+            full = len(groups[-1]) >= SLICES_PER_CHUNK
+            if groups[-1] and (full or (len(groups) < wanted and weight >= target)):
                 groups.append([])
                 weight = 0
             groups[-1].append(planned)

@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import logging
 from typing import Any
 
 import msgspec
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from logferry.errors import DefinitionError, StoreError
 from logferry.journal import Journal
 from logferry.ledger import Published, fold
 from logferry.manifest import FileEntry, Manifest, RunEntry, SliceEntry, Span, worst
-from logferry.parquet import ROW_HASH_KEY
+from logferry.published_object import ROW_HASH_METADATA, published_row_hash
 from logferry.sources.base import SourceSchema
 from logferry.stores.base import Store
 from logferry.window import Window
 
 log = logging.getLogger(__name__)
-
-ROW_HASH_METADATA = "row-hash"
 
 
 class SliceResult(SliceEntry, frozen=True, kw_only=True, omit_defaults=True):
@@ -116,21 +111,6 @@ def publish(
     return record.manifest
 
 
-def published_row_hash(store: Store, key: str) -> str | None:
-    """The row hash of the object under ``key``, from its metadata or its footer; None without a readable one."""
-    info = store.head(key)
-    if info is None:
-        return None
-    if ROW_HASH_METADATA in info.metadata:
-        return info.metadata[ROW_HASH_METADATA]
-    try:
-        footer = pq.read_metadata(pa.PythonFile(_RemoteFile(store, key, info.size), mode="r"))
-    except (pa.ArrowException, OSError):  # OSError: a footer that is no Thrift
-        return None
-    found = (footer.metadata or {}).get(ROW_HASH_KEY.encode())
-    return found.decode() if found else None
-
-
 def add_requests(parts: list[dict[str, int]]) -> dict[str, int]:
     """Sum of request counters; the four names of the manifest are always there."""
     total = {"search": 0, "count": 0, "retried": 0, "throttled": 0}
@@ -182,6 +162,8 @@ def _put_in_place(store: Store, entry: SliceResult, before: Published | None) ->
     key = entry.file.key
     if entry.staged is not None:
         part = store.head(entry.staged)
+        if part is None and _is_in_place(store, entry):
+            return entry.file  # an earlier attempt of this publication came this far
         if part is None or part.size != entry.file.bytes:
             raise StoreError(
                 f"the finished part {entry.staged} in {store.url} is gone or was replaced by another run; "
@@ -197,6 +179,15 @@ def _put_in_place(store: Store, entry: SliceResult, before: Published | None) ->
     data = store.read(key)
     return msgspec.structs.replace(
         entry.file, bytes=len(data), sha256=f"sha256:{hashlib.sha256(data).hexdigest()}"
+    )
+
+
+def _is_in_place(store: Store, entry: SliceResult) -> bool:
+    info = store.head(entry.file.key)
+    return (
+        info is not None
+        and info.size == entry.file.bytes
+        and published_row_hash(store, entry.file.key) == entry.file.row_hash
     )
 
 
@@ -234,30 +225,3 @@ def _columns(schema: SourceSchema) -> list[dict[str, str]]:
         }
         for column in schema.columns
     ]
-
-
-class _RemoteFile(io.RawIOBase):
-    """A seekable view of an object, so that a footer costs one range request and not the whole object."""
-
-    def __init__(self, store: Store, key: str, size: int) -> None:
-        self._store, self._key, self._size, self._at = store, key, size, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
-        self._at = start + offset
-        return self._at
-
-    def tell(self) -> int:
-        return self._at
-
-    def read(self, size: int = -1) -> bytes:
-        length = self._size - self._at if size < 0 else min(size, self._size - self._at)
-        data = self._store.read_range(self._key, self._at, length) if length > 0 else b""
-        self._at += len(data)
-        return data

@@ -72,10 +72,15 @@ def sample_rows(store: Store, manifest: Manifest) -> list[dict[str, Any]]:
 
 def print_windows(console: Console, found: Sequence[Exported]) -> None:
     """One line per export: what the source counted against what was written; then where the proofs are."""
-    table = Table(box=box.SIMPLE_HEAD, title="Exported windows", title_justify="left", title_style="bold")
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        title="Exported windows: rows at the source, rows written",
+        title_justify="left",
+        title_style="bold",
+    )
     table.add_column("export", no_wrap=True)
     table.add_column("window", overflow="fold")
-    for name in ("rows at source", "rows written"):
+    for name in ("at source", "written"):
         table.add_column(name, justify="right")
     table.add_column("status", no_wrap=True)
     table.add_column("files", justify="right")
@@ -113,21 +118,26 @@ def print_samples(console: Console, spec: ExportSpec, rows: list[dict[str, Any]]
         console.print(f"{spec.name}: no rows in this window", highlight=False)
         return
     title = f"{spec.name}: {len(rows)} rows read back from Parquet"
-    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=title, title_justify="left", title_style="bold")
+    columns: list[tuple[str, list[Text]]] = []
     cells = {name: [_cell(row[name]) for row in rows] for name in _columns(spec, list(rows[0]))}
-    room = console.width - _LAST
-    shown: list[str] = []
+    room = console.width - 2 - _LAST
     for name in sorted(filter(lambda name: any(cells[name]), cells), key=lambda name: name in _LONG):
-        # The last column takes what width is left over, and is the one to be cut.
-        width = min(_CELL, max(len(text) for text in (name, *cells[name])))
-        if name in _LONG or room >= width + _PADDING:
-            room -= width + _PADDING
-            shown.append(name)
-            table.add_column(
-                name, no_wrap=True, overflow="ellipsis", min_width=None if name in _LONG else width
-            )
-    for values in zip(*(cells[name] for name in shown), strict=True):
-        table.add_row(*map(Text, values))
+        texts = [Text(text) for text in cells[name]]
+        width = min(_CELL, max(text.cell_len for text in (Text(name), *texts)))
+        if name in _LONG:
+            width = max(_LAST, room + _LAST - _PADDING)
+        elif room < width + _PADDING:
+            continue
+        room -= width + _PADDING
+        # Cut here: a table that is too wide takes from every column alike, from the times as well.
+        for text in texts:
+            text.truncate(width, overflow="ellipsis")
+        columns.append((name, texts))
+    for name, _ in columns:
+        table.add_column(name, no_wrap=True)
+    for values in zip(*(texts for _, texts in columns), strict=True):
+        table.add_row(*values)
     console.print(table)
 
 

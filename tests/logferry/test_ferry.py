@@ -18,7 +18,8 @@ from logferry.journal import Journal
 from logferry.layout import slice_key
 from logferry.manifest import Manifest, Status
 from logferry.plan import Chunk, Plan
-from logferry.publish import ChunkResult, published_row_hash
+from logferry.publish import ChunkResult
+from logferry.published_object import published_row_hash
 from logferry.sources.base import (
     ID_COLUMN,
     TICK_COLUMN,
@@ -516,6 +517,31 @@ def test_discarding_results_removes_their_parts(harbour: Harbour) -> None:
     assert harbour.keys("_staging/") != []
     harbour.ferry().discard(results)
     assert harbour.keys("_staging/") == []
+
+
+def test_a_publication_that_died_between_two_parts_is_finished_by_its_retry(
+    harbour: Harbour, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ferry = harbour.ferry()
+    results = [ferry.export(chunk) for chunk in ferry.plan(WINDOW).chunks()]
+    move, moved = LocalStore.move, []
+
+    def dies_at_the_second(store: LocalStore, source: str, target: str, **options: Any) -> None:
+        if moved:
+            raise StoreError("the disk went away")
+        move(store, source, target, **options)
+        moved.append(target)
+
+    monkeypatch.setattr(LocalStore, "move", dies_at_the_second)
+    with pytest.raises(StoreError, match="went away"):
+        ferry.publish(WINDOW, results)
+    assert len(moved) == 1
+    monkeypatch.setattr(LocalStore, "move", move)
+    manifest = ferry.publish(WINDOW, results)
+    assert manifest.status == "proven"
+    assert [entry.rows for entry in manifest.slices] == [3, 2, 0, 5]
+    for entry in manifest.files:
+        assert published_row_hash(harbour.store, entry.key) == entry.row_hash
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"x" * 100, b"PAR1" + b"\0" * 100 + b"\x60\0\0\0PAR1"])
