@@ -24,7 +24,7 @@ class EntraSession(requests.Session):
         self.last_status: int | None = None
         self.last_retry_after: float | None = None
 
-    def request(self, method: str | bytes, url: str, *args: Any, **kwargs: Any) -> requests.Response:
+    def request(self, method: str, url: str | bytes, *args: Any, **kwargs: Any) -> requests.Response:
         self.last_status = self.last_retry_after = None
         kwargs["timeout"] = _TIMEOUT_S
         if self._ca_bundle is not None:
