@@ -21,20 +21,24 @@ import hashlib
 import logging
 import os
 import random
+import stat
 import tempfile
 from collections.abc import Iterator, Mapping
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 import msgspec
 
 from logferry.clock import Clock, SystemClock
-from logferry.errors import DefinitionError
+from logferry.errors import DefinitionError, Unavailable
 from logferry.window import TICK_PER_MS, TICK_PER_SECOND
 
 log = logging.getLogger(__name__)
 
 RESERVE = 0.10
+LONGEST_WAIT_S = 120.0
+"""The longest pause asked for by a server that is slept through inside a call."""
 _WORTH_SAYING_S = 5.0
 _EPOCH_SECONDS = 1_000_000_000
 """A Reset beyond this many seconds can only be a point in time, not a wait."""
@@ -82,16 +86,24 @@ class Budget:
         self._clock = clock or SystemClock()
         self._folder = folder or Path(tempfile.gettempdir()) / f"logferry-{os.getuid()}"
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if self._folder.stat().st_uid != os.getuid():
+        found = self._folder.lstat()
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
             raise DefinitionError(
-                f"{self._folder} belongs to another user; remove it, or set TMPDIR to a folder of yours"
+                f"{self._folder} can be written by other users; remove it, or set TMPDIR to a folder of yours"
             )
         self._key = hashlib.sha256(key.encode()).hexdigest()[:16]
         self.waited_s = 0.0
 
     def acquire(self, bucket: str) -> None:
-        """Wait until the bucket has a request to give, and take it."""
+        """Wait until the bucket has a request to give, and take it.
+
+        Raises Unavailable when the source asked for a longer pause than LONGEST_WAIT_S: the caller may have
+        better things to do than to sleep. An ordinary period is waited for, however long it is.
+        """
         while (wait_ms := self._take(bucket)) > 0:
+            blocked_s = self._blocked_ms(bucket) / 1000
+            if blocked_s > LONGEST_WAIT_S:
+                raise Unavailable(f"the source asked for a pause of {blocked_s:.0f} s", wait_s=blocked_s)
             pause = wait_ms / 1000 + random.uniform(0.01, 0.1)
             self.waited_s += pause
             if pause > _WORTH_SAYING_S:
@@ -120,7 +132,7 @@ class Budget:
                 if remaining is not None:
                     state.spent = max(state.spent, limit - remaining)
             if status == 429:
-                wait_s = reset if reset is not None else retry_after_s(headers)
+                wait_s = reset if reset is not None else retry_after_s(headers, self._clock)
                 wait_ms = int(wait_s * 1000) if wait_s else state.period_ms
                 state.blocked_until_ms = max(state.blocked_until_ms, now_ms + min(wait_ms, _LONGEST_BLOCK_MS))
 
@@ -143,13 +155,17 @@ class Budget:
             state.spent += 1
             return 0
 
+    def _blocked_ms(self, bucket: str) -> int:
+        with self._state(bucket) as state:
+            return max(0, state.blocked_until_ms - self._now_ms())
+
     def _now_ms(self) -> int:
         return self._clock.now() // TICK_PER_MS
 
     @contextlib.contextmanager
     def _state(self, bucket: str) -> Iterator[Allowance]:
         path = self._folder / f"budget-{self._key}-{bucket}.json"
-        with path.open("a+b") as file:
+        with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600), "r+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             file.seek(0)
             try:
@@ -161,13 +177,17 @@ class Budget:
             if state.limit is None and bucket in KNOWN_ALLOWANCES:
                 limit, seconds = KNOWN_ALLOWANCES[bucket]
                 state = Allowance(limit=limit, period_ms=seconds * 1000)
+            # A clock that was set back must not make anyone wait for a time that never was.
+            now_ms = self._now_ms()
+            state.period_ends_ms = min(state.period_ends_ms, now_ms + state.period_ms)
+            state.blocked_until_ms = min(state.blocked_until_ms, now_ms + _LONGEST_BLOCK_MS)
             yield state
             file.seek(0)
             file.truncate()
             file.write(msgspec.json.encode(state))
 
 
-def retry_after_s(headers: Mapping[str, str]) -> float | None:
+def retry_after_s(headers: Mapping[str, str], clock: Clock | None = None) -> float | None:
     """Seconds that ``Retry-After`` asks for (a number of seconds or an HTTP date); None without one."""
     text = headers.get("retry-after", "").strip()
     if not text:
@@ -178,7 +198,9 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
         moment = parsedate_to_datetime(text)
     except ValueError:
         return None
-    return max(0.0, moment.timestamp() - SystemClock().now() / TICK_PER_SECOND)
+    # An HTTP date is in UTC by definition, whether it says so or not.
+    at = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return max(0.0, at.timestamp() - (clock or SystemClock()).now() / TICK_PER_SECOND)
 
 
 def _whole(headers: Mapping[str, str], name: str) -> int | None:

@@ -16,31 +16,25 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol
 
-import pyarrow as pa
-
 from logferry import __version__
 from logferry.clock import Clock, SystemClock
 from logferry.connection import Connection, is_sandbox
-from logferry.errors import CountUnavailable, DefinitionError
-from logferry.fetch import Restart, fetch_slice
+from logferry.errors import DefinitionError, StoreError
 from logferry.http import Client
 from logferry.layout import slice_key, staged_key
 from logferry.manifest import FileEntry, Manifest, RunEntry, Span, Status
-from logferry.parquet import FileFacts, SliceFile
-from logferry.plan import ROW_BYTES_GUESS, Chunk, Plan, SlicePlan, estimate_requests, slice_plans
+from logferry.plan import ROW_BYTES_GUESS, Chunk, Plan, estimate_requests, slice_plans
+from logferry.prove import Finished, Prover, count_rows
 from logferry.publish import ChunkResult, SliceResult, publish
 from logferry.published_object import ROW_HASH_METADATA, published_row_hash
-from logferry.sources.base import LogSource, SourceSchema
+from logferry.sources.base import LogSource
 from logferry.sources.opening import open_source
 from logferry.spec import ExportSpec, fingerprint, lake_url
 from logferry.stores.base import Store
 from logferry.stores.opening import open_store
-from logferry.window import Window, format_instant, parse_instant
+from logferry.window import Window, format_instant
 
 log = logging.getLogger(__name__)
-
-_PROOF_ROUNDS = 4
-"""The first fetch, and at most three more of slices whose proof count differs."""
 
 Connect = Callable[[str, str], Connection]
 """``connect(connection id, kind)``: the connection, from wherever the caller keeps them."""
@@ -132,7 +126,7 @@ class Ferry:
         started_at = self._now()
         before = dict(self.client.stats)
         schema = self.client.run(lambda: self.source.schema(window))
-        counts = self._count(window)
+        counts = count_rows(self.client, self.source, window, self.spec.slice)
         counted_at = self._now()
         slices = slice_plans(window, self.spec.slice, counts)
         requests = estimate_requests(self.source, slices)
@@ -160,17 +154,18 @@ class Ferry:
         """
         self._check_same_definition(chunk.fingerprint)
         before = dict(self.client.stats)
-        with tempfile.TemporaryDirectory(prefix="logferry-", dir=self._workdir) as folder:
-            finished = self._prove(chunk, Path(folder))
-            results: list[SliceResult] = []
-            try:
-                for planned in chunk.slices:
-                    results.append(self._stage(planned.window(), *finished[planned.start]))  # noqa: PERF401 - see below
-            except BaseException:
-                # Nobody will be told of the parts that are already staged.
-                with contextlib.suppress(Exception):
-                    self.store.delete([entry.staged for entry in results if entry.staged])
-                raise
+        with _work_folder(self._workdir) as folder:
+            prover = Prover(
+                self.client,
+                self.source,
+                chunk.schema,
+                grid=self.spec.slice,
+                folder=folder,
+                labels={"logferry.export": self.spec.name},
+                clock=self._clock,
+                on_page=self._progress.page,
+            )
+            results = self._stage(prover.prove(chunk.slices))
         spent = _spent(before, self.client.stats)
         for name, count in chunk.requests.items():
             spent[name] = spent.get(name, 0) + count
@@ -230,97 +225,43 @@ class Ferry:
                 f"the definition of {self.spec.name} changed after this window was planned; plan the window again"
             )
 
-    def _prove(
-        self, chunk: Chunk, folder: Path
-    ) -> dict[str, tuple[FileFacts, int | None, str, dict[str, int]]]:
-        """Write every slice and count it afterwards; fetch again those whose count differs.
-
-        ``{slice start: (file, rows at the source or None, counted at, notes)}``.
-        """
-        written: dict[str, tuple[FileFacts, dict[str, int]]] = {}
-        proven: dict[str, tuple[FileFacts, int | None, str, dict[str, int]]] = {}
-        pending = chunk.slices
-        for attempt in range(_PROOF_ROUNDS):
-            for planned in pending:
-                rows = planned.rows if attempt == 0 else None
-                written[planned.start] = self._write(planned.window(), rows, chunk.schema, folder)
-            counts = self._count(Window(pending[0].window().start, pending[-1].window().end))
-            counted_at = self._now()
-            differing: list[SlicePlan] = []
-            for planned in pending:
-                facts, notes = written[planned.start]
-                counted = None if counts is None else counts.get(planned.window().start, 0)
-                proven[planned.start] = (facts, counted, counted_at, notes)
-                if counted is not None and counted != facts.rows:
-                    differing.append(planned)
-            if not differing:
-                break
-            log.warning(
-                "%d of %d slices differ from the count taken after the fetch%s",
-                len(differing),
-                len(pending),
-                "; fetching them again" if attempt + 1 < _PROOF_ROUNDS else ", after three more fetches",
-            )
-            # A count that was wrong once is not believed when it calls a slice empty.
-            skipped = [planned for planned in pending if planned.rows == 0] if attempt == 0 else []
-            pending = sorted({*differing, *skipped}, key=lambda planned: planned.start)
-        return proven
-
-    def _write(
-        self, slice_: Window, planned: int | None, schema: SourceSchema, folder: Path
-    ) -> tuple[FileFacts, dict[str, int]]:
-        """One slice to a local file. A slice that was counted empty is not searched; its proof count decides."""
+    def _stage(self, finished: list[Finished]) -> list[SliceResult]:
+        """Upload the parts whose rows are not published yet; none stays behind when one fails."""
+        parts: list[str] = []
+        results: list[SliceResult] = []
         try:
-            return self._write_once(slice_, planned, schema, folder, held=False)
-        except Restart:
-            return self._write_once(slice_, planned, schema, folder, held=True)
+            for slice_ in finished:
+                part: str | None = None
+                if (
+                    published_row_hash(self.store, slice_key(self.spec.name, slice_.slice_))
+                    != slice_.file.row_hash
+                ):
+                    part = staged_key(self.spec.name, self.run.id, slice_.slice_)
+                    parts.append(part)
+                    self.store.put_file(
+                        part, slice_.file.path, metadata={ROW_HASH_METADATA: slice_.file.row_hash}
+                    )
+                slice_.file.path.unlink()
+                results.append(self._result(slice_, part))
+                self._progress.slice_done(results[-1])
+        except BaseException:
+            with contextlib.suppress(Exception):
+                self.store.delete(parts)
+            raise
+        return results
 
-    def _write_once(
-        self, slice_: Window, planned: int | None, schema: SourceSchema, folder: Path, *, held: bool
-    ) -> tuple[FileFacts, dict[str, int]]:
-        notes: dict[str, int] = {}
-        arrow = arrow_schema(schema)
-        path = folder / f"{slice_.start}.part"
-        with SliceFile(path, arrow, metadata={"logferry.export": self.spec.name}) as file:
-            for table in self._rows(slice_, planned, schema, notes, held=held):
-                file.write(table)
-            return file.close(), notes
-
-    def _rows(
-        self, slice_: Window, planned: int | None, schema: SourceSchema, notes: dict[str, int], *, held: bool
-    ) -> Iterator[pa.Table]:
-        if planned == 0:
-            return iter(())
-        return fetch_slice(
-            self.client,
-            self.source,
-            slice_,
-            schema,
-            planned=planned,
-            held=held,
-            notes=notes,
-            on_page=self._progress.page,
-        )
-
-    def _stage(
-        self, slice_: Window, facts: FileFacts, counted: int | None, counted_at: str, notes: dict[str, int]
-    ) -> SliceResult:
-        key = slice_key(self.spec.name, slice_)
-        staged: str | None = None
-        if published_row_hash(self.store, key) != facts.row_hash:
-            staged = staged_key(self.spec.name, self.run.id, slice_)
-            self.store.put_file(staged, facts.path, metadata={ROW_HASH_METADATA: facts.row_hash})
-        facts.path.unlink()
-        span = Span.of(slice_)
-        result = SliceResult(
+    def _result(self, finished: Finished, part: str | None) -> SliceResult:
+        span = Span.of(finished.slice_)
+        facts = finished.file
+        return SliceResult(
             start=span.start,
             end=span.end,
-            status=self._status(slice_, facts.rows, counted, counted_at),
+            status=self._status(finished),
             rows=facts.rows,
-            source_rows=counted,
-            counted_at=counted_at if counted is not None else None,
+            source_rows=finished.counted,
+            counted_at=None if finished.counted is None else format_instant(finished.counted_at),
             file=FileEntry(
-                key=key,
+                key=slice_key(self.spec.name, finished.slice_),
                 rows=facts.rows,
                 bytes=facts.bytes,
                 sha256=facts.sha256,
@@ -328,30 +269,20 @@ class Ferry:
                 min_time=None if facts.first_tick is None else format_instant(facts.first_tick),
                 max_time=None if facts.last_tick is None else format_instant(facts.last_tick),
             ),
-            notes=notes,
-            staged=staged,
+            notes=finished.notes,
+            staged=part,
         )
-        self._progress.slice_done(result)
-        return result
 
-    def _status(self, slice_: Window, rows: int, counted: int | None, counted_at: str) -> Status:
-        if counted is None:
+    def _status(self, finished: Finished) -> Status:
+        if finished.counted is None:
             return "unproven"
-        if counted != rows:
+        if finished.counted != finished.file.rows:
             return "short"
-        at = parse_instant(counted_at)
         retention = self.spec.source.retention
-        if at < self.settled_at(slice_) or (retention is not None and slice_.start < at - retention):
+        forgotten = retention is not None and finished.slice_.start < finished.counted_at - retention
+        if forgotten or finished.counted_at < self.settled_at(finished.slice_):
             return "unproven"
         return "proven"
-
-    def _count(self, window: Window) -> dict[int, int] | None:
-        """Rows per slice of the window by slice start, None when the source cannot count."""
-        try:
-            return self.client.run(lambda: self.source.count(window, self.spec.slice))
-        except CountUnavailable as error:
-            log.warning("%s: the window can only be unproven", error)
-            return None
 
     def _now(self) -> str:
         return format_instant(self._clock.now())
@@ -393,27 +324,18 @@ def open_ferry(
     )
 
 
-def arrow_schema(schema: SourceSchema) -> pa.Schema:
-    """The Arrow schema of a window's files."""
-    return pa.schema([pa.field(column.name, _arrow_type(column.arrow)) for column in schema.columns])
-
-
-_ARROW_TYPES = {
-    str(kind): kind
-    for kind in (
-        pa.string(),
-        pa.int64(),
-        pa.int32(),
-        pa.float64(),
-        pa.bool_(),
-        pa.timestamp("us", tz="UTC"),
-        pa.list_(pa.string()),
-    )
-}
-
-
-def _arrow_type(text: str) -> pa.DataType:
-    return _ARROW_TYPES[text]
+@contextlib.contextmanager
+def _work_folder(parent: Path | None) -> Iterator[Path]:
+    """A folder for unfinished files, gone afterwards. Raises StoreError when there is no room for one."""
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="logferry-", dir=parent)
+    except OSError as error:
+        raise StoreError(
+            f"cannot make a folder for unfinished files in {parent or tempfile.gettempdir()}: "
+            f"{error.strerror or error}; free space there or set TMPDIR"
+        ) from error
+    with folder as name:
+        yield Path(name)
 
 
 def _spent(before: dict[str, int], after: dict[str, int]) -> dict[str, int]:

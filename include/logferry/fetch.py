@@ -15,7 +15,7 @@ import pyarrow as pa
 from logferry.errors import CursorLost, FailedAnswer, SourceError, TooMuch
 from logferry.http import Client
 from logferry.rows import OutOfOrder, SliceRows
-from logferry.sources.base import LogSource, Page, SourceSchema
+from logferry.sources.base import ID_COLUMN, LogSource, Page, SourceSchema
 from logferry.window import Window, format_instant
 
 log = logging.getLogger(__name__)
@@ -77,7 +77,11 @@ def fetch_slice(
             halves = rest.pieces(2, source.tick)
             failures = failures + 1 if isinstance(error, FailedAnswer) else 0
             if len(halves) < 2 or failures > _MOST_FAILED_HALVINGS:
-                raise _undividable(error, rest) from error
+                if isinstance(error, TooMuch):
+                    raise TooMuch(
+                        f"{rest} holds more than one answer can carry and cannot be cut further: {error}"
+                    ) from error
+                raise
             log.warning("%s; asking for %s as two halves", error, rest)
             waiting.extend(reversed(halves))
         else:
@@ -102,22 +106,40 @@ def _pages(
 ) -> Iterator[Page]:
     """The pages of one cursor chain. The end is no cursor, two empty pages, or the planned rows.
 
-    A short page is not the end (https://docs.datadoghq.com/logs/guide/collect-multiple-logs-with-pagination/).
+    A short page is not the end (https://docs.datadoghq.com/logs/guide/collect-multiple-logs-with-pagination/),
+    and neither are the planned rows when they end on a full page: the count may have been too low.
+    Raises CursorLost when a cursor or a page comes twice.
     """
     cursor: str | None = None
     seen: set[str] = set()
+    seen_pages: set[tuple[str, str, int]] = set()
     empty = 0
     while True:
         page = client.run(partial(source.page, span, cursor, schema))
         yield page
         empty = empty + 1 if page.batch.num_rows == 0 else 0
-        if page.cursor is None or empty == 2 or (planned and rows.rows() >= planned):
+        if page.cursor is None or empty == 2:
             return
+        if planned and page.batch.num_rows < source.page_rows and rows.rows() >= planned:
+            return
+        edges = _edges(page)
+        if edges in seen_pages:
+            raise CursorLost(f"the source gave the same page twice for {span}")
+        if edges is not None:
+            seen_pages.add(edges)
         # An empty page may repeat the cursor it was asked with: that is one of the recorded ends.
         if page.cursor in seen and page.batch.num_rows:
             raise CursorLost(f"the source gave the same cursor twice for {span}")
         seen.add(page.cursor)
         cursor = page.cursor
+
+
+def _edges(page: Page) -> tuple[str, str, int] | None:
+    """What tells a page from every other of its chain: its first and last identity and its length."""
+    ids = page.batch[ID_COLUMN]
+    if len(ids) == 0 or not (ids[0].is_valid and ids[-1].is_valid):
+        return None
+    return ids[0].as_py(), ids[-1].as_py(), len(ids)
 
 
 def _take(page: Page, span: Window, rows: SliceRows, streaming: bool) -> None:
@@ -139,9 +161,3 @@ def _rest(span: Window, rows: SliceRows) -> Window:
     """What is left of a span whose chain broke: from the first tick that is not final."""
     rows.drop_held()
     return Window(max(span.start, rows.final_before), span.end)
-
-
-def _undividable(error: SourceError, span: Window) -> SourceError:
-    if isinstance(error, TooMuch):
-        return TooMuch(f"{span} holds more than one answer can carry and cannot be cut further: {error}")
-    return error

@@ -17,9 +17,17 @@ from typing import Protocol, TypeVar
 import requests
 import tenacity
 
-from logferry.budget import Budget, retry_after_s
+from logferry.budget import LONGEST_WAIT_S, Budget, retry_after_s
 from logferry.clock import Clock, SystemClock
-from logferry.errors import CredentialsError, DefinitionError, FailedAnswer, SourceError, TooMuch, Unavailable
+from logferry.errors import (
+    CredentialsError,
+    DefinitionError,
+    FailedAnswer,
+    LogferryError,
+    SourceError,
+    TooMuch,
+    Unavailable,
+)
 from logferry.sources.base import Request, Response
 
 log = logging.getLogger(__name__)
@@ -27,9 +35,13 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 CONNECT_TIMEOUT_S = 20.0
-LONGEST_WAIT_S = 120.0
 MOST_BODY_BYTES = 512 * 1024 * 1024
 """A decoded answer beyond this is given up: no API here sends as much, a hostile server might."""
+_BROKEN_BODIES = (
+    requests.exceptions.ChunkedEncodingError,
+    requests.exceptions.ContentDecodingError,
+    requests.exceptions.ReadTimeout,
+)
 _SEND_ATTEMPTS = 6
 _ANSWER_ATTEMPTS = 3
 _PASSING_STATUSES = frozenset({408, 429, 500, 502, 503, 504, 507, 509, 520, 521, 522, 523, 524})
@@ -100,6 +112,10 @@ class Client:
         except StopIteration as stop:
             result: T = stop.value
             return result
+        except LogferryError as error:
+            # An answer may echo the key it refuses, and errors quote answers.
+            error.args = tuple(self._without_secrets(str(text)) for text in error.args)
+            raise
 
     def _send_until_answered(self, request: Request) -> Response:
         if request.after_s:
@@ -122,7 +138,9 @@ class Client:
         if response.status in _PASSING_STATUSES and response.status not in request.narrow_on:
             raise Unavailable(
                 f"{_where(request)} answered {response.status}: {excerpt(response.body)}",
-                wait_s=retry_after_s(response.headers) if response.status in (429, 503) else None,
+                wait_s=retry_after_s(response.headers, self._clock)
+                if response.status in (429, 503)
+                else None,
             )
         if 300 <= response.status < 400:
             raise DefinitionError(
@@ -164,6 +182,9 @@ class Client:
                 f"{_where(request)} offered a certificate that is not trusted ({type(error).__name__}); "
                 "set the connection's ca_bundle to the CA file"
             ) from error
+        except _BROKEN_BODIES as error:
+            # A body that breaks off or stalls may be too large for the way: asking for less can help.
+            raise FailedAnswer(f"{_where(request)} did not send its answer whole: {_cause(error)}") from error
         except requests.exceptions.RequestException as error:
             raise Unavailable(
                 f"{_where(request)} could not be reached or broke off: {_cause(error)}"
@@ -171,14 +192,13 @@ class Client:
         self.budget.learn(request.bucket, status, lowered)
         if status == 429:
             self.stats["throttled"] += 1
-        return Response(status, lowered, body if status == 200 else self._without_secrets(body))
+        return Response(status, lowered, body)
 
-    def _without_secrets(self, body: bytes) -> bytes:
-        """An answer that will be quoted in an error, in case it repeats what was sent."""
+    def _without_secrets(self, text: str) -> str:
         for secret in self.auth.secrets():
             if secret:
-                body = body.replace(secret.encode(), b"***")
-        return body
+                text = text.replace(secret, "***")
+        return text
 
     def _note_retry(self, state: tenacity.RetryCallState) -> None:
         self.stats["retried"] += 1

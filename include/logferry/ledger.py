@@ -17,6 +17,8 @@ class Published:
     entry: SliceEntry
     fingerprint: str
     seq: int
+    proof: SliceEntry | None
+    """The newest record that proved the rows which are still published, whatever was said of them since."""
 
 
 def fold(records: Iterable[Record], within: Window | None = None) -> dict[Window, Published]:
@@ -29,8 +31,17 @@ def fold(records: Iterable[Record], within: Window | None = None) -> dict[Window
         for entry in manifest.slices:
             slice_ = Window(parse_instant(entry.start), parse_instant(entry.end))
             if within is None or within.covers(slice_):
-                ledger[slice_] = Published(entry, manifest.fingerprint, manifest.seq)
+                proof = _proof(entry, manifest.fingerprint, ledger.get(slice_))
+                ledger[slice_] = Published(entry, manifest.fingerprint, manifest.seq, proof)
     return ledger
+
+
+def _proof(entry: SliceEntry, fingerprint: str, before: Published | None) -> SliceEntry | None:
+    if entry.status == "proven":
+        return entry
+    if before is None or before.proof is None or before.fingerprint != fingerprint:
+        return None
+    return before.proof if before.proof.file.row_hash == entry.file.row_hash else None
 
 
 def _touch(one: Window, other: Window) -> bool:

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from logferry.errors import StoreError
 from logferry.row_hash import RowHash
-from logferry.sources.base import ID_COLUMN, TICK_COLUMN
+from logferry.sources.base import ID_COLUMN, TICK_COLUMN, SourceSchema
 
 GROUP_ROWS = 131_072
 GROUP_BYTES = 32 * 1024 * 1024
@@ -152,3 +152,26 @@ class SliceFile:
                     f"cannot write {self._path}: {error.strerror or error}; free disk space is needed there"
                 ) from error
         self._waiting, self._waiting_rows, self._waiting_bytes = [], 0, 0
+
+
+def arrow_schema(schema: SourceSchema) -> pa.Schema:
+    """The Arrow schema of a window's files."""
+    return pa.schema([pa.field(column.name, _arrow_type(column.arrow)) for column in schema.columns])
+
+
+_ARROW_TYPES = {
+    str(kind): kind
+    for kind in (
+        pa.string(),
+        pa.int64(),
+        pa.int32(),
+        pa.float64(),
+        pa.bool_(),
+        pa.timestamp("us", tz="UTC"),
+        pa.list_(pa.string()),
+    )
+}
+
+
+def _arrow_type(text: str) -> pa.DataType:
+    return _ARROW_TYPES[text]

@@ -36,7 +36,7 @@ class Chunk(msgspec.Struct, frozen=True, kw_only=True):
     slices: list[SlicePlan]
     schema: SourceSchema
     requests: dict[str, int]
-    fingerprint: str = ""
+    fingerprint: str
 
     def to_json(self) -> dict[str, Any]:
         result: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(self))
@@ -67,7 +67,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     slices: list[SlicePlan]
     schema: SourceSchema
     spent: dict[str, int]
-    fingerprint: str = ""
+    fingerprint: str
 
     def to_json(self) -> dict[str, Any]:
         result: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(self))

@@ -34,7 +34,7 @@ class ChunkResult(msgspec.Struct, frozen=True, kw_only=True):
     slices: list[SliceResult]
     schema: SourceSchema
     requests: dict[str, int]
-    fingerprint: str = ""
+    fingerprint: str
 
     def to_json(self) -> dict[str, Any]:
         result: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(self))
@@ -107,7 +107,10 @@ def publish(
             run=run,
         )
     )
-    store.delete(leftovers)
+    try:
+        store.delete(leftovers)
+    except StoreError as error:
+        log.warning("the window is published; parts that are not needed stay behind: %s", error)
     return record.manifest
 
 
@@ -134,17 +137,21 @@ def _check_tiles(finished: list[SliceResult], window: Window) -> None:
 
 
 def _would_lower(before: Published, entry: SliceResult, fingerprint: str, store: Store) -> bool:
-    if before.entry.status != "proven" or before.fingerprint != fingerprint:
+    """Whether publishing ``entry`` would replace proven rows by fewer or by less certain ones."""
+    proof = before.proof
+    if proof is None or before.fingerprint != fingerprint:
         return False
-    fewer = entry.rows < before.entry.rows
-    weaker = entry.status != "proven" and entry.rows <= before.entry.rows
+    fewer = entry.rows < proof.rows
+    weaker = entry.status != "proven" and entry.rows <= proof.rows
+    # More rows than the source counts are no better than the ones that it confirms again.
+    doubled = entry.status == "short" and entry.source_rows == proof.rows
     # Only an object that still is what the record says can be kept.
-    file = before.entry.file
-    return (fewer or weaker) and published_row_hash(store, file.key) == file.row_hash
+    return (fewer or weaker or doubled) and published_row_hash(store, proof.file.key) == proof.file.row_hash
 
 
 def _kept(before: SliceEntry, entry: SliceResult) -> SliceEntry:
-    """The published slice with what the source now holds; a later count above it makes it short."""
+    """The published slice with what the source now holds; a later count above it makes it short, one that
+    equals it proves it again."""
     if entry.source_rows is None or entry.source_rows <= before.rows:
         now = entry.rows if entry.source_rows is None else entry.source_rows
         return msgspec.structs.replace(before, source_now=now)
@@ -161,10 +168,12 @@ def _put_in_place(store: Store, entry: SliceResult, before: Published | None) ->
     """Make the slice's rows the object under its key; returns the facts of that object."""
     key = entry.file.key
     if entry.staged is not None:
-        part = store.head(entry.staged)
-        if part is None and _is_in_place(store, entry):
-            return entry.file  # an earlier attempt of this publication came this far
-        if part is None or part.size != entry.file.bytes:
+        part = published_row_hash(store, entry.staged)
+        if part is None and published_row_hash(store, key) == entry.file.row_hash:
+            return _facts_in_place(
+                store, entry, before
+            )  # an earlier attempt of this publication came this far
+        if part != entry.file.row_hash:
             raise StoreError(
                 f"the finished part {entry.staged} in {store.url} is gone or was replaced by another run; "
                 "run the window again"
@@ -173,21 +182,17 @@ def _put_in_place(store: Store, entry: SliceResult, before: Published | None) ->
         return entry.file
     if published_row_hash(store, key) != entry.file.row_hash:
         raise StoreError(f"{key} in {store.url} changed while this run compared it; run the window again")
+    return _facts_in_place(store, entry, before)
+
+
+def _facts_in_place(store: Store, entry: SliceResult, before: Published | None) -> FileEntry:
+    """The facts of an object that holds these rows already."""
     if before is not None and before.entry.file.row_hash == entry.file.row_hash:
         return before.entry.file
     # Written by a run that never committed: equal rows, but not needless equal bytes.
-    data = store.read(key)
+    data = store.read(entry.file.key)
     return msgspec.structs.replace(
         entry.file, bytes=len(data), sha256=f"sha256:{hashlib.sha256(data).hexdigest()}"
-    )
-
-
-def _is_in_place(store: Store, entry: SliceResult) -> bool:
-    info = store.head(entry.file.key)
-    return (
-        info is not None
-        and info.size == entry.file.bytes
-        and published_row_hash(store, entry.file.key) == entry.file.row_hash
     )
 
 

@@ -37,7 +37,7 @@ _TELLING = {
 }
 """The columns a sample begins with; ids tell a reader nothing and are left out."""
 _IDS = {"id", "tenantid", "_itemid", "_resourceid", "_ticks", "operationid", "parentid"}
-_COLOURS = {"proven": "green", "unproven": "yellow", "short": "red", "failed": "red"}
+_COLOURS = {"proven": "green", "unproven": "yellow", "short": "red"}
 
 
 @dataclass(frozen=True, slots=True)

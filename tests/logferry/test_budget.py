@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from logferry.budget import Budget, retry_after_s
+from logferry.errors import DefinitionError, Unavailable
 from logferry.window import TICK_PER_MS, TICK_PER_SECOND, parse_instant
 
 
@@ -263,8 +264,42 @@ def test_odd_headers_never_break_nor_block_for_good(tmp_path: Path, value: str) 
         for name in names:
             budget.learn("search", status, {**dict.fromkeys(names, "1"), name: value})
         budget.learn("search", status, dict.fromkeys(names, value))
-    budget.acquire("search")
+    try:
+        budget.acquire("search")
+    except Unavailable as error:
+        assert error.wait_s is not None
+        assert error.wait_s <= 24 * 3600
     assert budget.waited_s < 25 * 3600
+
+
+def test_a_pause_too_long_to_sleep_is_handed_up(tmp_path: Path) -> None:
+    clock = ManualClock()
+    budget = Budget("key", clock=clock, folder=tmp_path)
+    budget.learn("search", 429, {"retry-after": "7200"})
+    with pytest.raises(Unavailable) as caught:
+        budget.acquire("search")
+    assert caught.value.wait_s == 7200
+    assert budget.waited_s == 0
+
+
+def test_a_clock_that_was_set_back_makes_nobody_wait_for_years(tmp_path: Path) -> None:
+    headers = {"x-ratelimit-limit": "1", "x-ratelimit-period": "10", "x-ratelimit-remaining": "0"}
+    ahead = Budget("key", clock=ManualClock(offset_ms=10 * 365 * 86_400_000), folder=tmp_path)
+    ahead.learn("search", 200, {**headers, "x-ratelimit-reset": "5"})
+    now = Budget("key", clock=ManualClock(), folder=tmp_path)
+    now.acquire("search")
+    assert now.waited_s < 11
+
+
+def test_a_folder_that_others_can_write_is_refused(tmp_path: Path) -> None:
+    tmp_path.chmod(0o777)
+    with pytest.raises(DefinitionError, match="can be written by other users"):
+        Budget("key", clock=ManualClock(), folder=tmp_path)
+
+
+def test_a_date_without_a_zone_is_utc() -> None:
+    clock = ManualClock()
+    assert retry_after_s({"retry-after": "Sun, 22 Nov 2026 12:01:00"}, clock) == 60
 
 
 def test_the_state_never_holds_the_credential(tmp_path: Path) -> None:

@@ -415,6 +415,42 @@ def test_a_proven_slice_whose_object_is_another_one_is_not_kept_on_its_word(harb
     assert harbour.ids(3) == ["3-0", "3-1"]
 
 
+def test_a_kept_slice_that_became_short_is_still_not_lowered(harbour: Harbour) -> None:
+    harbour.carry()
+    harbour.source.count_hook = lambda counts: {start: rows + 1 for start, rows in counts.items()}
+    assert harbour.carry().status == "short"
+    harbour.source.count_hook = lambda counts: counts
+    harbour.source.rows = MemorySource({0: 1}).rows
+    manifest = harbour.carry()
+    assert [entry.rows for entry in manifest.slices] == [3, 2, 0, 5]
+    assert len(harbour.ids(3)) == 5
+
+
+def test_more_rows_than_are_counted_do_not_replace_proven_ones(harbour: Harbour) -> None:
+    harbour.carry()
+    before = harbour.ids(0)
+    harbour.source.unique_ids = False
+    harbour.source.page_hook = lambda span, rows: [*rows, *rows]
+    manifest = harbour.carry()
+    assert manifest.slices[0].rows == 3
+    assert harbour.ids(0) == before
+
+
+def test_a_fetch_whose_planned_numbers_cannot_be_confirmed_goes_to_the_end(harbour: Harbour) -> None:
+    """The plan was counted, late rows came, and then the permission to count went away."""
+
+    def once(counts: dict[int, int]) -> dict[int, int]:
+        if harbour.source.counts > 1:
+            raise CountUnavailable("no permission")
+        harbour.source.rows = MemorySource({0: 3, 1: 2, 2: 4, 3: 5}).rows
+        return counts
+
+    harbour.source.count_hook = once
+    manifest = harbour.carry()
+    assert manifest.status == "unproven"
+    assert [entry.rows for entry in manifest.slices] == [3, 2, 4, 5]
+
+
 def test_more_rows_at_the_source_than_can_be_fetched_make_a_kept_slice_short(harbour: Harbour) -> None:
     harbour.carry()
     harbour.source.rows[3].extend(["late-1", "late-2"])

@@ -224,10 +224,26 @@ def test_a_broken_answer_is_asked_again_and_never_taken_for_a_whole_one(
     assert len(script.requests) == 2
 
 
-def test_an_answer_that_stays_broken_is_an_error(serve: Serve, make: Callable[..., Client]) -> None:
+def test_an_answer_that_stays_broken_asks_for_less(serve: Serve, make: Callable[..., Client]) -> None:
     _, url = serve(*[HttpResponse(body=b"x" * 500, cut_after=100) for _ in range(9)])
-    with pytest.raises(Unavailable, match="broke off"):
+    with pytest.raises(FailedAnswer, match="did not send its answer whole"):
         make().run(ask(url))
+
+
+def test_a_whole_answer_that_repeats_the_key_is_not_quoted_with_it(
+    serve: Serve, make: Callable[..., Client], caplog: pytest.LogCaptureFixture
+) -> None:
+    _, url = serve()
+
+    def exchange() -> Generator[Request, Response, None]:
+        yield Request("POST", url, "search", "search")
+        raise FailedAnswer(f"the answer says {SECRET}")
+
+    with pytest.raises(FailedAnswer) as caught:
+        make().run(exchange)
+    assert SECRET not in str(caught.value)
+    assert SECRET not in caplog.text
+    assert "***" in str(caught.value)
 
 
 def test_a_server_that_is_not_there_is_unavailable(serve: Serve, make: Callable[..., Client]) -> None:

@@ -197,7 +197,7 @@ class DatadogSource:
     ) -> Generator[Request, Response, list[_Bucket]]:
         body = {"filter": self._filter(part), "compute": [compute]}
         response = yield self._request(AGGREGATE_PATH, "count", "datadog_aggregate", body)
-        if response.status in (401, 403):
+        if response.status == 403:
             raise CountUnavailable(f"Datadog does not let this key count: {excerpt(response.body)}")
         if response.status != 200:
             raise refusal(response, resumed=False)
@@ -207,7 +207,7 @@ class DatadogSource:
             raise FailedAnswer(f"Datadog's count is not readable: {error}") from error
         check_whole(answer.meta, answer.errors, what="count")
         if answer.data is None:
-            raise FailedAnswer(f"Datadog's count holds no data: {excerpt(response.body)}")
+            raise FailedAnswer(f"Datadog's count holds no data ({len(response.body):,} bytes)")
         return answer.data.buckets
 
     def _filter(self, span: Window) -> dict[str, Any]:
@@ -251,11 +251,11 @@ def read_search(body: bytes) -> tuple[bytes, str | None]:
     check_whole(answer.meta, answer.errors, what="page")
     data = bytes(answer.data) if marked is None else marked.restore(bytes(answer.data))
     if not data:
-        raise FailedAnswer(f"Datadog's page holds no data member: {excerpt(body)}")
+        raise FailedAnswer(f"Datadog's page holds no data member ({len(body):,} bytes)")
     if data == b"null":
         data = b"[]"
     if not data.startswith(b"["):
-        raise FailedAnswer(f"Datadog's data is not a list: {excerpt(body)}")
+        raise FailedAnswer(f"Datadog's data is not a list ({len(data):,} bytes)")
     page = answer.meta.page if answer.meta else None
     return data, (page.after or None) if page else None
 
@@ -279,7 +279,9 @@ def refusal(response: Response, *, resumed: bool) -> SourceError | QueryRejected
     """The error for an answer that is not 200. ``resumed``: the request carried a cursor."""
     text = error_text(response.body)
     lowered = text.lower()
-    if any(phrase in lowered for phrase in _PASSING):
+    # A refused query is echoed in its error, so only the beginning of the text speaks of a fault there.
+    refused = response.status in (400, 422)
+    if any(lowered.startswith(phrase) if refused else phrase in lowered for phrase in _PASSING):
         return FailedAnswer(f"Datadog gave up on the query: {text}")
     if response.status == 401:
         return CredentialsError(

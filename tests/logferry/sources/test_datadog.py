@@ -309,10 +309,20 @@ def test_a_count_that_is_not_whole_is_no_count(body: Any) -> None:
         counted(body)
 
 
-@pytest.mark.parametrize("status", [401, 403])
-def test_a_key_that_may_not_count_leaves_windows_unproven(status: int) -> None:
+def test_a_key_that_may_not_count_leaves_windows_unproven() -> None:
     with pytest.raises(CountUnavailable):
-        drive(source().count(HOURS, TICK_PER_HOUR), [(status, {"errors": ["Forbidden"]})])
+        drive(source().count(HOURS, TICK_PER_HOUR), [(403, {"errors": ["Forbidden"]})])
+
+
+def test_a_key_that_is_refused_while_counting_is_no_unproven_window() -> None:
+    with pytest.raises(CredentialsError):
+        drive(source().count(HOURS, TICK_PER_HOUR), [(401, {"errors": ["Unauthorized"]})])
+
+
+def test_a_refused_query_that_names_a_passing_fault_is_still_refused() -> None:
+    text = "input_validation_error(Field 'query' is invalid: @error.kind:deadline_exceeded)"
+    with pytest.raises(QueryRejected):
+        drive(source().page(HOURS, None, SCHEMA), [(400, {"errors": [text]})])
 
 
 @given(st.integers(1, 350), st.data())

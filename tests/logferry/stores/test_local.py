@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.logferry.stores.behaviour import Fill, StoreBehaviour, file_of, keys_of
@@ -156,6 +157,24 @@ def test_writers_and_deleters_in_one_folder_do_not_trip_over_each_other(store: L
     for thread in threads:
         thread.join()
     assert failures == []
+
+
+def test_a_folder_that_is_pruned_while_it_is_made_is_made_again(
+    store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.put_bytes("k", b"")
+    make, made_by_others = Path.mkdir, ["folder"]
+
+    def mkdir(self: Path, *arguments: Any, **keywords: Any) -> None:
+        if self.name in made_by_others:
+            made_by_others.remove(self.name)
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(self))
+        make(self, *arguments, **keywords)
+
+    monkeypatch.setattr(Path, "mkdir", mkdir)
+    store.put_bytes("folder/x", b"here")
+    assert made_by_others == []
+    assert store.read("folder/x") == b"here"
 
 
 def test_the_stores_own_folder_is_not_for_objects(store: LocalStore) -> None:
