@@ -16,6 +16,8 @@ from logferry.errors import DefinitionError
 from logferry.kql_pipeline import parse_pipeline
 from logferry.schedule import Schedule
 from logferry.window import (
+    EARLIEST,
+    LATEST,
     TICK_PER_DAY,
     TICK_PER_MINUTE,
     format_duration,
@@ -27,8 +29,6 @@ from logferry.window import (
 FROM_FILE = "file"
 """Validation context of a definition that comes from a file."""
 
-_EARLIEST = parse_instant("1970-01-01T00:00:00Z")
-_LATEST = parse_instant("2200-01-01T00:00:00Z")
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _GUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _KQL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -92,7 +92,7 @@ def _retention_bounds(ticks: int | None) -> int | None:
 
 
 def _start_bounds(tick: int) -> int:
-    if not _EARLIEST <= tick < _LATEST:
+    if not EARLIEST <= tick < LATEST:
         raise ValueError(f"{format_instant(tick)} is not between 1970 and 2200; correct the year")
     return tick
 

@@ -14,7 +14,16 @@ from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from logferry.errors import DefinitionError
-from logferry.window import TICK_PER_MS, Window, format_instant, from_datetime, parse_duration, parse_instant
+from logferry.window import (
+    EARLIEST,
+    LATEST,
+    TICK_PER_MS,
+    Window,
+    format_instant,
+    from_datetime,
+    parse_duration,
+    parse_instant,
+)
 
 _MATH = re.compile(r"(now)?((?:[+-][0-9]{1,9}[smhd])*)")
 _STEP = re.compile(r"([+-])([0-9]+[smhd])")
@@ -22,8 +31,6 @@ _MILLISECONDS = re.compile(r"-?[0-9]{1,15}")
 _NAIVE = re.compile(r"(\d{4})-(\d{2})-(\d{2})(?:[Tt ](\d{2}):(\d{2})(?::(\d{2})(?:[.,](\d{1,7}))?)?)?")
 _OFFSET_ZONE = re.compile(r"(?:UTC|GMT)?\s*([+-])(\d{1,2})(?::?(\d{2}))?", re.I)
 _DAY_S = 86_400
-_EARLIEST = parse_instant("1970-01-01T00:00:00Z")
-_LATEST = parse_instant("2200-01-01T00:00:00Z")
 _FORMS = (
     "write 2026-11-20T00:00:00Z, 2026-11-20T00:00:00+01:00, milliseconds since 1970, now, now-1h, +1h or -2d "
     "(units s m h d)"
@@ -54,7 +61,7 @@ class TimeForms:
                 reason = str(error).partition(";")[0]
                 reason = f"{text!r} is not a time" if "absolute time" in reason else reason
                 raise DefinitionError(f"{reason}; {_FORMS}") from None
-        if not _EARLIEST <= tick < _LATEST:
+        if not EARLIEST <= tick < LATEST:
             raise DefinitionError(f"{text!r} is not between 1970 and 2200; {_FORMS}")
         return tick
 

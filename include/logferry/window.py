@@ -21,6 +21,13 @@ TICK_PER_HOUR = 60 * TICK_PER_MINUTE
 TICK_PER_DAY = 24 * TICK_PER_HOUR
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+FIRST_INSTANT = -719_162 * TICK_PER_DAY
+"""0001-01-01T00:00:00Z: no calendar here, nor KQL's ``datetime``, reaches further back."""
+LAST_INSTANT = 2_932_897 * TICK_PER_DAY - 1
+"""9999-12-31T23:59:59.9999999Z, the last tick that can be written."""
+EARLIEST = 0
+LATEST = 84_006 * TICK_PER_DAY
+"""Exports and searches lie in [EARLIEST, LATEST): from 1970 to the end of 2199."""
 _UNITS = {"s": TICK_PER_SECOND, "m": TICK_PER_MINUTE, "h": TICK_PER_HOUR, "d": TICK_PER_DAY}
 _DURATION = re.compile(r"([0-9]{1,9})([smhd])")
 _INSTANT = re.compile(
@@ -45,7 +52,10 @@ def format_duration(ticks: int) -> str:
 
 
 def parse_instant(text: str) -> int:
-    """Ticks of an ISO-8601 instant with an offset or ``Z``, up to seven decimals. Raises ValueError."""
+    """Ticks of an ISO-8601 instant with an offset or ``Z``, up to seven decimals.
+
+    Raises ValueError with one sentence, also for an instant whose UTC year is not one of 1 to 9999.
+    """
     match = _INSTANT.fullmatch(text.strip())
     if match is None:
         raise ValueError(
@@ -56,15 +66,18 @@ def parse_instant(text: str) -> int:
         moment = datetime(year, month, day, hour, minute, int(match[6] or 0), tzinfo=UTC)
     except ValueError as error:
         raise ValueError(f"{text!r} is not a date that exists: {error}") from None
+    tick = from_datetime(moment) + int((match[7] or "").ljust(7, "0"))
     offset = match[8]
     if offset not in ("Z", "z"):
         digits = offset[1:].replace(":", "").ljust(4, "0")
         hours, minutes = int(digits[:2]), int(digits[2:])
         if hours > 23 or minutes > 59:
             raise ValueError(f"{text!r} has an offset beyond a day")
-        delta = timedelta(hours=hours, minutes=minutes)
-        moment = moment - delta if offset[0] == "+" else moment + delta
-    return from_datetime(moment) + int((match[7] or "").ljust(7, "0"))
+        distance = hours * TICK_PER_HOUR + minutes * TICK_PER_MINUTE
+        tick += -distance if offset[0] == "+" else distance
+    if not FIRST_INSTANT <= tick <= LAST_INSTANT:
+        raise ValueError(f"{text!r} is not within the years 1 to 9999 of UTC; correct the year")
+    return tick
 
 
 def from_datetime(moment: datetime) -> int:
@@ -78,12 +91,20 @@ def from_datetime(moment: datetime) -> int:
 
 
 def to_datetime(tick: int) -> datetime:
-    """The UTC datetime at or just before ``tick`` (a datetime cannot hold the last 100 ns digit)."""
+    """The UTC datetime at or just before ``tick`` (a datetime cannot hold the last 100 ns digit).
+
+    ValueError with one sentence for a tick outside FIRST_INSTANT to LAST_INSTANT.
+    """
+    if not FIRST_INSTANT <= tick <= LAST_INSTANT:
+        raise ValueError(f"{tick} ticks since 1970 are not within the years 1 to 9999; correct the time")
     return _EPOCH + timedelta(microseconds=tick // TICK_PER_MICROSECOND)
 
 
 def format_instant(tick: int) -> str:
-    """``2026-11-20T00:00:00Z``, with as many decimals as the tick needs (none, 3, 6 or 7)."""
+    """``2026-11-20T00:00:00Z``, with as many decimals as the tick needs (none, 3, 6 or 7).
+
+    ValueError like ``to_datetime``.
+    """
     fraction = tick % TICK_PER_SECOND
     # isoformat pads the year; %Y does not on every platform.
     text = to_datetime(tick - fraction).replace(tzinfo=None).isoformat(timespec="seconds")
@@ -100,7 +121,7 @@ def format_compact(tick: int) -> str:
     """``20261120T030000Z`` for object keys; ValueError for a time that is not a whole second."""
     if tick % TICK_PER_SECOND:
         raise ValueError(f"{format_instant(tick)} is not a whole second")
-    return to_datetime(tick).strftime("%Y%m%dT%H%M%SZ")
+    return format_instant(tick).replace("-", "").replace(":", "")
 
 
 @dataclass(frozen=True, slots=True, order=True)

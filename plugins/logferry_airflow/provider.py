@@ -44,6 +44,7 @@ def _datadog_logs() -> dict[str, Any]:
             "app_key": _secret("Application key", "Needs the scope logs_read_data."),
             "bearer_token": _secret("Bearer token", "Instead of the two keys."),
             "site": _text("Site", "datadoghq.com (default), datadoghq.eu, us3.datadoghq.com, …"),
+            "org": _text("Organisation", "any name; tell two organisations of one site apart by it"),
             "ca_bundle": _text("CA bundle", "Path of a PEM file, for a proxy or a local server."),
         },
     }

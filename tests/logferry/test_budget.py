@@ -264,11 +264,12 @@ def test_odd_headers_never_break_nor_block_for_good(tmp_path: Path, value: str) 
         for name in names:
             budget.learn("search", status, {**dict.fromkeys(names, "1"), name: value})
         budget.learn("search", status, dict.fromkeys(names, value))
+    asked: list[float | None] = []
     try:
         budget.acquire("search")
     except Unavailable as error:
-        assert error.wait_s is not None
-        assert error.wait_s <= 24 * 3600
+        asked.append(error.wait_s)
+    assert all(wait is not None and wait <= 24 * 3600 for wait in asked)
     assert budget.waited_s < 25 * 3600
 
 

@@ -21,11 +21,16 @@ _SITE = re.compile(r"(?!app\.|api\.)[a-z0-9-]+(\.[a-z0-9-]+)+")
 
 @dataclass(frozen=True, slots=True)
 class DatadogAccess:
-    """``base_url`` has no trailing slash; ``ca_bundle`` None means the usual trust store."""
+    """``base_url`` has no trailing slash; ``ca_bundle`` None means the usual trust store.
+
+    ``org`` is the connection's own name for its organisation, None when it gives none: keys do not say whose
+    they are, and two organisations of one site must not pass for one archive.
+    """
 
     base_url: str
     auth: Authenticator
     ca_bundle: str | None
+    org: str | None
 
 
 class DatadogKeys:
@@ -53,7 +58,7 @@ def datadog_access(conn: Connection) -> DatadogAccess:
     Raises CredentialsError naming the missing field, DefinitionError for a wrong type, site or URL.
     """
     url = _api_url(conn)
-    return DatadogAccess(base_url=url, auth=_keys(conn, url), ca_bundle=ca_bundle(conn))
+    return DatadogAccess(base_url=url, auth=_keys(conn, url), ca_bundle=ca_bundle(conn), org=conn.text("org"))
 
 
 def _api_url(conn: Connection) -> str:

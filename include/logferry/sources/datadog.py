@@ -96,15 +96,24 @@ class DatadogSource:
     ordered = True
     unique_ids = True
 
-    def __init__(self, spec: DatadogSourceSpec, columns: Mapping[str, ColumnSpec], *, base_url: str) -> None:
+    def __init__(
+        self,
+        spec: DatadogSourceSpec,
+        columns: Mapping[str, ColumnSpec],
+        *,
+        base_url: str,
+        org: str | None = None,
+    ) -> None:
         self._spec = spec
         self._columns = dict(columns)
         self._base_url = base_url.rstrip("/")
+        self._org = org
 
     def identity(self) -> dict[str, Any]:
         return {
             "kind": self.kind,
             "endpoint": self._base_url,
+            "org": self._org,
             "query": self._spec.query,
             "indexes": list(self._spec.indexes),
             "storage_tier": self._spec.storage_tier,

@@ -29,7 +29,9 @@ def open_source(spec: ExportSpec, connection: Connection) -> OpenedSource:
         case DatadogSourceSpec() as datadog:
             access = datadog_access(connection)
             return OpenedSource(
-                DatadogSource(datadog, spec.columns, base_url=access.base_url), access.auth, access.ca_bundle
+                DatadogSource(datadog, spec.columns, base_url=access.base_url, org=access.org),
+                access.auth,
+                access.ca_bundle,
             )
         case AzureMonitorSourceSpec() as monitor:
             azure = azure_access(connection)

@@ -365,6 +365,7 @@ def test_the_identity_names_what_decides_the_rows_and_no_secret() -> None:
     assert source().identity() == {
         "kind": "datadog",
         "endpoint": "https://api.example.test",
+        "org": None,
         "query": "service:web",
         "indexes": ["*"],
         "storage_tier": "indexes",
@@ -379,3 +380,9 @@ def test_the_schema_names_the_fixed_columns_then_the_promoted_ones() -> None:
     ]  # fmt: skip
     last = schema.columns[-1]
     assert (last.arrow, last.source_name, last.source_type) == ("int64", "http.code", "int64")
+
+
+def test_two_organisations_of_one_site_are_two_archives() -> None:
+    spec = DatadogSourceSpec(kind="datadog", connection="dd", query="*")
+    one, other = (DatadogSource(spec, {}, base_url="https://api.datadoghq.eu", org=org) for org in ("a", "b"))
+    assert one.identity() != other.identity()
