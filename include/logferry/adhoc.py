@@ -22,6 +22,7 @@ from logferry.http import Client
 from logferry.kql_tokens import tokenise
 from logferry.sources import kql_text
 from logferry.sources.azure_adhoc import KqlAnswer, run_kql
+from logferry.sources.azure_query import timespan_hint
 from logferry.sources.base import Request, Response
 from logferry.sources.datadog import PAGE_ROWS, SEARCH_PATH, DatadogSource, read_search, refusal
 from logferry.window import TICK_PER_MS, Window, parse_instant
@@ -203,7 +204,8 @@ class KqlSearch:
 
     def _ask(self, steps: list[str]) -> Generator[Request, Response, KqlAnswer]:
         query = "\n".join([kql_text.name(self.table), *(step for step in steps if step)])
-        answer = yield from run_kql(self.query_endpoint, self.workspace, query, self.window)
+        hint = timespan_hint(self.window, self.time_column)
+        answer = yield from run_kql(self.query_endpoint, self.workspace, query, hint)
         return answer
 
 

@@ -11,14 +11,15 @@ A server that asks for more than ``LONGEST_WAIT_S`` is not waited for here: ``Un
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator, Mapping
-from typing import Protocol, TypeVar
+from collections.abc import Callable, Generator
+from typing import TypeVar
 
 import requests
 import tenacity
 
 from logferry.budget import LONGEST_WAIT_S, Budget, retry_after_s
 from logferry.clock import Clock, SystemClock
+from logferry.credentials.authenticator import Authenticator
 from logferry.errors import (
     CredentialsError,
     DefinitionError,
@@ -45,23 +46,6 @@ _BROKEN_BODIES = (
 _SEND_ATTEMPTS = 6
 _ANSWER_ATTEMPTS = 3
 _PASSING_STATUSES = frozenset({408, 429, 500, 502, 503, 504, 507, 509, 520, 521, 522, 523, 524})
-
-
-class Authenticator(Protocol):
-    """What proves to an API who asks. ``key`` names the credential without revealing it."""
-
-    @property
-    def key(self) -> str: ...
-
-    def headers(self) -> Mapping[str, str]: ...
-
-    def refresh(self) -> bool:
-        """Drop a cached token; True when the next ``headers()`` can differ."""
-        ...
-
-    def secrets(self) -> tuple[str, ...]:
-        """Every text that must not be logged, the tokens in use included."""
-        ...
 
 
 class Client:

@@ -3,8 +3,8 @@
 A pipeline may look at one row at a time and must say the same thing whenever it is asked: then the rows of a
 window are the rows of its parts, and a count taken later can be compared with the rows written. So the
 operators are ``where``, ``extend``, ``project``, ``project-away/-keep/-rename/-reorder``, ``parse``,
-``parse-where`` and ``mv-expand``; nested queries and functions whose answer moves (clock, chance, row order,
-other tables) are refused.
+``parse-where`` and ``mv-expand``; the functions are those of ``kql_functions``; queries inside the query are
+refused, and so is all that could be one.
 
 Columns that begin with ``_lf_`` belong to Logferry: the time column and the row's identity travel under such
 names, which ``Pipeline.render`` carries past every projection.
@@ -17,44 +17,17 @@ import fnmatch
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 from logferry.errors import DefinitionError
+from logferry.kql_checks import check_calls, check_names, check_sets, check_signs
 from logferry.kql_tokens import Token, place, string_value, tokenise, without_comments
 
 OPERATORS = (
     "where", "extend", "project", "project-away", "project-keep", "project-rename", "project-reorder",
     "parse", "parse-where", "mv-expand",
 )  # fmt: skip
-RESERVED_PREFIX = "_lf_"
 RESERVED = ("_lf_time", "_lf_item")
 
-_CLOCK = "its answer changes with the time it is asked; Logferry cuts the time itself"
-_CHANCE = "its answer is different every time"
-_ORDER = "it depends on the order of rows, and a query cut by time has none"
-_ELSEWHERE = "it reads another table or workspace; an export reads one table, row by row"
-_WHO = "its answer depends on who asks or from where"
-_PLACE = "it depends on where the service stores the row, which moves"
-
-FORBIDDEN = {
-    "now": _CLOCK, "ago": _CLOCK,
-    "rand": _CHANCE, "new_guid": _CHANCE,
-    "prev": _ORDER, "next": _ORDER,
-    "table": _ELSEWHERE, "database": _ELSEWHERE, "cluster": _ELSEWHERE, "workspace": _ELSEWHERE,
-    "app": _ELSEWHERE, "resource": _ELSEWHERE, "adx": _ELSEWHERE, "arg": _ELSEWHERE,
-    "externaldata": _ELSEWHERE, "external_table": _ELSEWHERE, "materialized_view": _ELSEWHERE,
-    "stored_query_result": _ELSEWHERE, "entity_group": _ELSEWHERE, "graph": _ELSEWHERE,
-    "toscalar": _ELSEWHERE, "materialize": _ELSEWHERE, "view": _ELSEWHERE, "union": _ELSEWHERE,
-    "datatable": _ELSEWHERE,
-    "pack_all": "it would pack Logferry's own columns too; name the columns with bag_pack()",
-}  # fmt: skip
-_FORBIDDEN_FAMILIES = (
-    (re.compile(r"row_.*"), _ORDER),
-    (re.compile(r"cursor_.*|current_cursor"), _CLOCK),
-    (re.compile(r"current_.*"), _WHO),
-    (re.compile(r"extent_.*"), _PLACE),
-    (re.compile(r"_.*|.*[A-Z].*"), "it is a saved function, whose content can change or read other tables"),
-)
 _OPERATOR_NAME = re.compile(r"[A-Za-z_]\w*(?:-[A-Za-z]\w*)*")
 _NOT_OPERANDS = frozenset({"and", "or", "not", "where", "in", "between", "has", "contains"})
 
@@ -112,46 +85,9 @@ def parse_pipeline(text: str) -> Pipeline:
             )
     if not tokens:
         return Pipeline(())
-    for before, token in zip([None, *tokens], tokens, strict=False):
-        _check_token(text, before, token)
-    _check_calls(text, tokens)
+    check_signs(text, tokens)
+    check_names(text, tokens)
     return Pipeline(tuple(_operator(text, step) for step in _steps(text, tokens)))
-
-
-def _check_token(text: str, before: Token | None, token: Token) -> None:
-    where = place(text, token.at)
-    if token.kind == "sign" and token.text == ";":
-        raise DefinitionError(
-            f"';' at {where} starts another statement; a pipeline is one row of operators, remove it"
-        )
-    if token.kind == "sign" and token.text == "|" and token.depth:
-        raise DefinitionError(
-            f"'|' at {where} is a query inside the query, which reads rows outside the time cut; "
-            "write the values out or filter after the export"
-        )
-    bracketed = token.kind == "string" and before is not None and before.text == "["
-    name = token.text if token.kind == "name" else string_value(token) if bracketed else ""
-    if name.startswith(RESERVED_PREFIX):
-        raise DefinitionError(
-            f"the name {name!r} at {where} belongs to Logferry; choose one without {RESERVED_PREFIX}"
-        )
-
-
-def _check_calls(text: str, tokens: list[Token]) -> None:
-    for token, after in pairwise(tokens):
-        if (
-            token.kind != "name"
-            or after.text != "("
-            or token.text in ("in", "between", "and", "or", "by", "on")
-        ):
-            continue
-        reason = FORBIDDEN.get(token.text) or next(
-            (why for family, why in _FORBIDDEN_FAMILIES if family.fullmatch(token.text)), None
-        )
-        if reason:
-            raise DefinitionError(
-                f"{token.text}() at {place(text, token.at)} is not allowed in a pipeline: {reason}"
-            )
 
 
 def _steps(text: str, tokens: list[Token]) -> list[list[Token]]:
@@ -187,6 +123,8 @@ def _operator(text: str, tokens: list[Token]) -> Operator:
         raise DefinitionError(
             f"the operator {name!r} at {where} has nothing after it; write what it should do"
         )
+    check_calls(text, body)
+    check_sets(text, body)
     if name == "where":
         _refuse_any_column(text, body)
     patterns = _patterns(text, body) if name in ("project-away", "project-keep") else ()

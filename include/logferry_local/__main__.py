@@ -205,7 +205,7 @@ def _report(runs: Sequence[Watched], api: Api, lakes: Lakes, console: Console) -
         failures.append(f"[red]{run.spec.name} failed[/red]  {escape(failure.sentence)}")
     print_windows(console, found)
     for export in found:
-        if export.manifest is not None:
+        if export.manifest is not None and not export.failed:
             print_samples(console, export.spec, sample_rows(export.store, export.manifest))
     for text in failures:
         console.print(text, highlight=False, soft_wrap=True)

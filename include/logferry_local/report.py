@@ -74,6 +74,7 @@ def print_windows(console: Console, found: Sequence[Exported]) -> None:
     """One line per export: what the source counted against what was written; then where the proofs are."""
     table = Table(
         box=box.SIMPLE_HEAD,
+        pad_edge=False,
         title="Exported windows: rows at the source, rows written",
         title_justify="left",
         title_style="bold",

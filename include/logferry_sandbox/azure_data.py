@@ -45,13 +45,14 @@ ColumnMaker = Callable[[HourSeeds], Vector]
 @dataclass(frozen=True, slots=True)
 class TableDefinition:
     """A table: its columns and how to make each, its usual number of rows a day, how often three share a
-    tick.
+    tick, and the first and last day (since 0001-01-01) that have rows.
     """
 
     name: str
     columns: tuple[tuple[Column, ColumnMaker], ...]
     rows_per_day: int
     tied_every: int = 40
+    days: tuple[int, int] = (FIRST_DAY, LAST_DAY)
 
 
 def same_everywhere(kind: str, value: Any) -> ColumnMaker:
@@ -108,6 +109,16 @@ def computed(kind: str, compute: Callable[[int], Any]) -> ColumnMaker:
 def event_time() -> ColumnMaker:
     """The time column."""
     return lambda seeds: Vector("datetime", seeds.ticks)
+
+
+def earlier(most: int) -> ColumnMaker:
+    """A time up to `most` ticks before the time column's."""
+    return lambda seeds: Vector(
+        "datetime",
+        make=lambda: [
+            tick - (bits >> 9) % (most + 1) for tick, bits in zip(seeds.ticks, seeds.noise, strict=True)
+        ],
+    )
 
 
 def item_id(table_number: int) -> ColumnMaker:
@@ -181,7 +192,7 @@ class DayTable:
     def rows_between(self, start: int, stop: int) -> int:
         """Rows of the hours the range touches (late ones included)."""
         total = sum(rows for tick, rows in self.hot_ticks.items() if start <= tick < stop)
-        for day, first, last in _hours_of(start, stop):
+        for day, first, last in _hours_of(start, stop, self.definition.days):
             sizes = hour_sizes(self.seed, self.name, day, self.rows_per_day)
             total += self.rows_per_day if (first, last) == (0, 23) else sum(sizes[first : last + 1])
         return total
@@ -190,7 +201,7 @@ class DayTable:
         """The visible rows of the range, an hour at a time."""
         if not self.rows_per_day and not self.hot_ticks:
             return
-        for day, first, last in _hours_of(start, stop):
+        for day, first, last in _hours_of(start, stop, self.definition.days):
             for hour in range(first, last + 1):
                 seeds, batch = self._hour(day, hour)
                 low, high = bisect_left(seeds.ticks, start), bisect_left(seeds.ticks, stop)
@@ -237,9 +248,9 @@ class DayTable:
         return HourSeeds(day, hour, ticks, [choose.getrandbits(64) for _ in ticks])
 
 
-def _hours_of(start: int, stop: int) -> Iterator[tuple[int, int, int]]:
-    """Each day the half-open range touches, with its first and last hour."""
-    start, stop = max(start, FIRST_DAY * TICKS_PER_DAY), min(stop, (LAST_DAY + 1) * TICKS_PER_DAY)
+def _hours_of(start: int, stop: int, days: tuple[int, int]) -> Iterator[tuple[int, int, int]]:
+    """Each of the `days` (first and last) that the half-open range touches, with its first and last hour."""
+    start, stop = max(start, days[0] * TICKS_PER_DAY), min(stop, (days[1] + 1) * TICKS_PER_DAY)
     if start >= stop:
         return
     for day in range(start // TICKS_PER_DAY, (stop - 1) // TICKS_PER_DAY + 1):

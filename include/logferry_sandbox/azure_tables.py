@@ -1,4 +1,4 @@
-"""The tables the Azure sandbox serves: two of Application Insights, one with every KQL type, three special
+"""The tables the Azure sandbox serves: two of Application Insights, one with every KQL type, four special
 cases.
 
 Standard columns: https://learn.microsoft.com/azure/azure-monitor/logs/log-standard-columns ; names that
@@ -8,6 +8,7 @@ begin with an underscore are hidden, save `_ResourceId`.
 from __future__ import annotations
 
 import json
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -16,6 +17,7 @@ from logferry_sandbox.azure_data import (
     DayTable,
     TableDefinition,
     computed,
+    earlier,
     event_time,
     in_turn,
     item_id,
@@ -27,6 +29,10 @@ from logferry_sandbox.kql_values import TICKS_PER_DAY, TICKS_PER_SECOND, UNIX_EP
 
 TYPES_ROWS_PER_DAY = 240
 PLAIN_ROWS_PER_DAY = 480
+LATE_ROWS_PER_DAY = 150
+LATE_DAYS = (date(2026, 11, 1).toordinal() - 1, date(2026, 11, 30).toordinal() - 1)
+"""The only days with rows in the table whose rows arrive late: a query by another time reads them all."""
+LATEST_ARRIVAL = 3 * TICKS_PER_DAY
 _MASK = (1 << 128) - 1
 _NAMES = [
     "GET Home/Index",
@@ -243,6 +249,21 @@ def _ferry_empty(workspace: str, resource: str) -> TableDefinition:
     )
 
 
+def _ferry_late(workspace: str, resource: str) -> TableDefinition:
+    return TableDefinition(
+        "FerryLate_CL",
+        (
+            _fixed("TenantId", workspace),
+            _visible("TimeGenerated", "datetime", event_time()),
+            _visible("EventTime", "datetime", earlier(LATEST_ARRIVAL)),
+            _visible("Message", "string", computed("string", lambda bits: f"message {bits >> 20}")),
+            *_standard("FerryLate_CL", resource, 6),
+        ),
+        LATE_ROWS_PER_DAY,
+        days=LATE_DAYS,
+    )
+
+
 def build_tables(
     *,
     seed: int,
@@ -254,12 +275,12 @@ def build_tables(
     """The tables by name. `rows_per_day` and `hot_ticks` (ticks since 0001-01-01: rows) are those of
     AppRequests.
 
-    `FerryEmpty_CL` exists and is empty, `FerryPlain_CL` has no `_ItemId`; any other name was never filled:
-    SEM0100.
+    `FerryEmpty_CL` exists and is empty, `FerryPlain_CL` has no `_ItemId`, the rows of `FerryLate_CL` carry a
+    time of their own, up to three days before `TimeGenerated`; any other name was never filled: SEM0100.
     """
     definitions = [
         make(workspace, resource)
-        for make in (_app_requests, _app_traces, _ferry_types, _ferry_plain, _ferry_empty)
+        for make in (_app_requests, _app_traces, _ferry_types, _ferry_plain, _ferry_empty, _ferry_late)
     ]
     tables = {d.name: DayTable(d, seed, d.rows_per_day) for d in definitions}
     requests = tables["AppRequests"]

@@ -93,7 +93,9 @@ def clean(sandbox: AzureSandbox) -> Iterator[AzureSandbox]:
     yield sandbox
     sandbox.plan.replace([])
     sandbox.arm_plan.replace([])
-    sandbox.query.knobs.update({"max_rows": 500_000, "max_bytes": 64_000_000, "rate_limit": 200})
+    sandbox.query.knobs.update(
+        {"max_rows": 500_000, "max_bytes": 64_000_000, "rate_limit": 200, "scan_limit": 5_000_000}
+    )
     sandbox.log_search.knobs.end_inclusive = True
     sandbox.log_search.knobs.retired = False
 
@@ -211,6 +213,69 @@ class TestMonitor:
         for start in range(DAY.start, DAY.end, TICK_PER_HOUR):
             truth = held(clean, "AppRequests", Window(start, start + TICK_PER_HOUR))
             assert counts.get(start, 0) == len(truth.get("_ItemId", []))
+
+    def test_rows_are_cut_by_their_own_time_whenever_they_were_generated(
+        self, clean: AzureSandbox, client: Client
+    ) -> None:
+        source = monitor(clean, table="FerryLate_CL", time_column="EventTime")
+        truth = held(clean, "FerryLate_CL", Window(DAY.start, DAY.end + 4 * TICK_PER_DAY))
+        events = {
+            item: tick - UNIX_EPOCH_TICKS
+            for item, tick in zip(truth["_ItemId"], truth["EventTime"], strict=True)
+            if tick - UNIX_EPOCH_TICKS in DAY
+        }
+        page = one_page(client, source, DAY)
+        got = zip(
+            page.batch.column("_ItemId").to_pylist(), page.batch.column("_ticks").to_pylist(), strict=True
+        )
+        assert dict(got) == events
+        assert page.batch.num_rows == len(events) > 50
+        assert sum(client.run(lambda: source.count(DAY, TICK_PER_HOUR)).values()) == len(events)
+        # Most of them were generated after the day: a timespan would have taken them away.
+        assert len(events.keys() & set(held(clean, "FerryLate_CL", DAY)["_ItemId"])) < len(events) / 2
+
+    @pytest.mark.parametrize(
+        "rule",
+        [
+            {"fault": "azure:gateway_timeout"},
+            {"fault": "http_error", "params": {"status": 502, "body": "<html></html>"}},
+            {"fault": "http_error", "params": {"status": 503, "body": "<html></html>"}},
+            {"fault": "http_error", "params": {"status": 504, "body": "<html></html>"}},
+        ],
+    )
+    def test_a_count_is_asked_again_whole_after_a_passing_fault_of_the_gateway(
+        self, clean: AzureSandbox, client: Client, rule: dict[str, Any]
+    ) -> None:
+        clean.plan.replace([{**rule, "times": 2}])
+        source = monitor(clean)
+        assert sum(client.run(lambda: source.count(DAY, TICK_PER_HOUR)).values()) == 6000
+        assert client.stats["count"] == 3
+
+    def test_a_schema_is_asked_again_after_a_passing_fault_of_the_gateway(
+        self, clean: AzureSandbox, client: Client
+    ) -> None:
+        clean.plan.replace([{"fault": "http_error", "params": {"status": 504, "body": ""}, "times": 4}])
+        source = monitor(clean)
+        assert client.run(lambda: source.schema(HOUR)).has_id
+        assert client.stats["schema"] == 5
+
+    def test_a_day_whose_count_runs_out_of_time_is_counted_in_parts(
+        self, clean: AzureSandbox, client: Client
+    ) -> None:
+        source = monitor(clean)
+        whole = client.run(lambda: source.count(DAY, TICK_PER_HOUR))
+        asked = client.stats["count"]
+        clean.query.knobs.update({"scan_limit": 2_000})
+        assert client.run(lambda: source.count(DAY, TICK_PER_HOUR)) == whole
+        assert client.stats["count"] - asked > 6
+
+    def test_an_hour_whose_count_runs_out_of_time_is_an_error_that_names_it(
+        self, clean: AzureSandbox, client: Client
+    ) -> None:
+        clean.query.knobs.update({"scan_limit": 10})
+        source = monitor(clean)
+        with pytest.raises(TooMuch, match="choose a shorter slice: Log Analytics ran out of time"):
+            client.run(lambda: source.count(DAY, TICK_PER_HOUR))
 
     def test_bins_of_any_length_are_counted_from_the_windows_start(
         self, clean: AzureSandbox, client: Client

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from logferry.connection import Connection
-from logferry.credentials import Authenticator, azure_access
+from logferry.credentials.authenticator import Authenticator
+from logferry.credentials.azure import azure_access
 from logferry.errors import CredentialsError, SourceError, Unavailable
 from logferry_sandbox.azure_certificates import issue_ca, issue_client, server_tls, write_private
 from logferry_sandbox.entra import Application, Entra, ManagedIdentity, TokenRegistry

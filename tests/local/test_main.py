@@ -90,6 +90,7 @@ def test_a_failure_is_not_hidden_by_the_proof_of_an_earlier_run(
     api = failed_api("Unavailable", "Datadog answered 503")
     assert local._report([Watched(spec, DAY, "r1", state="failed")], api, lakes, console) == 5
     assert "failed, proven before" in text_of(console)
+    assert "rows read back" not in text_of(console)
 
 
 def test_the_gravest_of_several_failures_is_the_exit_code(

@@ -72,16 +72,15 @@ class Stack:
         ]
         return found
 
-    def backfill(self, day: datetime) -> None:
-        """Airflow's own backfill of one day that may have been exported before, to its end."""
+    def backfill(self, day: datetime) -> int:
+        """Start Airflow's own backfill of one day that may have been exported before; its number."""
         asked = {
             "dag_id": "export_web_errors",
             "from_date": day.isoformat(),
             "to_date": day.isoformat(),
             "reprocess_behavior": "completed",
         }
-        number = self.api.post("/backfills", asked)["id"]
-        until(lambda: self.api.get(f"/backfills/{number}")["completed_at"], f"backfill {number}")
+        return int(self.api.post("/backfills", asked)["id"])
 
 
 def until(done: Callable[[], object], what: str, seconds: float = FINISHED_S) -> None:
@@ -138,8 +137,10 @@ def extra_runs(stack: Stack) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def backfilled(stack: Stack, extra_runs: dict[str, str]) -> datetime:
+    """The day of a finished backfill; Airflow allows one at a time for each DAG."""
     day = yesterday() - timedelta(days=2)
-    stack.backfill(day)
+    number = stack.backfill(day)
+    until(lambda: stack.api.get(f"/backfills/{number}")["completed_at"], "the backfill")
     return day
 
 
@@ -286,8 +287,9 @@ def test_the_same_backfill_again_uploads_nothing_new(stack: Stack, backfilled: d
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.parquet")}
     first = stack.manifest("web_errors", window)
     stack.backfill(backfilled)
+    until(lambda: stack.manifest("web_errors", window)["seq"] > first["seq"], "the second backfill")
     second = stack.manifest("web_errors", window)
-    assert second["seq"] > first["seq"]
+    assert stack.finished("export_web_errors", second["run"]["id"]) == "success"
     assert second["slices"] != []
     assert row_hashes(second) == row_hashes(first)
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*.parquet")} == before

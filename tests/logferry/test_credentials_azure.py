@@ -24,8 +24,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import NameOID
 
 from logferry.connection import Connection, connection_for
-from logferry.credentials import azure_access
-from logferry.credentials.azure import AzureAccess
+from logferry.credentials.azure import AzureAccess, azure_access
 from logferry.credentials.azure_identity import Identity, azure_identity
 from logferry.credentials.certificate import client_certificate
 from logferry.credentials.entra_errors import refused_token, unanswered

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from logferry.connection import Connection
-from logferry.credentials import datadog_access
+from logferry.credentials.datadog import datadog_access
 from logferry.errors import CredentialsError, DefinitionError
 
 KEYS = {"api_key": "a" * 32, "app_key": "b" * 40}

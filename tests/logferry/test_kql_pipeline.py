@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from logferry.errors import DefinitionError
-from logferry.kql_pipeline import FORBIDDEN, OPERATORS, parse_pipeline
+from logferry.kql_functions import FORBIDDEN, FUNCTIONS, LITERALS
+from logferry.kql_pipeline import OPERATORS, parse_pipeline
 from logferry.kql_tokens import place, tokenise, without_comments
 
 RESERVED = ("_lf_time", "_lf_item")
@@ -87,7 +88,7 @@ def test_a_near_miss_is_told_the_right_operator(wrong: str, right: str) -> None:
 @pytest.mark.parametrize(
     "function",
     [*FORBIDDEN, "row_number", "row_cumsum", "row_rank_dense", "cursor_after", "current_principal", "extent_id",
-     "_GetWatchlist", "MySavedFunction"],
+     "_GetWatchlist", "MySavedFunction", "myfunc", "count", "summarize", "extentid", "rowstore_ordinal_range"],
 )  # fmt: skip
 @pytest.mark.parametrize("gap", ["", " ", " // why\n"])
 def test_a_function_whose_answer_moves_is_refused_by_name(function: str, gap: str) -> None:
@@ -107,9 +108,88 @@ def test_a_function_of_the_row_alone_is_allowed(function: str) -> None:
     assert parse_pipeline(f"extend x = {function}(A)").operators[0].name == "extend"
 
 
+@pytest.mark.parametrize("function", sorted(FUNCTIONS | LITERALS))
+def test_every_function_of_one_row_is_known(function: str) -> None:
+    assert function not in FORBIDDEN
+    assert parse_pipeline(f"where {function}(A) == 1").render(()) == f"| where {function}(A) == 1"
+
+
+def test_a_saved_function_is_told_by_name_what_is_known_instead() -> None:
+    with pytest.raises(
+        DefinitionError, match=r"^myfunc\(\) at line 1, column 12 .*single row .*write it out$"
+    ):
+        parse_pipeline("extend x = myfunc(A)")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "where UserId in (SigninLogs)",
+        "where UserId !in (SigninLogs)",
+        "where UserId in~ (SigninLogs)",
+        "where UserId !in~ (SigninLogs)",
+        "where UserId in ((SigninLogs))",
+        "where UserId in (SigninLogs,)",
+        "where UserId in ( // why\n SigninLogs )",
+        "where UserId in (['SigninLogs'])",
+        "where UserId in ([@'SigninLogs'])",
+        "where Text has_any (SigninLogs)",
+        "where Text has_all (SigninLogs)",
+        "where not(UserId in (SigninLogs))",
+        "extend known = iff(UserId in (SigninLogs), 1, 0)",
+        "where UserId in (union SigninLogs, AuditLogs)",
+        "where UserId in (union *)",
+        "where UserId in ((union SigninLogs))",
+        "where UserId in (search 'x')",
+        "where UserId in (find in (A) where B == 1)",
+        "where UserId in (range x from 1 to 9 step 1)",
+        "where UserId in (print x = 1)",
+    ],
+)
+def test_what_could_be_a_table_is_refused_as_a_list_of_values(text: str) -> None:
+    with pytest.raises(DefinitionError, match=r"read as a table.*as literals or as dynamic\(\[\.\.\.\]\)"):
+        parse_pipeline(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "where A in ('x')",
+        "where A in ('x', B)",
+        "where A in (1, 2)",
+        "where A !in~ ('x')",
+        "where A in (dynamic(['x', 'y']))",
+        "where A in (dynamic({'a': ['_lf_x', 'C:\\\\x']}))",
+        "where A in (Properties.list)",
+        "where A in (range(1, 9))",
+        "where A in (split(B, ','))",
+        "where A in (true)",
+        "where A has_any ('x', 'y')",
+        "where (A == 1) and (B in (datetime(2026-11-20), datetime(2026-11-21)))",
+        "where A has ('x') or A matches regex ('y') or A between (1 .. 2) or A !contains ('z')",
+        "where(A == 1)",
+        "extend in_list = 1",
+        "extend (a, b) = series_stats(C)",
+        "extend p = tostring(Properties[@'C:\\x'])",
+        "mv-expand x = A to typeof(string) limit 5",
+        "parse-where Message with * 'id=' Id:long *",
+    ],
+)
+def test_values_and_functions_of_the_row_are_allowed_as_lists(text: str) -> None:
+    assert len(parse_pipeline(text).operators) == 1
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
+        (r"extend ['\u005flf_time'] = TimeGenerated", "with a backslash or in parts"),
+        (r'project-rename ["_lf\x5ftime"] = A', "with a backslash or in parts"),
+        ("extend ['_lf' '_time'] = 1", "with a backslash or in parts"),
+        ("extend [h'_lf_time'] = 1", "belongs to Logferry"),
+        ("extend [@'_lf_time'] = 1", "belongs to Logferry"),
+        ("extend x = ['now']()", "by a name in brackets"),
+        ("extend x = dynamic([1]), _lf_time = 1", "belongs to Logferry"),
+        ("extend x = estimate_data_size(*)", "Logferry's own columns"),
         ("where A in (T | project B)", "query inside the query"),
         ("where A in ((T | take 1))", "query inside the query"),
         ("let x = 1; where A == x", "starts another statement"),

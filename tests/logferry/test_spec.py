@@ -157,6 +157,9 @@ REFUSED = [
     ("2026-01-01T00:00:00Z", "1767225600000", "start", "no unit or zone"),
     ("2026-01-01T00:00:00Z", "1969-12-31T23:00:00Z", "start", "between 1970 and 2200"),
     ("2026-01-01T00:00:00Z", "9999-12-31T00:00:00Z", "start", "between 1970 and 2200"),
+    ("2026-01-01T00:00:00Z", "2200-01-01T00:00:00Z", "start", "between 1970 and 2200; correct the year"),
+    ("2026-01-01T00:00:00Z", "0001-01-01T00:00:00+01:00", "start", "years 1 to 9999 of UTC; correct the year"),
+    ("2026-01-01T00:00:00Z", "9999-12-31T23:59:59-01:00", "start", "years 1 to 9999 of UTC; correct the year"),
     ("2026-01-01T00:00:00Z", "2026-01-01T00:20:00Z", "start", "2026-01-01T00:00:00Z or 2026-01-01T01:00:00Z"),
     (NAME, "name: web_errors\nslice: 60", "slice", "has no unit"),
     (NAME, "name: web_errors\nslice: 1:00", "slice", "has no unit"),
@@ -310,6 +313,22 @@ def test_a_file_that_is_not_a_mapping_of_text_is_refused(refusal: Any, content: 
 def test_a_file_that_is_gone_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DefinitionError, match="cannot be read"):
         load_export(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize("start", ["0001-01-01T00:00:00+01:00", "9999-12-31T23:59:59-01:00"])
+def test_a_start_beyond_the_calendar_hides_no_other_export(tmp_path: Path, start: str) -> None:
+    (tmp_path / "bad.yaml").write_text(DATADOG.replace("2026-01-01T00:00:00Z", start))
+    (tmp_path / "good.yaml").write_text(MONITOR)
+    loaded = load_exports(tmp_path)
+    assert list(loaded.exports) == ["app_requests"]
+    assert "correct the year" in loaded.broken[tmp_path / "bad.yaml"]
+
+
+@pytest.mark.parametrize("start", [-1, 10**30, -(10**30)])
+def test_a_start_in_ticks_has_the_same_bounds(start: int) -> None:
+    source = {"kind": "datadog", "connection": "d"}
+    with pytest.raises(DefinitionError, match=r"start: .*correct the"):
+        export_from({"name": "a", "source": source, "schedule": "@daily", "start": start}, where="x")
 
 
 def test_one_bad_file_never_hides_the_others(tmp_path: Path) -> None:

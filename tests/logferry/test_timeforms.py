@@ -87,6 +87,12 @@ def test_what_is_no_time_is_refused_with_the_forms(text: str) -> None:
         FORMS.resolve(text)
 
 
+@pytest.mark.parametrize("text", ["0001-01-01T00:00:00+01:00", "9999-12-31T23:59:59-01:00"])
+def test_a_time_beyond_the_calendar_is_refused_too(text: str) -> None:
+    with pytest.raises(DefinitionError, match=r"not within the years 1 to 9999 of UTC; write 2026"):
+        FORMS.resolve(text)
+
+
 @pytest.mark.parametrize("text", ["-99999d", "-1", "now+999999999d", "999999999999999"])
 def test_a_time_out_of_this_world_is_refused(text: str) -> None:
     with pytest.raises(DefinitionError, match="not between 1970 and 2200"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
@@ -10,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from logferry.window import (
+    FIRST_INSTANT,
+    LAST_INSTANT,
     TICK_PER_DAY,
     TICK_PER_HOUR,
     TICK_PER_MICROSECOND,
@@ -92,6 +95,51 @@ def test_an_aware_datetime_of_another_zone_is_the_same_tick() -> None:
 def test_a_time_that_is_not_absolute_and_zoned_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"not an absolute time|not a date that exists|beyond a day"):
         parse_instant(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["0001-01-01T00:00:00+01:00", "0001-01-01T00:00:00.9999999+00:01", "9999-12-31T23:59:59-01:00",
+     "9999-12-31T23:59:59.9999999-00:01"],
+)  # fmt: skip
+def test_an_instant_beyond_the_years_of_the_calendar_is_refused_in_one_sentence(text: str) -> None:
+    with pytest.raises(ValueError, match="not within the years 1 to 9999 of UTC; correct the year"):
+        parse_instant(text)
+
+
+def test_the_first_and_the_last_instant_are_the_edges_of_the_calendar() -> None:
+    assert parse_instant("0001-01-01T01:00:00+01:00") == FIRST_INSTANT
+    assert parse_instant("9999-12-31T23:59:59.9999999Z") == LAST_INSTANT
+    assert format_instant(FIRST_INSTANT) == "0001-01-01T00:00:00Z"
+    assert format_instant(LAST_INSTANT) == "9999-12-31T23:59:59.9999999Z"
+    assert format_compact(FIRST_INSTANT) == "00010101T000000Z"
+    assert to_datetime(LAST_INSTANT) == datetime.max.replace(tzinfo=UTC)
+
+
+@given(
+    st.datetimes(), st.integers(0, 9_999_999), st.sampled_from("+-"), st.integers(0, 99), st.integers(0, 99)
+)
+def test_whatever_the_offset_a_time_is_read_or_refused(
+    local: datetime, fraction: int, sign: str, hours: int, minutes: int
+) -> None:
+    text = f"{local.replace(microsecond=0).isoformat()}.{fraction:07d}{sign}{hours:02d}:{minutes:02d}"
+    try:
+        tick = parse_instant(text)
+    except ValueError:
+        return
+    assert parse_instant(format_instant(tick)) == tick
+
+
+@pytest.mark.parametrize("tick", [FIRST_INSTANT - 1, LAST_INSTANT + 1, -(10**30), 10**30])
+@pytest.mark.parametrize("write", [to_datetime, format_instant, lambda tick: str(Window(tick, tick + 1))])
+def test_a_tick_beyond_the_calendar_cannot_be_written(write: Callable[[int], object], tick: int) -> None:
+    with pytest.raises(ValueError, match="not within the years 1 to 9999; correct the time"):
+        write(tick)
+
+
+def test_a_reversed_window_beyond_the_calendar_is_still_a_value_error() -> None:
+    with pytest.raises(ValueError, match="not within the years 1 to 9999"):
+        Window(LAST_INSTANT + 2, LAST_INSTANT + 1)
 
 
 @pytest.mark.parametrize("text", ["", "30", "m", "1.5h", "-1h", "2w", "1 h", "٣m", "1H"])

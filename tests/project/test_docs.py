@@ -15,8 +15,9 @@ from pydantic import BaseModel
 
 from logferry.cli.app import app
 from logferry.connection import parse_connection
-from logferry.credentials import azure_access, datadog_access
 from logferry.credentials.aws import s3_settings
+from logferry.credentials.azure import azure_access
+from logferry.credentials.datadog import datadog_access
 from logferry.errors import DefinitionError
 from logferry.kql_pipeline import OPERATORS
 from logferry.manifest import FileEntry, Manifest, RunEntry, SliceEntry, decode_manifest

@@ -195,6 +195,13 @@ def test_the_timespan_is_intersected_with_the_query_and_its_end_is_a_choice(serv
     assert service.post(last_day, body={"timespan": "P1D"}).status == 400
 
 
+def test_the_timespan_cuts_time_generated_whatever_time_the_query_filters(service: Service) -> None:
+    query = f"FerryLate_CL | {TODAY.replace('TimeGenerated', 'EventTime')} | count"
+    ((whole,),) = service.rows(query)
+    ((cut,),) = service.rows(query, {"timespan": "2026-11-20T00:00:00Z/2026-11-21T00:00:00Z"})
+    assert whole > 2 * cut > 0
+
+
 def test_preferences_are_echoed_and_statistics_come_on_request(service: Service) -> None:
     response = service.post(COUNT, prefer="wait=600, include-statistics=true, unheard=of")
     assert response.headers["Preference-Applied"] == "wait=600, include-statistics=true"

@@ -130,6 +130,14 @@ def test_the_special_tables_are_special() -> None:
     assert len(ticks(tables["FerryPlain_CL"])) == 480
 
 
+def test_late_rows_have_a_time_of_their_own_up_to_three_days_earlier() -> None:
+    tables = build()
+    assert rows(tables, "FerryLate_CL | count") == [[30 * 150]]
+    late = "FerryLate_CL | extend late = TimeGenerated - EventTime"
+    assert rows(tables, f"{late} | where late < 0s or late > 3d | count") == [[0]]
+    assert rows(tables, f"{late} | where late > 2d | count")[0][0] > 1000
+
+
 def test_late_rows_are_missing_until_released() -> None:
     table = build()["AppRequests"]
     table.state.late_every = 10

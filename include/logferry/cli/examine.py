@@ -9,7 +9,8 @@ from typing import Any, Literal, TypeVar
 from logferry.adhoc import DatadogSearch, event_tick
 from logferry.cli.output import number
 from logferry.connection import connection_for
-from logferry.credentials import azure_access, datadog_access
+from logferry.credentials.azure import azure_access
+from logferry.credentials.datadog import datadog_access
 from logferry.errors import CountUnavailable, LogferryError
 from logferry.fetch import fetch_slice
 from logferry.http import Client

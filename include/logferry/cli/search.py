@@ -18,7 +18,8 @@ from logferry.cli.options import AsJson
 from logferry.cli.output import say
 from logferry.clock import SystemClock
 from logferry.connection import Connection, connection_for
-from logferry.credentials import azure_access, datadog_access
+from logferry.credentials.azure import azure_access
+from logferry.credentials.datadog import datadog_access
 from logferry.errors import DefinitionError
 from logferry.http import Client
 from logferry.sources.azure_adhoc import run_log_search

@@ -43,8 +43,9 @@ def run_kql(
 ) -> Generator[Request, Response, KqlAnswer]:
     """The whole answer to a KQL query in the workspace with this GUID.
 
-    ``timespan`` is a hint, sent a second wider on both sides: an exact range belongs in the query's own
-    ``where``. Raises TooMuch when the answer was cut; the errors of ``Workspace.ask`` else.
+    ``timespan`` is a hint, sent a second wider on both sides, that the service applies to TimeGenerated: an
+    exact range belongs in the query's own ``where``, and beside one on another column there must be none
+    (``azure_query.timespan_hint``). Raises TooMuch when the answer was cut; the errors of ``Workspace.ask`` else.
     """
     answer = yield from Workspace(query_endpoint, workspace).ask(kql, timespan, purpose="search")
     return KqlAnswer(answer.columns, [_values(raw) for raw in answer.rows])

@@ -100,15 +100,16 @@ def read_error(body: bytes) -> AzureError:
             value = json.loads(value)
     except (ValueError, RecursionError):
         value = None
-    if isinstance(value, dict):
-        return describe_error(value.get("error", value))
-    return AzureError((Layer("", excerpt(body)),), "", "")
+    if not isinstance(value, dict):
+        return AzureError((Layer("", excerpt(body)),), "", "")
+    error = value.get("error", value)
+    return describe_error(error) if isinstance(error, dict) else AzureError((Layer("", str(error)),), "", "")
 
 
 def describe_error(error: Any) -> AzureError:
-    """The layers of a decoded ``error`` object."""
+    """The layers of a decoded ``error`` object; of another value, its type alone, for it may be data."""
     if not isinstance(error, dict):
-        return AzureError((Layer("", str(error)[:200]),), "", "")
+        return AzureError((Layer("", f"the error is no object but of type {type(error).__name__}"),), "", "")
     objects = list(_objects(error, _DEEPEST))
     layers = tuple(
         Layer(_text(one.get("code") or one.get("type")), _text(one.get("message"))) for one in objects
@@ -130,14 +131,19 @@ def partial_answer(error: AzureError) -> SourceError:
 
 
 def query_refusal(response: Response, *, table: str | None = None) -> LogferryError:
-    """The error for a query API answer that is not 200; ``table``: the table the query starts from."""
-    error = read_error(response.body)
+    """The error for a query API answer that is not 200; ``table``: the table the query starts from.
+
+    Of an unexpected 2xx only the size is told: its body may hold rows.
+    """
     status = response.status
     if status == 204:
         return FailedAnswer(
             "Log Analytics answered 204 without a body: the workspace holds no data yet or has not been "
             "placed; check that it receives data"
         )
+    if 200 <= status < 300:
+        return FailedAnswer(f"Log Analytics answered {status} with {len(response.body):,} bytes, not 200")
+    error = read_error(response.body)
     if error.is_size or status == 413:
         return TooMuch(f"Log Analytics says the answer is too large ({status}): {error}")
     if status == 504 and "GatewayTimeout" in error.codes:
@@ -157,9 +163,16 @@ def query_refusal(response: Response, *, table: str | None = None) -> LogferryEr
 
 
 def search_refusal(response: Response, query: str) -> LogferryError:
-    """The error for a legacy Log Search answer that is neither 200 nor 202. 410 means: the API is gone."""
-    error = read_error(response.body)
+    """The error for a legacy Log Search answer that is neither 200 nor 202. 410 means: the API is gone.
+
+    Of an unexpected 2xx only the size is told: its body may hold rows.
+    """
     status = response.status
+    if 200 <= status < 300:
+        return FailedAnswer(
+            f"the Log Search API answered {status} with {len(response.body):,} bytes, not 200"
+        )
+    error = read_error(response.body)
     if status == 410:
         match = _LEGACY_TYPE.search(query)
         table = match[1] if match else "Event"
@@ -182,8 +195,6 @@ def search_refusal(response: Response, query: str) -> LogferryError:
         return QueryRejected(f"the Log Search API refused the query: {error}")
     if status == 413:
         return TooMuch(f"the Log Search API says the answer is too large: {error}")
-    if status == 204:
-        return FailedAnswer("the Log Search API answered 204 without a body")
     return _other(response, f"the Log Search API answered {status}: {error}")
 
 
@@ -200,8 +211,6 @@ def failed_search(error: AzureError) -> LogferryError:
 def _other(response: Response, text: str) -> LogferryError:
     if response.status in (408, 429) or response.status >= 500:
         return Unavailable(text, wait_s=retry_after_s(response.headers))
-    if 200 <= response.status < 300:
-        return FailedAnswer(text)
     return SourceError(text)
 
 

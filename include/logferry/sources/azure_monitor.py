@@ -22,13 +22,13 @@ from logferry.convert.kql_types import (
     output_schema,
     query_columns,
 )
-from logferry.errors import FailedAnswer, QueryRejected
+from logferry.errors import FailedAnswer, QueryRejected, TooMuch
 from logferry.sources import kql_text
 from logferry.sources.azure_errors import UnknownName
-from logferry.sources.azure_query import BUCKET, Workspace, check_columns
-from logferry.sources.base import Page, Request, Response, SourceSchema
+from logferry.sources.azure_query import BUCKET, QueryAnswer, Workspace, check_columns, timespan_hint
+from logferry.sources.base import Page, Purpose, Request, Response, SourceSchema
 from logferry.spec import AzureMonitorSourceSpec
-from logferry.window import Window, format_instant, parse_instant
+from logferry.window import Window, parse_instant
 
 _ANSWER_ROWS = 500_000
 _COUNT_COLUMNS = [("_lf_bin", "datetime"), ("_lf_rows", "long")]
@@ -83,7 +83,28 @@ class AzureMonitorSource:
         return output_schema(found, has_id=has_id)
 
     def count(self, window: Window, bin_ticks: int) -> Generator[Request, Response, dict[int, int]]:
-        """Rows per bin in one query, through the same pipeline as the rows."""
+        """Rows per bin, through the same pipeline as the rows: in one query, or in as many as it takes.
+
+        A window that is too much to count at once is counted by halves. Raises TooMuch when a single bin is.
+        """
+        counts: dict[int, int] = {}
+        waiting = [window]
+        while waiting:
+            span = waiting.pop()
+            try:
+                counted = yield from self._count_at_once(span, bin_ticks)
+                counts.update(counted)
+            except TooMuch as error:
+                bins = span.ticks // bin_ticks
+                if bins < 2:
+                    raise TooMuch(
+                        f"the rows of {span} are too much to be counted; choose a shorter slice: {error}"
+                    ) from error
+                middle = span.start + bins // 2 * bin_ticks
+                waiting += [Window(middle, span.end), Window(span.start, middle)]
+        return counts
+
+    def _count_at_once(self, window: Window, bin_ticks: int) -> Generator[Request, Response, dict[int, int]]:
         anchor = kql_text.instant(window.start)
         size = kql_text.duration(bin_ticks)
         query = self._query(
@@ -91,15 +112,13 @@ class AzureMonitorSource:
             [QUERY_TIME],
             f"summarize _lf_rows = count() by _lf_bin = bin_at({QUERY_TIME}, {size}, {anchor})",
         )
-        answer = yield from self._workspace.ask(query, window, purpose="count", table=self._spec.table)
+        answer = yield from self._ask(query, window, "count")
         check_columns(answer, _COUNT_COLUMNS)
         counts: dict[int, int] = {}
         for raw in answer.rows:
             start, rows = _bin(raw)
             if start not in window or (start - window.start) % bin_ticks or start in counts:
-                raise FailedAnswer(
-                    f"Log Analytics counted a bin at {format_instant(start)} that is not one of {window}'s"
-                )
+                raise FailedAnswer(f"Log Analytics counted a bin that is not one of {window}'s, or one twice")
             counts[start] = rows
         return counts
 
@@ -113,12 +132,16 @@ class AzureMonitorSource:
         query = self._query(
             span, reserved, "project " + ", ".join(kql_text.name(name) for name, _ in columns)
         )
-        answer = yield from self._workspace.ask(query, span, purpose="search", table=self._spec.table)
+        answer = yield from self._ask(query, span, "search")
         check_columns(answer, columns)
         batch, notes = read_rows(answer.rows, schema, span)
         if answer.repaired:
             notes = {**notes, "invalid_text": notes.get("invalid_text", 0) + answer.repaired}
         return Page(batch, None, answer.body_bytes, notes)
+
+    def _ask(self, query: str, span: Window, purpose: Purpose) -> Generator[Request, Response, QueryAnswer]:
+        hint = timespan_hint(span, self._spec.time_column)
+        return self._workspace.ask(query, hint, purpose=purpose, table=self._spec.table)
 
     def _query(self, span: Window, reserved: Sequence[str], last: str) -> str:
         time = kql_text.name(self._spec.time_column)
@@ -136,12 +159,11 @@ class AzureMonitorSource:
         self, window: Window, reserved: Sequence[str]
     ) -> Generator[Request, Response, list[tuple[str, str]]]:
         query = self._query(window, reserved, "getschema")
-        answer = yield from self._workspace.ask(query, window, purpose="schema", table=self._spec.table)
+        answer = yield from self._ask(query, window, "schema")
         names = [name for name, _ in answer.columns]
         found = []
         for raw in answer.rows:
-            row = dict(zip(names, _decode_row(raw), strict=False))
-            match row:
+            match dict(zip(names, _cells(raw), strict=False)):
                 case {"ColumnName": str(name), "ColumnOrdinal": int(ordinal), "ColumnType": str(kind)}:
                     found.append((ordinal, name, canonical(kind)))
                 case _:
@@ -152,10 +174,16 @@ class AzureMonitorSource:
         return [(name, kind) for _, name, kind in found]
 
 
-def _bin(raw: msgspec.Raw) -> tuple[int, int]:
-    row = _decode_row(raw)
+def _cells(raw: msgspec.Raw) -> list[Any]:
     try:
-        start, rows = row
+        return _decode_row(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise FailedAnswer("Log Analytics sent a row that is no list of values") from None
+
+
+def _bin(raw: msgspec.Raw) -> tuple[int, int]:
+    try:
+        start, rows = _cells(raw)
         if type(rows) is not int or rows < 0:
             raise ValueError
         return parse_instant(start), rows

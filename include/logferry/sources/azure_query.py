@@ -9,24 +9,41 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Generator
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Any
 
 import msgspec
 
 from logferry.convert.kql_types import canonical
 from logferry.convert.repair import repair_surrogates
 from logferry.errors import FailedAnswer
-from logferry.http import excerpt
 from logferry.sources.azure_errors import describe_error, partial_answer, query_refusal
 from logferry.sources.base import Purpose, Request, Response
-from logferry.window import TICK_PER_SECOND, Window, format_instant
+from logferry.window import FIRST_INSTANT, LAST_INSTANT, TICK_PER_SECOND, Window, format_instant
 
 BUCKET = "azure_query"
 _WAIT_S = 600
 _TIMEOUT_S = _WAIT_S + 30.0
-_NARROW_ON = frozenset({502, 504})
-"""Not retried blindly: 504 mostly, 502 sometimes, means that the query is too much for one answer."""
+_TIMESPAN_COLUMN = "TimeGenerated"
+_NARROW_ON: dict[Purpose, frozenset[int]] = {
+    "search": frozenset({502, 504}),
+    "count": frozenset({504}),
+    "schema": frozenset(),
+}
+"""What is judged here and not just sent again: 504 mostly, 502 for rows sometimes, means that the query is
+too much for one answer."""
+_COUNT_PAUSES_S = (5.0, 20.0)
+"""Before a count that ran out of time is asked again; a 504 after the last of these is believed."""
+
+
+def timespan_hint(window: Window, time_column: str) -> Window | None:
+    """The window where it may be sent as ``timespan``, else None.
+
+    The service applies a timespan to TimeGenerated alone
+    (https://learn.microsoft.com/azure/azure-monitor/logs/api/timespan): beside a filter on another column it
+    would take rows away, from searches and counts alike.
+    """
+    return window if time_column == _TIMESPAN_COLUMN else None
 
 
 class _Column(msgspec.Struct):
@@ -84,13 +101,15 @@ class Workspace:
 
         ``span`` becomes the request's ``timespan``, widened by a second on both sides: the service
         intersects it with the query's own filter, and whether its ends are inclusive is not documented.
-        None: no hint. Raises TooMuch, FailedAnswer, QueryRejected, CredentialsError, Unavailable.
+        None: no hint, as for any time but TimeGenerated (``timespan_hint``). A count answered 504 is asked
+        twice more. Raises TooMuch, FailedAnswer, QueryRejected, CredentialsError, Unavailable.
         """
         body = {"query": query}
         if span is not None:
-            start = format_instant(span.start - TICK_PER_SECOND)
-            body["timespan"] = f"{start}/{format_instant(span.end + TICK_PER_SECOND)}"
-        response = yield Request(
+            start = max(span.start - TICK_PER_SECOND, FIRST_INSTANT)
+            end = min(span.end + TICK_PER_SECOND, LAST_INSTANT)
+            body["timespan"] = f"{format_instant(start)}/{format_instant(end)}"
+        request = Request(
             method="POST",
             url=self.url,
             purpose=purpose,
@@ -100,13 +119,17 @@ class Workspace:
                 "Accept": "application/json",
                 "Prefer": f"wait={_WAIT_S}",
                 "Cache-Control": "no-cache",
-                "x-ms-client-request-id": str(uuid.uuid4()),
                 "x-ms-app": "logferry",
             },
             body=msgspec.json.encode(body),
             timeout_s=_TIMEOUT_S,
-            narrow_on=_NARROW_ON,
+            narrow_on=_NARROW_ON[purpose],
         )
+        response = yield _numbered(request)
+        for pause in _COUNT_PAUSES_S if purpose == "count" else ():
+            if response.status != 504:
+                break
+            response = yield _numbered(replace(request, after_s=pause))
         if response.status != 200:
             raise query_refusal(response, table=table)
         return read_answer(response.body)
@@ -123,7 +146,10 @@ def read_answer(body: bytes) -> QueryAnswer:
     primary = [table for table in answer.tables or () if table.name == "PrimaryResult"]
     if len(primary) != 1:
         count = "no" if not primary else str(len(primary))
-        raise FailedAnswer(f"Log Analytics' answer holds {count} table named PrimaryResult: {excerpt(body)}")
+        tables = "no list of tables" if answer.tables is None else f"{len(answer.tables)} tables in all"
+        raise FailedAnswer(
+            f"Log Analytics' answer of {len(body):,} bytes holds {count} table named PrimaryResult ({tables})"
+        )
     columns = tuple((column.name, canonical(column.type)) for column in primary[0].columns)
     return QueryAnswer(columns, primary[0].rows, len(body), repaired)
 
@@ -159,14 +185,16 @@ def _read(body: bytes) -> tuple[_Answer, int]:
 
 
 def _unreadable(body: bytes, error: Exception) -> FailedAnswer:
-    kind: Literal["is cut or no JSON", "is not an answer"] = (
-        "is not an answer" if isinstance(error, msgspec.ValidationError) else "is cut or no JSON"
-    )
-    return FailedAnswer(
-        f"Log Analytics' answer of {len(body):,} bytes {kind} ({error}); it begins: {_outline(body)}"
-    )
+    """Without a word of the body, which may hold rows; msgspec's errors name places and types only."""
+    if isinstance(error, msgspec.ValidationError):
+        kind = "is not an answer"
+    elif body.lstrip().startswith(b"<"):
+        kind = "is a page, not JSON"
+    else:
+        kind = "is cut or no JSON"
+    return FailedAnswer(f"Log Analytics' answer of {len(body):,} bytes {kind} ({error})")
 
 
-def _outline(body: bytes) -> str:
-    """The start of a body that is a gateway's page; nothing of one that may hold rows."""
-    return "its tables" if body.lstrip().startswith(b"{") else excerpt(body)
+def _numbered(request: Request) -> Request:
+    """The request with an id of its own, by which the service's support finds it."""
+    return replace(request, headers={**request.headers, "x-ms-client-request-id": str(uuid.uuid4())})

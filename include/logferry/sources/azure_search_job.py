@@ -18,7 +18,7 @@ from logferry.convert.repair import repair_surrogates
 from logferry.errors import FailedAnswer, QueryRejected, Unavailable
 from logferry.sources.azure_errors import describe_error, failed_search, search_refusal
 from logferry.sources.base import Purpose, Request, Response
-from logferry.window import TICK_PER_MS, format_instant
+from logferry.window import FIRST_INSTANT, LAST_INSTANT, TICK_PER_MS, format_instant
 
 BUCKET = "azure_arm"
 API_VERSION = "2015-11-01-preview"
@@ -129,8 +129,11 @@ class LegacyWorkspace:
 
 
 def instant_ms(tick: int) -> str:
-    """The documented form of a bound, always with three decimals: ``2015-02-04T21:03:29.231Z``."""
-    milliseconds = tick // TICK_PER_MS
+    """The documented form of a bound, always with three decimals: ``2015-02-04T21:03:29.231Z``.
+
+    A tick beyond the calendar becomes its first or last instant.
+    """
+    milliseconds = min(max(tick, FIRST_INSTANT), LAST_INSTANT) // TICK_PER_MS
     whole = format_instant(milliseconds // 1000 * 1000 * TICK_PER_MS).removesuffix("Z")
     return f"{whole}.{milliseconds % 1000:03d}Z"
 
@@ -184,7 +187,9 @@ def _finished(
         )
     total = metadata.total
     if type(total) is not int or total < 0:
-        raise FailedAnswer(f"the Log Search API named no total: {str(total)[:40]!r}")
+        raise FailedAnswer(
+            f"the Log Search API's answer of {body_bytes:,} bytes names no total that is a number of rows"
+        )
     if rows is None:
         raise FailedAnswer("the Log Search API's answer has no rows member")
     if len(rows) > total:

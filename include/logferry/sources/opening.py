@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from logferry.connection import Connection
-from logferry.credentials import azure_access, datadog_access
-from logferry.http import Authenticator
+from logferry.credentials.authenticator import Authenticator
+from logferry.credentials.azure import azure_access
+from logferry.credentials.datadog import datadog_access
 from logferry.sources.azure_log_search import AzureLogSearchSource
 from logferry.sources.azure_monitor import AzureMonitorSource
 from logferry.sources.base import LogSource

@@ -6,11 +6,9 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from logferry.connection import Connection
-from logferry.credentials.aws import s3_settings
 from logferry.errors import DefinitionError
 from logferry.stores.base import Store
 from logferry.stores.local import LocalStore
-from logferry.stores.s3 import S3Store
 
 
 def open_store(url: str, connection: Connection | None) -> Store:
@@ -25,6 +23,10 @@ def open_store(url: str, connection: Connection | None) -> Store:
     if separator and scheme == "s3":
         bucket, _, prefix = rest.partition("/")
         if bucket:
+            # Only a lake in S3 pays for importing boto3.
+            from logferry.credentials.aws import s3_settings
+            from logferry.stores.s3 import S3Store
+
             return S3Store(bucket, prefix.strip("/"), s3_settings(connection))
     raise DefinitionError(
         f"destination.url {url!r} is not supported: use file:///absolute/folder or s3://bucket/prefix."

@@ -12,7 +12,7 @@ from logferry.errors import LogferryError
 from logferry_airflow.hooks.connections import connect, mask
 
 if TYPE_CHECKING:
-    from logferry.credentials import AzureAccess
+    from logferry.credentials.azure import AzureAccess
     from logferry.sources.base import Request, Response
 
 
@@ -44,7 +44,7 @@ class AzureLogAnalyticsHook(BaseHook):
 
     def get_conn(self) -> AzureAccess:
         """Where to ask and whom to sign in as. Raises CredentialsError or DefinitionError."""
-        from logferry.credentials import azure_access
+        from logferry.credentials.azure import azure_access
 
         return azure_access(connect(self.azure_conn_id, "azure_monitor"))
 

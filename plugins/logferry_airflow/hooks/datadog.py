@@ -12,7 +12,7 @@ from logferry.errors import LogferryError
 from logferry_airflow.hooks.connections import connect, mask
 
 if TYPE_CHECKING:
-    from logferry.credentials import DatadogAccess
+    from logferry.credentials.datadog import DatadogAccess
     from logferry.sources.base import Request, Response
 
 
@@ -33,7 +33,7 @@ class DatadogLogsHook(BaseHook):
 
     def get_conn(self) -> DatadogAccess:
         """Where to ask and what to authenticate with. Raises CredentialsError or DefinitionError."""
-        from logferry.credentials import datadog_access
+        from logferry.credentials.datadog import datadog_access
 
         access = datadog_access(connect(self.datadog_conn_id, "datadog"))
         mask(*access.auth.secrets())

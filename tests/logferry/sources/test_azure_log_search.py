@@ -19,10 +19,12 @@ from logferry.errors import (
 )
 from logferry.sources.azure_adhoc import run_log_search
 from logferry.sources.azure_log_search import AzureLogSearchSource
-from logferry.sources.azure_search_job import LegacyWorkspace
+from logferry.sources.azure_search_job import LegacyWorkspace, instant_ms
 from logferry.sources.base import Page, Request, Response, SourceSchema
 from logferry.spec import AzureLogSearchSourceSpec
 from logferry.window import (
+    FIRST_INSTANT,
+    LAST_INSTANT,
     TICK_PER_MINUTE,
     TICK_PER_MS,
     TICK_PER_SECOND,
@@ -169,6 +171,20 @@ class TestSearching:
     def test_an_answer_that_is_not_whole_is_never_a_smaller_result(self, response: Response) -> None:
         with pytest.raises(FailedAnswer):
             page(response)
+
+    @pytest.mark.parametrize(
+        "response",
+        [
+            found([row(WINDOW.start)], total="private"),
+            found([row(WINDOW.start)], error=["private"]),
+            Response(206, {}, b'["private'),
+            Response(206, {}, b'{"message": "private"}'),
+        ],
+    )
+    def test_an_answer_that_is_not_whole_is_not_quoted(self, response: Response) -> None:
+        with pytest.raises(FailedAnswer) as caught:
+            page(response)
+        assert "private" not in str(caught.value)
 
     def test_half_a_surrogate_pair_does_not_change_the_row(self) -> None:
         raw = rb'{"id": "\ud800", "TimeGenerated": "2016-02-11T00:00:01Z", "m": "x"}'
@@ -332,3 +348,8 @@ def test_bounds_are_written_with_three_decimals() -> None:
     _, (request,) = page(found([]))
     moment = datetime.strptime(sent(request)["end"], "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
     assert moment == datetime(2016, 2, 11, 0, 2, tzinfo=UTC) + timedelta(milliseconds=1)
+
+
+def test_bounds_stay_within_the_years_there_are() -> None:
+    assert instant_ms(FIRST_INSTANT - TICK_PER_MS) == "0001-01-01T00:00:00.000Z"
+    assert instant_ms(LAST_INSTANT + TICK_PER_MS) == "9999-12-31T23:59:59.999Z"
