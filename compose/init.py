@@ -19,7 +19,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from logferry.connection import Connection, connection_for, variable_name
-from logferry.errors import CredentialsError
+from logferry.errors import CredentialsError, LogferryError
 from logferry.spec import ExportSpec, load_exports
 
 # Requests at the same time per pool until someone sets another number in the UI; it is kept from then on.
@@ -106,15 +106,28 @@ def store_in_airflow(pools: Iterable[str], connections: Iterable[Connection]) ->
             )
 
 
-def main(environ: Mapping[str, str] = os.environ) -> None:
+def main(environ: Mapping[str, str] = os.environ) -> int:
+    """0 when everything is there; else one sentence and the exit code of its error."""
+    try:
+        _prepare(environ)
+    except LogferryError as error:
+        print(f"init: {error}", file=sys.stderr)
+        return error.exit_code
+    print("init: the database, pools, connections and the bucket are ready.", file=sys.stderr)
+    return 0
+
+
+def _prepare(environ: Mapping[str, str]) -> None:
     subprocess.run(["airflow", "db", "migrate"], check=True)
     passwords_file = Path(environ["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE"])
     write_passwords(passwords_file, environ["AIRFLOW_ADMIN_PASSWORD"])
-    exports = load_exports().exports.values()
+    loaded = load_exports()
+    for sentence in loaded.broken.values():
+        print(f"init: left out: {sentence}", file=sys.stderr)
+    exports = loaded.exports.values()
     store_in_airflow(pools_wanted(exports), connections_wanted(exports, environ))
     create_bucket(environ)
-    print("init: the database, pools, connections and the bucket are ready.", file=sys.stderr)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

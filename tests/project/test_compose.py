@@ -40,7 +40,8 @@ def test_every_secret_comes_from_the_environment() -> None:
         for key, value in service.get("environment", {}).items():
             named_secret = re.search(r"PASSWORD$|SECRET|FERNET|ACCESS_KEY", key)
             url_password = re.search(r"://[^/@]*:[^@/]*@", str(value))
-            if named_secret or url_password:
+            kept_out = value == ""
+            if (named_secret or url_password) and not kept_out:
                 assert re.search(r"\$\{[A-Z_]+:\?[^}]+\}", str(value)), f"{name}: {key}"
                 rest = re.sub(r"\$\{[^}]*\}", "", str(value))
                 assert not named_secret or rest == "", f"{name}: {key}"
@@ -74,7 +75,22 @@ def test_all_airflow_services_share_one_image_and_one_configuration() -> None:
         service = SERVICES[name]
         assert service["image"] == SERVICES["scheduler"]["image"]
         assert service["env_file"] == ".env"
-        assert common.items() <= service["environment"].items(), name
+        own = {key for key, value in common.items() if value == ""} if name == "init" else set()
+        shared = {key: value for key, value in common.items() if key not in own}
+        assert shared.items() <= service["environment"].items(), name
+
+
+def test_no_running_service_gets_the_passwords_that_only_init_needs() -> None:
+    for name in set(AIRFLOW) - {"init"}:
+        environment = SERVICES[name]["environment"]
+        assert environment["AIRFLOW_ADMIN_PASSWORD"] == ""
+        assert environment["OBJECT_STORE_SECRET_KEY"] == ""
+
+
+def test_definitions_come_from_the_checkout_whatever_the_env_file_says() -> None:
+    for name in AIRFLOW:
+        assert SERVICES[name]["environment"]["LOGFERRY_EXPORTS_DIR"] == "/opt/logferry/include/exports"
+        assert "./include/exports:/opt/logferry/include/exports:ro" in SERVICES[name]["volumes"], name
 
 
 def test_every_long_running_service_reports_its_health_and_waits_for_what_it_needs() -> None:
