@@ -106,8 +106,13 @@ class Ferry:
         return window.end + self.spec.settle
 
     def check(self, window: Window) -> None:
-        """Raise DefinitionError unless the window lies on the slice grid and has settled."""
+        """Raise DefinitionError unless the export covers the window, on the slice grid, and it has settled."""
         grid = self.spec.slice
+        if window.start < self.spec.start:
+            raise DefinitionError(
+                f"{window} begins before {format_instant(self.spec.start)}, the `start` of {self.spec.name}; begin "
+                "there, or move `start` in the definition"
+            )
         if not window.on_grid(grid):
             nearest = Window(window.start // grid * grid, -(-window.end // grid) * grid)
             raise DefinitionError(

@@ -308,6 +308,12 @@ def test_a_window_off_the_grid_is_refused_with_the_neighbour(harbour: Harbour, s
     assert harbour.source.counts == 0
 
 
+def test_a_window_before_the_exports_start_is_refused(harbour: Harbour) -> None:
+    before = Window(harbour.spec.start - TICK_PER_HOUR, harbour.spec.start)
+    with pytest.raises(DefinitionError, match="begins before 2026-01-01T00:00:00Z"):
+        harbour.ferry().plan(before)
+
+
 def test_a_window_that_has_not_settled_is_refused_with_the_time(harbour: Harbour) -> None:
     harbour.clock.tick = WINDOW.end + 30 * 60 * 10_000_000 - 1
     with pytest.raises(DefinitionError, match="can be exported from 2026-11-20T04:30:00Z"):

@@ -207,6 +207,7 @@ class DatadogSource:
         body = {"filter": self._filter(part), "compute": [compute]}
         response = yield self._request(AGGREGATE_PATH, "count", "datadog_aggregate", body)
         if response.status == 403:
+            yield from self._check_readable(part)
             raise CountUnavailable(f"Datadog does not let this key count: {excerpt(response.body)}")
         if response.status != 200:
             raise refusal(response, resumed=False)
@@ -218,6 +219,13 @@ class DatadogSource:
         if answer.data is None:
             raise FailedAnswer(f"Datadog's count holds no data ({len(response.body):,} bytes)")
         return answer.data.buckets
+
+    def _check_readable(self, part: Window) -> Generator[Request, Response, None]:
+        """Tell a key that may search but not count from one that may do neither: raises for the latter."""
+        body = {"filter": self._filter(part), "sort": "timestamp", "page": {"limit": 1}}
+        response = yield self._request(SEARCH_PATH, "search", self.search_bucket, body)
+        if response.status != 200:
+            raise refusal(response, resumed=False)
 
     def _filter(self, span: Window) -> dict[str, Any]:
         return {

@@ -309,9 +309,15 @@ def test_a_count_that_is_not_whole_is_no_count(body: Any) -> None:
         counted(body)
 
 
-def test_a_key_that_may_not_count_leaves_windows_unproven() -> None:
+def test_a_key_that_may_search_but_not_count_leaves_windows_unproven() -> None:
     with pytest.raises(CountUnavailable):
-        drive(source().count(HOURS, TICK_PER_HOUR), [(403, {"errors": ["Forbidden"]})])
+        drive(source().count(HOURS, TICK_PER_HOUR), [(403, {"errors": ["Forbidden"]}), (200, {"data": []})])
+
+
+def test_a_key_that_may_not_even_search_is_told_so_while_counting() -> None:
+    forbidden = (403, {"errors": ["Forbidden"]})
+    with pytest.raises(CredentialsError, match="logs_read_data"):
+        drive(source().count(HOURS, TICK_PER_HOUR), [forbidden, forbidden])
 
 
 def test_a_key_that_is_refused_while_counting_is_no_unproven_window() -> None:
