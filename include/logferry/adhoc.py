@@ -24,7 +24,8 @@ from logferry.sources import kql_text
 from logferry.sources.azure_adhoc import KqlAnswer, run_kql
 from logferry.sources.azure_query import timespan_hint
 from logferry.sources.base import Request, Response
-from logferry.sources.datadog import PAGE_ROWS, SEARCH_PATH, DatadogSource, read_search, refusal
+from logferry.sources.datadog import PAGE_ROWS, SEARCH_PATH, DatadogSource
+from logferry.sources.datadog_answers import read_search, refusal
 from logferry.window import TICK_PER_MS, Window, parse_instant
 
 _SORT = re.compile(r"-?(?:timestamp|@\S+)")

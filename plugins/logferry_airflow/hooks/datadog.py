@@ -54,7 +54,8 @@ class DatadogLogsHook(BaseHook):
 
 def _one_row(base_url: str) -> Generator[Request, Response, None]:
     from logferry.sources.base import Request
-    from logferry.sources.datadog import SEARCH_PATH, read_search, refusal
+    from logferry.sources.datadog import SEARCH_PATH
+    from logferry.sources.datadog_answers import read_search, refusal
 
     body = {"filter": {"from": "now-15m", "to": "now", "query": "*"}, "page": {"limit": 1}}
     response = yield Request(

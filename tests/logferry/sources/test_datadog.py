@@ -21,7 +21,8 @@ from logferry.errors import (
     Unavailable,
 )
 from logferry.sources.base import Page, Request, Response, SourceSchema
-from logferry.sources.datadog import DatadogSource, read_search
+from logferry.sources.datadog import DatadogSource
+from logferry.sources.datadog_answers import read_search
 from logferry.spec import ColumnSpec, DatadogSourceSpec
 from logferry.window import TICK_PER_HOUR, TICK_PER_MINUTE, Window, format_instant, parse_instant
 
