@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +21,7 @@ from logferry.errors import CredentialsError, DefinitionError
 _JSON_FIELDS = {"conn_type", "description", "host", "schema", "login", "password", "port", "extra"}
 _TRUE = {"true", "1", "yes", "on"}
 _FALSE = {"false", "0", "no", "off"}
+_ID = re.compile(r"[A-Za-z0-9_.-]{1,200}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +100,10 @@ def variable_name(conn_id: str) -> str:
 def connection_from_env(conn_id: str, environ: Mapping[str, str] = os.environ) -> Connection:
     """The connection in ``AIRFLOW_CONN_<ID>``.
 
-    Raises CredentialsError when the variable is missing or empty, DefinitionError when it does not parse.
+    Raises CredentialsError when the variable is missing or empty, DefinitionError when it does not parse or
+    when no variable can have the id's name.
     """
-    variable = variable_name(conn_id)
+    variable = _variable(conn_id)
     value = environ.get(variable, "").strip()
     if not value:
         raise CredentialsError(
@@ -112,19 +115,28 @@ def connection_from_env(conn_id: str, environ: Mapping[str, str] = os.environ) -
 def connection_for(conn_id: str, kind: str, environ: Mapping[str, str] = os.environ) -> Connection:
     """``connection_from_env``, else the variables of the vendor's own tools.
 
-    ``kind``: a source kind, or ``aws``. For ``aws`` an unconfigured connection is an empty one: boto3 then
-    looks through its own chain (variables, profile, instance role). Raises as ``connection_from_env``.
+    ``kind``: a source kind, or ``aws``, which has no such variables here: boto3 looks through its own chain only
+    where no connection is named. Raises as ``connection_from_env``.
     """
-    if environ.get(variable_name(conn_id), "").strip():
+    variable = _variable(conn_id)
+    if environ.get(variable, "").strip():
         return connection_from_env(conn_id, environ)
-    vendor, wanted = _VENDORS[kind]
+    vendor, otherwise = _OTHERWISE[kind]
     conn = vendor(conn_id, environ)
     if conn is None:
         raise CredentialsError(
-            f"Connection {conn_id!r} is not configured: set {variable_name(conn_id)} to its JSON or URI, "
-            f"or set {wanted}."
+            f"Connection {conn_id!r} is not configured: set {variable} to its JSON or URI, or {otherwise}."
         )
     return conn
+
+
+def _variable(conn_id: str) -> str:
+    """``variable_name``, refused where the id cannot be part of one."""
+    if _ID.fullmatch(conn_id) is None:
+        raise DefinitionError(
+            f"{conn_id[:80]!r} is not the id of a connection: use letters, digits and _ - . (at most 200)."
+        )
+    return variable_name(conn_id)
 
 
 def parse_connection(conn_id: str, value: str, *, where: str) -> Connection:
@@ -265,18 +277,19 @@ def _azure_variables(conn_id: str, environ: Mapping[str, str]) -> Connection | N
     )
 
 
-def _aws_chain(conn_id: str, environ: Mapping[str, str]) -> Connection | None:
-    return Connection(conn_id, "aws")
+def _no_variables(conn_id: str, environ: Mapping[str, str]) -> Connection | None:
+    """A misspelt id must not turn into whatever credentials AWS's chain finds on this machine."""
+    return None
 
 
 _Vendor = Callable[[str, Mapping[str, str]], Connection | None]
 _AZURE_WANTED = (
-    "AZURE_TENANT_ID, AZURE_CLIENT_ID and one of AZURE_CLIENT_SECRET, AZURE_CLIENT_CERTIFICATE_PATH "
+    "set AZURE_TENANT_ID, AZURE_CLIENT_ID and one of AZURE_CLIENT_SECRET, AZURE_CLIENT_CERTIFICATE_PATH "
     "or AZURE_FEDERATED_TOKEN_FILE"
 )
-_VENDORS: dict[str, tuple[_Vendor, str]] = {
-    "datadog": (_datadog_variables, "DD_API_KEY and DD_APP_KEY"),
+_OTHERWISE: dict[str, tuple[_Vendor, str]] = {
+    "datadog": (_datadog_variables, "set DD_API_KEY and DD_APP_KEY"),
     "azure_monitor": (_azure_variables, _AZURE_WANTED),
     "azure_log_search": (_azure_variables, _AZURE_WANTED),
-    "aws": (_aws_chain, ""),
+    "aws": (_no_variables, "leave `connection` out of the destination to use AWS's own chain of credentials"),
 }

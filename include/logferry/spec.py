@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -160,16 +160,26 @@ class ExportSpec(Definition):
 
 @dataclass(frozen=True)
 class LoadedExports:
-    """A folder's definitions by name, and for each file that gave none the reason (one or more lines)."""
+    """A folder's definitions by name, and for each file that gave none the reason (one or more lines).
+
+    ``names``: what a broken file gives as its name, where that much can be read.
+    """
 
     folder: Path
     exports: dict[str, ExportSpec]
     broken: dict[Path, str]
+    names: dict[Path, str] = field(default_factory=dict)
 
     def get(self, name: str) -> ExportSpec:
-        """The export of that name, else DefinitionError naming those there are and the files that failed."""
+        """The export of that name.
+
+        Else DefinitionError: why its file failed, or the names there are and every file that failed.
+        """
         if name in self.exports:
             return self.exports[name]
+        own = [reason for path, reason in self.broken.items() if name in (path.stem, self.names.get(path))]
+        if own:
+            raise DefinitionError("\n".join(own))
         known = ", ".join(sorted(self.exports)) or "none"
         reasons = "".join(f"\n{reason}" for reason in self.broken.values())
         note = "; these files could not be loaded:" if reasons else ""
@@ -178,13 +188,14 @@ class LoadedExports:
         )
 
 
-def export_from(data: Mapping[str, Any], *, where: str) -> ExportSpec:
+def export_from(data: Mapping[str, Any], *, where: str, written: bool = False) -> ExportSpec:
     """The export a mapping describes, as a file would write it (``slice: 1h``) or already in ticks.
 
+    ``written``: a person wrote the values, so a bare number is refused and not taken for ticks.
     Raises DefinitionError with one line per finding, each beginning with ``where``.
     """
     try:
-        return ExportSpec.model_validate(dict(data))
+        return ExportSpec.model_validate(dict(data), context=fields.FROM_FILE if written else None)
     except ValidationError as error:
         raise DefinitionError("\n".join(sentences(error, where, _ALLOWED))) from None
 
@@ -199,10 +210,7 @@ def source_from(data: Mapping[str, Any], *, where: str) -> SourceSpec:
 
 def load_export(path: Path) -> ExportSpec:
     """The export a file defines; DefinitionError with one line per finding."""
-    try:
-        spec = ExportSpec.model_validate(read_definition(path), context=fields.FROM_FILE)
-    except ValidationError as error:
-        raise DefinitionError("\n".join(sentences(error, str(path), _ALLOWED))) from None
+    spec = export_from(read_definition(path), where=str(path), written=True)
     spec._file = path
     return spec
 
@@ -220,6 +228,7 @@ def load_exports(folder: Path | None = None) -> LoadedExports:
             "right one"
         )
     broken: dict[Path, str] = {}
+    names: dict[Path, str] = {}
     found: dict[str, list[ExportSpec]] = {}
     for path in sorted(folder.iterdir()):
         if path.suffix not in (".yaml", ".yml") or path.name.startswith("."):
@@ -228,6 +237,8 @@ def load_exports(folder: Path | None = None) -> LoadedExports:
             spec = load_export(path)
         except DefinitionError as error:
             broken[path] = str(error)
+            if name := _name_in(path):
+                names[path] = name
         else:
             found.setdefault(spec.name, []).append(spec)
     for name, specs in found.items():
@@ -236,7 +247,18 @@ def load_exports(folder: Path | None = None) -> LoadedExports:
             for spec in specs:
                 if spec.file is not None:
                     broken[spec.file] = f"{spec.file}: name: {name!r} is given in {files}; rename all but one"
-    return LoadedExports(folder, {name: specs[0] for name, specs in found.items() if len(specs) == 1}, broken)
+                    names[spec.file] = name
+    exports = {name: specs[0] for name, specs in found.items() if len(specs) == 1}
+    return LoadedExports(folder, exports, broken, names)
+
+
+def _name_in(path: Path) -> str | None:
+    """The name in a definition that is refused for another reason."""
+    try:
+        name = read_definition(path).get("name")
+    except DefinitionError:
+        return None
+    return name if isinstance(name, str) else None
 
 
 def lake_url(spec: ExportSpec, *, sandbox: bool) -> str:

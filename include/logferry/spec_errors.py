@@ -108,13 +108,17 @@ def _unknown_key(location: tuple[int | str, ...], allowed: Mapping[str, tuple[st
     section = ".".join(str(part) for part in location[:-1])
     if section.startswith("columns."):
         section = "columns"
+    if section in _KINDS:
+        section = f"source.{section}"
     keys = allowed.get(section, ())
     name = str(location[-1])
     close = difflib.get_close_matches(name, keys, 1)
-    homes = [
-        home for home, others in allowed.items() if name in others and not home.startswith(section or "-")
-    ]
-    if homes:
+    homes = [home for home, others in allowed.items() if name in others and home != section]
+    others = [home.removeprefix("source.") for home in homes if home.startswith("source.")]
+    if others and section.startswith("source."):
+        kind = section.removeprefix("source.")
+        hint = f"it is for kind {' and '.join(others)}; {kind} has {', '.join(keys)}"
+    elif homes:
         hint = (
             f"it belongs below {homes[0].split('.')[0]}" if homes[0] else "it belongs at the top of the file"
         )

@@ -10,19 +10,15 @@ from typing import Any
 
 from logferry.ferry import Ferry, Progress, open_ferry
 from logferry.spec import ExportSpec
-from logferry_airflow.hooks.connections import connect, mask
+from logferry_airflow.hooks.connections import MaskingAuthenticator, connect
 
 
 def open_run_ferry(
     spec: ExportSpec, context: Mapping[str, Any], *, progress: Progress | None = None
 ) -> Ferry:
     """The export's ferry for this DAG run. Staged parts are named after the run, so runs never share them."""
-    return open_ferry(
+    ferry = open_ferry(
         spec, connect, run_id=context["run_id"], attempt=context["ti"].try_number, progress=progress
     )
-
-
-def sign_in(ferry: Ferry) -> None:
-    """Get the source's token now, and mask it, before the first request can fail with it in hand."""
-    ferry.client.auth.headers()
-    mask(*ferry.client.auth.secrets())
+    ferry.client.auth = MaskingAuthenticator(ferry.client.auth)
+    return ferry

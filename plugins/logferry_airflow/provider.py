@@ -89,6 +89,7 @@ def _azure_log_analytics() -> dict[str, Any]:
             "query_endpoint": _text("Query endpoint", "Overrides the cloud's Log Analytics query address."),
             "arm_endpoint": _text("ARM endpoint", "Overrides the cloud's Resource Manager address."),
             "scope": _text("Scope", "Overrides the token scope of the query endpoint."),
+            "workspace": _text("Workspace ID", "A GUID; only the connection test asks it."),
             "ca_bundle": _text("CA bundle", "Path of a PEM file, for a proxy or a local server."),
         },
     }

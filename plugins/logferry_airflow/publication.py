@@ -2,35 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowFailException
 
 from logferry.layout import manifest_key
 from logferry.manifest import Manifest, content_hash
-from logferry.window import to_datetime
+from logferry.schedule import Schedule
+from logferry.window import Window, to_datetime
 
 if TYPE_CHECKING:
     from airflow.sdk import Asset
 
+    from logferry.spec import ExportSpec
+
 _MOST_NAMED = 5
 
 
-def announce(manifest: Manifest, *, outlets: Iterable[Asset], context: Mapping[str, Any]) -> dict[str, Any]:
+def announce(
+    manifest: Manifest, windows: Sequence[Window], *, outlets: Iterable[Asset], context: Mapping[str, Any]
+) -> dict[str, Any]:
     """Attach the publication to the event of each outlet, and return its summary (a small JSON object).
 
-    The partition key is the window's start as ``2026-11-20T00:00:00``, the form of Airflow's own partition
-    mappers. Airflow sends the events only when the task succeeds.
+    Each of ``windows`` is a partition: its key is the window's start as ``2026-11-20T00:00:00``, the form of
+    Airflow's own partition mappers. Airflow makes one event of each key, with the whole publication's summary,
+    and sends them only when the task succeeds.
     """
     summary = summarize(manifest)
     extra = {key: value for key, value in summary.items() if key != "export"}
-    key = to_datetime(manifest.window.window().start).strftime("%Y-%m-%dT%H:%M:%S")
+    keys = [to_datetime(window.start).strftime("%Y-%m-%dT%H:%M:%S") for window in windows]
     for outlet in outlets:
         event = context["outlet_events"][outlet]
         event.extra.update(extra)
-        event.add_partitions(key)
+        event.add_partitions(keys)
     return summary
+
+
+def scheduled_windows(spec: ExportSpec, window: Window) -> list[Window]:
+    """The windows of the export's schedule that lie whole in this one; this one itself where none does."""
+    # The end is a boundary too when the last of them ends there.
+    boundaries = Schedule(spec.schedule).boundaries(Window(window.start, window.end + 1))
+    return [Window(start, end) for start, end in pairwise(boundaries)] or [window]
 
 
 def summarize(manifest: Manifest) -> dict[str, Any]:

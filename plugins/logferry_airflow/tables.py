@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from logferry.spec import ExportSpec
 from logferry.window import format_duration, format_instant
+from logferry.wording import counted
 
 if TYPE_CHECKING:
     from logferry.manifest import Manifest
@@ -57,13 +58,14 @@ def _markdown(text: str) -> str:
 def plan_table(plan: Plan, chunks: Sequence[Chunk]) -> str:
     """The plan for the task log: every slice with its count, then the totals and the chunks."""
     counts = [(slice_.start, _count(slice_.rows, "unknown")) for slice_ in plan.slices]
+    rows = "an unknown number of rows" if plan.rows is None else counted(plan.rows, "row")
     size = "unknown size" if plan.bytes is None else f"about {plan.bytes / 1e6:,.1f} MB"
     eta = "unknown time" if plan.eta_s is None else f"about {plan.eta_s:,.0f} s at the learned request rate"
     return (
         f"plan of {plan.export} for [{plan.window.start}, {plan.window.end})\n"
         f"{text_table(('slice', 'rows at the source'), counts)}\n"
-        f"{len(counts)} slices in {len(chunks)} chunks: {_count(plan.rows, 'an unknown number of')} rows, "
-        f"{plan.requests:,} search requests, {size}, {eta}"
+        f"{counted(len(counts), 'slice')} in {counted(len(chunks), 'chunk')}: {rows}, "
+        f"{counted(plan.requests, 'search request')}, {size}, {eta}"
     )
 
 

@@ -8,15 +8,27 @@ from typing import Any
 
 from airflow.sdk.exceptions import AirflowFailException
 
-from logferry.window import Window, format_duration, format_instant, from_datetime, parse_instant
+from logferry.window import (
+    EARLIEST,
+    LATEST,
+    Window,
+    format_duration,
+    format_instant,
+    from_datetime,
+    parse_instant,
+)
 
 
-def run_window(context: Mapping[str, Any], *, start: Any, end: Any, grid: int) -> Window:
+def run_window(
+    context: Mapping[str, Any], *, start: Any, end: Any, grid: int, latest: int | None = None
+) -> Window:
     """The half-open window this run is about, on the slice grid of ``grid`` ticks.
 
+    ``latest``: the last tick that a window given by hand may end at; a data interval is the scheduler's word.
+
     The first pair that is set counts: the operator's own ``start``/``end``, the run's params ``from``/``to``,
-    the run's data interval. Half a pair, no pair, naive, reversed, empty and off-grid windows raise
-    AirflowFailException with one sentence: another try would read the same times.
+    the run's data interval. Half a pair, no pair, naive, reversed, empty, off-grid and too late windows, and
+    times outside 1970 to 2199, raise AirflowFailException with one sentence: another try would read the same times.
     """
     params = context.get("params") or {}
     interval = (context.get("data_interval_start"), context.get("data_interval_end"))
@@ -33,7 +45,13 @@ def run_window(context: Mapping[str, Any], *, start: Any, end: Any, grid: int) -
             raise AirflowFailException(
                 f"{given} is set but {absent} is not; give both ends of the window, or neither"
             )
-        return _window(names, first, last, grid)
+        window = _window(names, first, last, grid)
+        if latest is not None and window.end > latest and values is not interval:
+            raise AirflowFailException(
+                f"{names[1]}: {format_instant(window.end)} lies too far in the future to be waited for; the latest "
+                f"{names[1]} now is {format_instant(latest - latest % grid)}"
+            )
+        return window
     raise AirflowFailException(
         "this run has no window: it was triggered without a logical date, so it has no data interval; "
         'trigger it with the params from and to, such as {"from": "2026-11-20T00:00:00Z", '
@@ -64,9 +82,14 @@ def _window(names: tuple[str, str], first: Any, last: Any, grid: int) -> Window:
 
 def _tick(name: str, value: Any) -> int:
     try:
-        return from_datetime(value) if isinstance(value, datetime) else parse_instant(str(value))
+        tick = from_datetime(value) if isinstance(value, datetime) else parse_instant(str(value))
     except ValueError as error:
         raise AirflowFailException(f"{name}: {error}") from None
+    if not EARLIEST <= tick <= LATEST:
+        raise AirflowFailException(
+            f"{name}: {format_instant(tick)} is not between 1970 and 2200; correct the year"
+        )
+    return tick
 
 
 def _is_unset(value: Any) -> bool:

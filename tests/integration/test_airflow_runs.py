@@ -153,6 +153,18 @@ def test_the_asset_event_reaches_airflow_with_the_proof_and_the_partition(run: R
     assert event.partition_key == "2026-03-02T00:00:00"
 
 
+def test_a_run_by_hand_over_two_days_is_an_event_for_each_of_them(run: Run) -> None:
+    before = len(events("web_errors"))
+    assert (
+        run("web_errors", conf={"from": "2026-03-01T00:00:00Z", "to": "2026-03-03T00:00:00Z"}).state
+        == "success"
+    )
+    told = events("web_errors")[before:]
+    assert {event.partition_key for event in told} == {"2026-03-01T00:00:00", "2026-03-02T00:00:00"}
+    assert len(told) == 2
+    assert told[0].extra == told[1].extra
+
+
 def test_the_mapped_tasks_are_labelled_with_their_slices(run: Run) -> None:
     finished = run("web_errors", conf=MORNING)
     (chunk,) = [ti for ti in finished.get_task_instances() if ti.task_id == "export"]

@@ -227,7 +227,7 @@ def test_a_machine_without_an_identity_says_so(monkeypatch: pytest.MonkeyPatch) 
         ):
             auth.headers()
     stopped = azure_access(Connection("az", "azure_log_analytics", extra=extra), {}).auth_for("query")
-    with pytest.raises(Unavailable, match="is this an Azure machine with an identity"):
+    with pytest.raises(Unavailable, match="run on an Azure machine that has a managed identity"):
         stopped.headers()
 
 

@@ -13,6 +13,7 @@ import pytest
 from logferry.cli import app, main
 from logferry.cli.options import export_range, run_id
 from logferry.cli.output import lasting, number, printable, size
+from logferry.cli.plan import summary
 from logferry.errors import (
     CredentialsError,
     DefinitionError,
@@ -21,6 +22,9 @@ from logferry.errors import (
     StoreError,
     Unavailable,
 )
+from logferry.manifest import Span
+from logferry.plan import Plan, SlicePlan
+from logferry.sources.base import SourceSchema
 from logferry.spec import DatadogSourceSpec, ExportSpec
 from logferry.window import TICK_PER_HOUR, TICK_PER_MINUTE, Window, format_instant, parse_instant
 
@@ -71,6 +75,16 @@ DAY = ["--from", "2026-11-19T00:00:00Z", "--to", "2026-11-20T00:00:00Z"]
         (["plan", "web", "--from", "2026-11-20T00:00:00Z", "--to", "2026-11-19T00:00:00Z"], "is reversed"),
         (["plan", "web", "--from", "2026-11-20T00:00:00Z", "--to", "2026-11-20T00:00:00Z"], "is empty"),
         (["export", "web", "--from", "2198-01-01T00:00:00Z", "--to", "2198-01-02T00:00:00Z"], "the latest --to is"),
+        (["plan", "web", "--from", "1969-12-31T00:00:00Z", "--to", "2026-01-02T00:00:00Z"],
+         "--from 1969-12-31T00:00:00Z is not between 1970 and 2200"),
+        (["plan", "web", "--from", "2026-01-01T00:00:00Z", "--to", "9999-12-31T23:59:59Z"],
+         "--to 9999-12-31T23:59:59Z is not between 1970 and 2200"),
+        (["export", "web", "--from", "0001-01-01T00:00:00+23:59", "--to", "2026-01-02T00:00:00Z"], "--from: "),
+        (["export", "web", "--from", "2025-12-31T00:00:00Z", "--to", "2026-01-02T00:00:00Z"],
+         "--from 2025-12-31T00:00:00Z lies before the start of web; give 2026-01-01T00:00:00Z or later"),
+        (["search", "web", "--connection", "my conn"], "'my conn' is not the id of a connection"),
+        (["search", "web", "--connection", "a/b"], "use letters, digits and _ - ."),
+        (["doctor", "my conn"], "'my conn' is not the id of a connection"),
         (["search"], "give the name of an export, or --kind"),
         (["search", "web", "--kind", "azure_monitor"], "is of kind datadog"),
         (["search", "web", "--table", "T"], "--table is not an option of datadog"),
@@ -103,15 +117,32 @@ def test_missing_credentials_are_exit_code_4_and_name_the_connection(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(arguments) == 4
-    assert "AIRFLOW_CONN_" in capsys.readouterr().err
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "AIRFLOW_CONN_" in line
+
+
+def test_a_misspelt_destination_connection_is_exit_code_4_and_names_the_remedy(
+    exports: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (exports / "web.yaml").write_text(
+        f"{EXPORT}destination: {{url: s3://acme/logs, connection: aws_defualt}}\n"
+    )
+    monkeypatch.setenv("AIRFLOW_CONN_DD_TEST", "datadog-logs://?api_key=a&app_key=b")
+    assert main(["plan", "web", *DAY]) == 4
+    err = capsys.readouterr().err
+    assert "'aws_defualt' is not configured" in err
+    assert "leave `connection` out of the destination" in err
 
 
 def test_a_broken_definition_is_shown_where_its_export_is_asked_for(
     exports: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (exports / "bad.yaml").write_text("name: bad\nslice: 5\n")
+    (exports / "other.yaml").write_text("name: another\n")
     assert main(["plan", "bad", *DAY]) == 2
-    assert f"{exports / 'bad.yaml'}: slice: 5 has no unit or zone" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert f"{exports / 'bad.yaml'}: slice: 5 has no unit" in err
+    assert "other.yaml" not in err
 
 
 @pytest.mark.parametrize(
@@ -169,6 +200,30 @@ def test_the_latest_to_is_the_last_slice_that_has_settled() -> None:
     assert window == Window(parse_instant("2026-11-20T00:00:00Z"), parse_instant("2026-11-20T11:00:00Z"))
 
 
+def planned(rows: int | None, slices: int) -> Plan:
+    day = "2026-11-20T00:00:00Z"
+    return Plan(
+        export="web",
+        window=Span(start=day, end="2026-11-21T00:00:00Z"),
+        started_at=day,
+        counted_at=day,
+        rows=rows,
+        requests=slices,
+        bytes=None if rows is None else rows * 1000,
+        eta_s=None,
+        slices=[SlicePlan(start=day, end=day, rows=rows)] * slices,
+        schema=SourceSchema((), has_id=True),
+        spent={},
+        fingerprint="sha256:x",
+    )
+
+
+def test_a_plan_in_one_line_counts_one_thing_as_one_and_guesses_no_size() -> None:
+    assert "Z: 1 row in 1 slice, 1 request, about 1.0 kB, time " in summary(planned(1, 1))
+    line = summary(planned(None, 2))
+    assert "Z: an unknown number of rows in 2 slices, 2 requests, size unknown, time unknown" in line
+
+
 def test_two_runs_of_one_second_have_different_names() -> None:
     assert run_id(NOW) != run_id(NOW)
     assert run_id(NOW).startswith("cli-20261120T121000Z-")
@@ -181,7 +236,7 @@ def test_text_from_logs_cannot_command_the_terminal() -> None:
 
 
 def test_numbers_for_people() -> None:
-    assert [size(count) for count in (None, 5, 1500, 2_000_000)] == ["unknown", "5 B", "1.5 kB", "2.0 MB"]
+    assert [size(count) for count in (5, 1500, 2_000_000)] == ["5 B", "1.5 kB", "2.0 MB"]
     assert [lasting(s) for s in (3.2, 200, 7260)] == ["3 s", "3 min 20 s", "2 h 1 min"]
     assert lasting(None).startswith("unknown")
     assert (number(81234), number(None)) == ("81,234", "-")

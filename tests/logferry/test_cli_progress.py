@@ -36,6 +36,7 @@ def plan(rows: int | None) -> Plan:
         ],
         schema=SourceSchema((), has_id=True),
         spent={},
+        fingerprint="sha256:x",
     )
 
 

@@ -274,6 +274,7 @@ def test_the_doctor_measures_the_bounds(
     assert main(["doctor", "datadog_default"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == ["ok"] * 7
+    assert lines[1] == "ok    datadog: credentials: present (DD-API-KEY, DD-APPLICATION-KEY)"
     assert any(words in line for line in lines)
     assert any("requests per 10 s" in line for line in lines)
 
@@ -319,6 +320,22 @@ def test_the_doctor_tries_a_workspace_that_no_export_names(
 def test_a_wrong_site_is_refused_before_anything_is_sent(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["search", "web_errors", "--site", "app.datadoghq.eu"]) == 2
     assert "is not a Datadog site" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("spelling", ["api_host", "extra__datadog__api_host"])
+def test_a_site_replaces_the_address_of_a_stock_connection_too(
+    datadog: DatadogSandbox,
+    spelling: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    keys = {name: datadog.describe()[name] for name in ("api_key", "app_key")}
+    stock = {"conn_type": "datadog", "extra": {spelling: datadog.base_url, **keys}}
+    monkeypatch.setenv("AIRFLOW_CONN_DATADOG_DEFAULT", json.dumps(stock))
+    assert main(["search", "web_errors", *HOURS]) == 0
+    monkeypatch.setattr("logferry.cli.search.DatadogSearch", lambda **asked: pytest.fail(asked["base_url"]))
+    with pytest.raises(pytest.fail.Exception, match=r"^https://api\.us3\.datadoghq\.com$"):
+        main(["search", "web_errors", *HOURS, "--site", "us3.datadoghq.com"])
 
 
 def test_a_short_window_is_published_marked_and_exit_code_3_with_both_numbers(

@@ -205,8 +205,32 @@ def test_azures_variables_stand_in_for_a_connection(kind: str) -> None:
     assert conn.extra == {"tenantId": "t", "authority": "login.microsoftonline.us"}
 
 
-def test_awss_own_chain_needs_no_connection() -> None:
-    assert connection_for("aws_default", "aws", {}) == Connection("aws_default", "aws")
+def test_a_named_aws_connection_that_is_not_configured_never_becomes_the_chain() -> None:
+    with pytest.raises(
+        CredentialsError,
+        match=r"'aws_defualt' is not configured: set AIRFLOW_CONN_AWS_DEFUALT .* leave `connection`",
+    ):
+        connection_for("aws_defualt", "aws", {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"})
+
+
+@pytest.mark.parametrize("conn_id", ["my conn", "a/b", "a=b", "", "é", "a" * 201])
+def test_an_id_that_no_variable_can_have_is_refused_and_no_variable_is_advised(conn_id: str) -> None:
+    environ = {f"AIRFLOW_CONN_{conn_id.upper()}": "datadog-logs://?api_key=a&app_key=b", "DD_API_KEY": "v"}
+    for look_up in (
+        lambda: connection_from_env(conn_id, environ),
+        lambda: connection_for(conn_id, "datadog", environ),
+    ):
+        with pytest.raises(
+            DefinitionError, match="is not the id of a connection: use letters, digits"
+        ) as raised:
+            look_up()
+        assert "AIRFLOW_CONN_" not in str(raised.value)
+
+
+@pytest.mark.parametrize("conn_id", ["a-b", "a.b", "A_1"])
+def test_an_id_may_have_dashes_and_dots(conn_id: str) -> None:
+    environ = {f"AIRFLOW_CONN_{conn_id.upper()}": "datadog-logs://?api_key=a"}
+    assert connection_from_env(conn_id, environ).conn_id == conn_id
 
 
 @pytest.mark.parametrize(

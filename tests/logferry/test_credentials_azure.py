@@ -316,7 +316,9 @@ def test_what_is_no_certificate_with_its_key_is_refused_unseen(
         assert raised.value.__context__ is None
     with pytest.raises(CredentialsError, match="certificate_data must hold"):
         client_certificate("az", "s3cr3t", inline=True, passphrase=None)
-    with pytest.raises(CredentialsError, match=r"certificate_path '.*gone' cannot be read"):
+    with pytest.raises(
+        CredentialsError, match=r"certificate_path '.*gone' cannot be read .*: correct the path"
+    ):
         client_certificate("az", str(tmp_path / "gone"), inline=False, passphrase=None)
 
 
@@ -398,3 +400,11 @@ def test_a_missing_answer_says_why(cause: Exception, kind: type[Exception], said
     error = unanswered(IDENTITY, "https://login.example/t", EntraSession(None), cause)
     assert type(error) is kind
     assert re.search(said, str(error))
+
+
+def test_a_machine_without_an_identity_is_told_what_to_do() -> None:
+    identity = Identity("az", "managed_identity", None, None)
+    error = unanswered(
+        identity, "the managed identity endpoint", EntraSession(None), requests.ConnectTimeout()
+    )
+    assert "run on an Azure machine that has a managed identity, or set another auth" in str(error)

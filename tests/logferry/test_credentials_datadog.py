@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import trustme
 
 from logferry.connection import Connection
 from logferry.credentials.datadog import datadog_access
@@ -146,5 +147,25 @@ def test_the_budget_belongs_to_the_organisation_and_its_name_tells_no_key() -> N
 def test_a_ca_bundle_that_is_not_there_is_named(tmp_path: Any) -> None:
     with pytest.raises(DefinitionError, match=r"ca_bundle '.*none\.pem' cannot be read"):
         datadog_access(logs(ca_bundle=str(tmp_path / "none.pem")))
-    (tmp_path / "ca.pem").write_text("certificates")
-    assert datadog_access(logs(ca_bundle=str(tmp_path / "ca.pem"))).ca_bundle == str(tmp_path / "ca.pem")
+    with pytest.raises(DefinitionError, match=r"ca_bundle .* cannot be read"):
+        datadog_access(logs(ca_bundle=str(tmp_path)))
+
+
+BROKEN = "-----BEGIN CERTIFICATE-----\nbm90IG9uZQ==\n-----END CERTIFICATE-----\n"
+
+
+@pytest.mark.parametrize("content", ["", "certificates", BROKEN], ids=["empty", "text", "broken"])
+def test_a_ca_bundle_without_certificates_is_refused_before_anything_is_sent(
+    tmp_path: Any, content: str
+) -> None:
+    (tmp_path / "ca.pem").write_text(content)
+    with pytest.raises(DefinitionError, match=r"ca_bundle '.*ca\.pem' holds no PEM certificates"):
+        datadog_access(logs(ca_bundle=str(tmp_path / "ca.pem")))
+
+
+def test_a_ca_bundle_of_an_authority_or_of_a_server_alone_is_taken(tmp_path: Any) -> None:
+    authority = trustme.CA()
+    own = authority.issue_cert("localhost")
+    for name, blob in (("ca.pem", authority.cert_pem), ("own.pem", own.cert_chain_pems[0])):
+        blob.write_to_path(str(tmp_path / name))
+        assert datadog_access(logs(ca_bundle=str(tmp_path / name))).ca_bundle == str(tmp_path / name)

@@ -23,6 +23,7 @@ from logferry.spec import (
     lake_url,
     load_export,
     load_exports,
+    source_from,
 )
 from logferry.window import TICK_PER_DAY, TICK_PER_HOUR, TICK_PER_MINUTE, Window, parse_instant
 
@@ -362,9 +363,34 @@ def test_an_unknown_export_is_told_which_there_are(tmp_path: Path) -> None:
     loaded = load_exports(tmp_path)
     assert loaded.get("web_errors").name == "web_errors"
     with pytest.raises(
-        DefinitionError, match=r"no export 'web' in .*there are: web_errors(.|\n)*bad\.yaml: source"
+        DefinitionError, match=r"no export 'nope' in .*there are: web_errors(.|\n)*bad\.yaml: source"
     ):
-        loaded.get("web")
+        loaded.get("nope")
+
+
+@pytest.mark.parametrize("asked", ["web", "bad"])
+def test_a_broken_export_asked_for_by_its_name_or_its_file_is_told_its_own_lines_only(
+    tmp_path: Path, asked: str
+) -> None:
+    (tmp_path / "good.yaml").write_text(DATADOG)
+    (tmp_path / "bad.yaml").write_text("name: web")
+    (tmp_path / "worse.yaml").write_text("name: another")
+    (tmp_path / "worst.yaml").write_text("- no mapping")
+    with pytest.raises(DefinitionError) as caught:
+        load_exports(tmp_path).get(asked)
+    lines = str(caught.value).split("\n")
+    assert len(lines) == 3
+    assert all(line.startswith(f"{tmp_path / 'bad.yaml'}: ") for line in lines)
+
+
+def test_a_name_that_two_files_give_is_told_both_files_and_nothing_else(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.yaml").write_text(DATADOG)
+    (tmp_path / "c.yaml").write_text("name: another")
+    with pytest.raises(DefinitionError) as caught:
+        load_exports(tmp_path).get("web_errors")
+    assert str(caught.value).count("rename all but one") == 2
+    assert "c.yaml" not in str(caught.value)
 
 
 def test_a_folder_that_does_not_exist_is_an_error(tmp_path: Path) -> None:
@@ -460,3 +486,55 @@ def test_windows_of_a_schedule_tile_the_range_on_the_slice_grid(cron: str, first
     assert (pieces[0].start, pieces[-1].end) == (window.start, window.end)
     assert all(a.end == b.start for a, b in pairwise(pieces))
     assert all(piece.on_grid(spec.slice) for piece in pieces)
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "hint"),
+    [
+        (
+            MONITOR.replace("  table:", "  query: x\n  table:"),
+            "source.query",
+            (
+                "it is for kind datadog and azure_log_search; azure_monitor has kind, connection, workspace, "
+                "table, time_column, pipeline, retention"
+            ),
+        ),
+        (
+            DATADOG.replace("  kind: datadog", "  kind: datadog\n  table: T"),
+            "source.table",
+            "it is for kind azure_monitor; datadog has kind, connection, query, indexes, storage_tier, retention",
+        ),
+        (f"{DATADOG}query: x\n", "query", "it belongs below source"),
+        (
+            DATADOG.replace("  kind: datadog", "  kind: datadog\n  slice: 1h"),
+            "source.slice",
+            "it belongs at the top of the file",
+        ),
+    ],
+)
+def test_a_key_in_the_wrong_place_is_told_where_it_belongs(
+    refusal: Any, text: str, key: str, hint: str
+) -> None:
+    assert f"{key}: is not a key that this block knows; {hint}" in refusal(text)
+
+
+def test_a_source_alone_names_the_kind_that_a_key_is_for() -> None:
+    base = {"kind": "azure_monitor", "connection": "az", "workspace": GUID, "table": "T", "indexes": ["a"]}
+    with pytest.raises(
+        DefinitionError, match=r"^search: indexes: .*for kind datadog; azure_monitor has kind"
+    ):
+        source_from(base, where="search")
+
+
+@pytest.mark.parametrize("key", ["slice", "settle"])
+def test_a_bare_number_that_a_person_wrote_is_no_ticks(key: str) -> None:
+    written = {
+        "name": "web",
+        "source": {"kind": "datadog", "connection": "dd"},
+        "schedule": "@daily",
+        "start": "2026-01-01T00:00:00Z",
+        key: 36_000_000_000,
+    }
+    assert getattr(export_from(written, where="task t"), key) == TICK_PER_HOUR
+    with pytest.raises(DefinitionError, match=rf"^task t: {key}: 36000000000 has no unit"):
+        export_from(written, where="task t", written=True)

@@ -9,7 +9,7 @@ from airflow.sdk import Connection as AirflowConnection
 from airflow.sdk.log import mask_logs
 
 from logferry.errors import CredentialsError, DefinitionError
-from logferry_airflow.hooks.connections import SECRET_OPTIONS, connect, from_airflow
+from logferry_airflow.hooks.connections import SECRET_OPTIONS, MaskingAuthenticator, connect, from_airflow
 from logferry_airflow.provider import get_provider_info
 
 pytestmark = pytest.mark.airflow
@@ -86,8 +86,46 @@ def test_neither_connection_nor_variables_is_one_sentence_with_the_remedy(
         connect("not_configured", "datadog")
 
 
-def test_an_aws_connection_that_is_not_configured_means_the_chain_of_boto3() -> None:
-    assert connect("not_configured", "aws").conn_type == "aws"
+def test_an_aws_connection_that_is_not_configured_is_an_error_and_not_the_chain_of_boto3() -> None:
+    with pytest.raises(
+        CredentialsError, match=r"'not_configured' is not configured: .*leave `connection` out"
+    ):
+        connect("not_configured", "aws")
+
+
+class RenewedTokens:
+    """An authenticator whose token is another one each time it was refused."""
+
+    key = "k"
+
+    def __init__(self) -> None:
+        self.number = 1
+
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.token}"}
+
+    def refresh(self) -> bool:
+        self.number += 1
+        return True
+
+    def secrets(self) -> tuple[str, ...]:
+        return (self.token,)
+
+    @property
+    def token(self) -> str:
+        return f"token-number-{self.number}-0815"
+
+
+def test_a_token_renewed_in_the_middle_of_a_task_is_masked_before_it_is_used() -> None:
+    inner = RenewedTokens()
+    auth = MaskingAuthenticator(inner)
+    for _ in range(3):
+        sent = auth.headers()["Authorization"].removeprefix("Bearer ")
+        assert sent == inner.token
+        assert sent not in logged(f"a stranger's message with {sent} inside")
+        assert auth.secrets() == (sent,)
+        assert auth.refresh()
+    assert auth.key == "k"
 
 
 @pytest.mark.parametrize("extra", ["not json, but secret", '["a list"]'])

@@ -15,10 +15,13 @@ from airflow.sdk import Asset
 from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
 
 from logferry.clock import SystemClock
-from logferry.errors import CredentialsError, StoreError
+from logferry.errors import CredentialsError, DefinitionError, StoreError
 from logferry.spec import ExportSpec
-from logferry.window import TICK_PER_HOUR, format_instant, to_datetime
+from logferry.window import TICK_PER_HOUR, Window, format_instant, parse_instant, to_datetime
+from logferry_airflow.ferries import open_run_ferry
+from logferry_airflow.hooks.connections import MaskingAuthenticator
 from logferry_airflow.operators.export import ExportChunkOperator, ExportPlanOperator, PublishOperator
+from logferry_airflow.publication import scheduled_windows
 from logferry_sandbox.datadog_sandbox import DatadogSandbox
 
 pytestmark = [pytest.mark.airflow, pytest.mark.integration]
@@ -83,6 +86,33 @@ def test_the_asset_event_carries_the_proof_and_one_partition_key(
     assert (event.extra["seq"], event.extra["hash"]) == (head["seq"], head["hash"])
     assert (lake / event.extra["manifest"]).is_file()
     assert event.partition_keys == {"2026-03-02T06:00:00"}
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "keys"),
+    [
+        ("2026-03-02T06:00:00Z", "2026-03-02T12:00:00Z", ["2026-03-02T06"]),
+        ("2026-03-02T06:00:00Z", "2026-03-03T00:00:00Z", ["2026-03-02T06", "2026-03-02T12", "2026-03-02T18"]),
+        ("2026-03-02T05:00:00Z", "2026-03-02T13:00:00Z", ["2026-03-02T06"]),
+        ("2026-03-02T05:00:00Z", "2026-03-02T18:00:00Z", ["2026-03-02T06", "2026-03-02T12"]),
+        ("2026-03-02T07:00:00Z", "2026-03-02T13:00:00Z", ["2026-03-02T07"]),
+        ("2026-03-02T06:00:00Z", "2026-03-02T09:00:00Z", ["2026-03-02T06"]),
+    ],
+)
+def test_a_partition_is_a_window_of_the_schedule_that_is_published_whole(
+    start: str, end: str, keys: list[str], make_spec: Specs
+) -> None:
+    windows = scheduled_windows(make_spec(), Window(parse_instant(start), parse_instant(end)))
+    assert [format_instant(window.start)[:13] for window in windows] == keys
+
+
+def test_a_run_over_two_windows_of_the_schedule_tells_both_partitions(
+    datadog: DatadogSandbox, make_spec: Specs, run_context: Contexts
+) -> None:
+    spec = make_spec()
+    context = run_context(params={"from": "2026-03-02T06:00:00Z", "to": "2026-03-02T18:00:00Z"})
+    publish(spec, context, export(spec, context))
+    assert context["outlet_events"][ASSET].partition_keys == {"2026-03-02T06:00:00", "2026-03-02T12:00:00"}
 
 
 def test_the_chunks_are_contiguous_and_cover_the_window_with_its_empty_slices(
@@ -184,6 +214,53 @@ def test_a_window_that_has_not_settled_defers_until_it_has(make_spec: Specs, run
     assert isinstance(trigger, DateTimeTrigger)
     assert trigger.moment == to_datetime(hour + 2 * TICK_PER_HOUR)
     assert deferred.value.method_name == "resume"
+
+
+@pytest.mark.parametrize(("settle", "waits"), [("30m", True), ("2d", False)])
+def test_a_window_of_tomorrow_is_waited_for_but_not_with_a_settle_time_of_days(
+    settle: str, waits: bool, make_spec: Specs, run_context: Contexts
+) -> None:
+    hour = SystemClock().now() // TICK_PER_HOUR * TICK_PER_HOUR
+    end = format_instant(hour + 20 * TICK_PER_HOUR)
+    context = run_context(params={"from": format_instant(hour), "to": end})
+    with pytest.raises(TaskDeferred if waits else AirflowFailException):
+        plan(make_spec(settle=settle), context)
+
+
+def test_a_window_that_has_ended_is_waited_for_as_long_as_the_definition_says(
+    make_spec: Specs, run_context: Contexts
+) -> None:
+    hour = SystemClock().now() // TICK_PER_HOUR * TICK_PER_HOUR
+    context = run_context(params={"from": format_instant(hour - TICK_PER_HOUR), "to": format_instant(hour)})
+    with pytest.raises(TaskDeferred):
+        plan(make_spec(settle="5d"), context)
+
+
+def test_a_window_of_another_year_fails_at_once_and_names_the_latest_end(
+    make_spec: Specs, run_context: Contexts
+) -> None:
+    context = run_context(params={"from": "2126-03-02T06:00:00Z", "to": "2126-03-02T12:00:00Z"})
+    with pytest.raises(
+        AirflowFailException, match=r"params to: 2126-03-02T12:00:00Z .* the latest params to now is 20"
+    ):
+        plan(make_spec(), context)
+
+
+def test_a_window_before_the_start_is_refused_with_one_sentence(
+    datadog: DatadogSandbox, make_spec: Specs, run_context: Contexts
+) -> None:
+    context = run_context(params={"from": "2025-03-02T06:00:00Z", "to": "2025-03-02T12:00:00Z"})
+    with pytest.raises(DefinitionError) as caught:
+        plan(make_spec(), context)
+    assert "2026-01-01T00:00:00Z" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_token_of_every_task_is_masked_before_it_is_used(
+    datadog: DatadogSandbox, make_spec: Specs, run_context: Contexts
+) -> None:
+    with open_run_ferry(make_spec(), run_context()) as ferry:
+        assert isinstance(ferry.client.auth, MaskingAuthenticator)
 
 
 def test_the_task_goes_on_where_the_triggerer_returns_it(

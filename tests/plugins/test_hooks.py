@@ -7,7 +7,10 @@ import json
 import pytest
 from airflow.sdk.log import mask_logs
 
+from logferry.clock import SystemClock
 from logferry.errors import CredentialsError
+from logferry.http import Client
+from logferry.sources.base import Response
 from logferry_airflow.hooks.azure_log_analytics import AzureLogAnalyticsHook
 from logferry_airflow.hooks.datadog import DatadogLogsHook
 from logferry_sandbox.azure_sandbox import OUTSIDER_ID, WORKSPACE, AzureSandbox
@@ -107,6 +110,53 @@ def test_azure_answers_one_row_of_the_workspace(azure: AzureSandbox, monkeypatch
     worked, sentence = azure_with(monkeypatch, azure).test_connection()
     assert worked, sentence
     assert WORKSPACE.guid in sentence
+
+
+def test_a_table_that_the_workspace_lacks_is_said_and_not_taken_for_a_row(
+    azure: AzureSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hook = azure_with(monkeypatch, azure)
+    hook.table = "NoSuchTable"
+    worked, sentence = hook.test_connection()
+    assert worked, sentence
+    assert "it has no table NoSuchTable" in sentence
+    assert "no row was read" in sentence
+
+
+def test_a_workspaces_name_is_refused_because_its_guid_is_asked_for(
+    azure: AzureSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hook = azure_with(monkeypatch, azure)
+    hook.workspace = "ferry-logs"
+    worked, sentence = hook.test_connection()
+    assert not worked
+    assert "'ferry-logs' is not a workspace GUID" in sentence
+
+
+@pytest.mark.parametrize("body", [b"{}", b"<html>Sign in to the proxy</html>", b"[]", b""])
+def test_a_200_that_is_no_answer_fails_the_connection_test(
+    body: bytes, azure: AzureSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worked, sentence = answered_with(azure, monkeypatch, body)
+    assert not worked
+    assert "Log Analytics" in sentence
+
+
+def test_a_row_that_holds_the_word_error_is_a_row(
+    azure: AzureSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = {"name": "PrimaryResult", "columns": [{"name": "A", "type": "string"}], "rows": [["error"]]}
+    worked, sentence = answered_with(azure, monkeypatch, json.dumps({"tables": [table]}).encode())
+    assert worked, sentence
+    assert "with one row" in sentence
+
+
+def answered_with(azure: AzureSandbox, monkeypatch: pytest.MonkeyPatch, body: bytes) -> tuple[bool, str]:
+    """The connection test when the query API answers 200 with this body."""
+    hook = azure_with(monkeypatch, azure)
+    monkeypatch.setattr(SystemClock, "sleep", lambda self, seconds: None)
+    monkeypatch.setattr(Client, "_send", lambda self, request: Response(200, {}, body))
+    return hook.test_connection()
 
 
 def test_the_token_azure_gave_is_masked(azure: AzureSandbox, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -126,6 +126,16 @@ def test_a_window_that_ends_now_is_waited_for(run_context: Contexts) -> None:
         ({"name": "fine", "slice": "7 minutes"}, "slice"),
         ({"name": "fine", "storage_tier": "basement"}, "storage_tier"),
         ({"name": "fine", "destination_url": "ftp://nowhere"}, "url"),
+        ({"name": "fine", "settle": 30}, "settle: 30 has no unit"),
+        ({"name": "fine", "slice": 36_000_000_000}, "slice: 36000000000 has no unit"),
+        ({"name": "fine", "indexes": "main"}, "source.indexes: 'main' is not a list"),
+        ({"name": "fine", "query": None}, "source.query: is empty"),
+        ({"name": "fine", "datadog_conn_id": None}, "source.connection: is empty"),
+        ({"name": "fine", "promoted_columns": ["a"]}, "columns: a list is no block"),
+        ({"name": "fine", "promoted_columns": "http_status"}, "columns: 'http_status' is no block"),
+        ({"name": "fine", "promoted_columns": {"a": "b.c"}}, "columns.a: 'b.c' is no block"),
+        ({"name": "fine", "promoted_columns": {"a": None}}, "columns.a: is empty"),
+        ({"name": "fine", "promoted_columns": {"a": {"path": "b"}}}, "columns.a.type: is missing"),
     ],
 )
 def test_a_wrong_argument_is_named_when_the_task_runs(
@@ -136,6 +146,35 @@ def test_a_wrong_argument_is_named_when_the_task_runs(
         operator.execute(run_context(**INTERVAL))
     assert "task carry" in str(caught.value)
     assert named in str(caught.value)
+
+
+def test_an_absent_value_behind_a_template_is_refused_and_never_means_everything(
+    run_context: Contexts,
+) -> None:
+    absent = "{{ params.absent }}"
+    with DAG("native", schedule=None, render_template_as_native_obj=True):
+        searched = DatadogLogsToParquetOperator(task_id="searched", name="native", query=absent)
+        placed = DatadogLogsToParquetOperator(task_id="placed", name="native", destination_url=absent)
+        azure = AzureLogAnalyticsToParquetOperator(
+            task_id="azure", name="native", workspace=WORKSPACE.guid, table="AppRequests", pipeline=absent
+        )
+    context = run_context(**{**INTERVAL, "params": {"absent": None}})
+    for operator, key in (
+        (searched, "source.query"),
+        (placed, "destination.url"),
+        (azure, "source.pipeline"),
+    ):
+        operator.render_template_fields(context)
+        with pytest.raises(DefinitionError, match=rf"^task {operator.task_id}: {key}: is empty; give"):
+            operator.execute(context)
+
+
+def test_a_window_of_the_far_past_is_refused_by_no_start(run_context: Contexts) -> None:
+    operator = DatadogLogsToParquetOperator(task_id="carry", name="by_hand")
+    window = operator.window(
+        run_context(params={"from": "1970-01-01T00:00:00Z", "to": "1970-01-01T01:00:00Z"}), operator.spec()
+    )
+    assert window.start == operator.spec().start == 0
 
 
 def test_an_azure_table_is_carried_by_one_task(

@@ -34,6 +34,7 @@ CONTRACT = {
         "query_endpoint",
         "arm_endpoint",
         "scope",
+        "workspace",
         "ca_bundle",
     },
 }

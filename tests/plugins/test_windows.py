@@ -113,6 +113,45 @@ def test_an_off_grid_bound_names_its_neighbours() -> None:
     assert "2026-11-20T13:00:00Z" in text
 
 
+@pytest.mark.parametrize(
+    "wrong", ["1969-12-31T23:00:00Z", "0001-01-01T00:00:00Z", "9999-12-31T23:59:59.9999999Z"]
+)
+@pytest.mark.parametrize("end", ["from", "to"])
+def test_a_time_outside_1970_to_2199_is_one_sentence(wrong: str, end: str) -> None:
+    text = refusal({"params": {**MORNING, end: wrong}})
+    assert text == f"params {end}: {wrong} is not between 1970 and 2200; correct the year"
+    argument = {"start": MORNING["from"], "end": MORNING["to"], {"from": "start", "to": "end"}[end]: wrong}
+    assert "is not between 1970 and 2200" in refusal({}, argument["start"], argument["end"])
+
+
+@pytest.mark.parametrize(
+    "wrong", ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-01:00", "0000-01-01T00:00:00Z"]
+)
+def test_a_time_beyond_the_calendar_is_one_sentence(wrong: str) -> None:
+    assert refusal({"params": {**MORNING, "from": wrong}}).startswith("params from: ")
+
+
+LATEST_TICK = parse_instant("2026-11-20T12:20:00Z")
+
+
+def test_a_window_given_by_hand_that_ends_too_late_names_the_latest_end() -> None:
+    late = {**MORNING, "to": "2062-11-20T12:00:00Z"}
+    with pytest.raises(AirflowFailException) as caught:
+        run_window({"params": late}, start=None, end=None, grid=TICK_PER_HOUR, latest=LATEST_TICK)
+    assert str(caught.value) == (
+        "params to: 2062-11-20T12:00:00Z lies too far in the future to be waited for; the latest params to now is "
+        "2026-11-20T12:00:00Z"
+    )
+    with pytest.raises(AirflowFailException, match=r"^end: .*the latest end now is 2026-11-20T12:00:00Z"):
+        run_window({}, start=late["from"], end=late["to"], grid=TICK_PER_HOUR, latest=LATEST_TICK)
+    named = run_window({"params": MORNING}, start=None, end=None, grid=TICK_PER_HOUR, latest=LATEST_TICK)
+    assert format_instant(named.end) == "2026-11-20T12:00:00Z"
+
+
+def test_a_data_interval_is_never_too_late() -> None:
+    assert run_window(DAY, start=None, end=None, grid=TICK_PER_HOUR, latest=LATEST_TICK) == window(DAY)
+
+
 seconds = st.integers(0, 4_000_000_000)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
+import trustme
 import typer.main
 import yaml
 from pydantic import BaseModel
@@ -141,7 +142,7 @@ def test_every_operator_of_a_pipeline_is_named() -> None:
 
 def test_every_connection_shown_is_understood(tmp_path: Path) -> None:
     bundle = tmp_path / "ca.pem"
-    bundle.touch()
+    trustme.CA().cert_pem.write_to_path(str(bundle))
     seen = set()
     for body in blocks(DOCS / "connections.md", "json"):
         shown = json.loads(body)

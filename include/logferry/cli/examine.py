@@ -104,7 +104,7 @@ class Examination:
 
     def _credentials(self) -> Finding:
         names = ", ".join(sorted(self._client.auth.headers()))
-        what = "a token was issued" if self._spec.kind != "datadog" else "they are complete"
+        what = "a token was issued" if self._spec.kind != "datadog" else "present"
         return self._ok("credentials", f"{what} ({names})")
 
     def _permission(self) -> Finding:

@@ -14,6 +14,7 @@ from rich.text import Text
 from logferry.adhoc import FoundEvent
 from logferry.cli.output import console, json_text, printable, say
 from logferry.window import Window, format_instant
+from logferry.wording import counted
 
 _LINE_ENDS = {code: f"\\u{code:04x}" for code in (0x85, 0x2028, 0x2029)}
 """Legal inside a JSON string, but many readers of lines take them for the end of one."""
@@ -100,7 +101,7 @@ def _show_events(found: Found) -> None:
         count += 1
     if count:
         console().print(table)
-    say(f"{count} events")
+    say(counted(count, "event"))
     _note_limit(found, count)
 
 

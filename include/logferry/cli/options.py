@@ -9,7 +9,15 @@ import typer
 
 from logferry.errors import DefinitionError
 from logferry.spec import ExportSpec
-from logferry.window import Window, format_compact, format_duration, format_instant, parse_instant
+from logferry.window import (
+    EARLIEST,
+    LATEST,
+    Window,
+    format_compact,
+    format_duration,
+    format_instant,
+    parse_instant,
+)
 
 Export = Annotated[
     str, typer.Argument(help="Name of an export (a file in include/exports).", metavar="EXPORT")
@@ -30,6 +38,11 @@ def export_range(spec: ExportSpec, start: str, end: str, *, now: int) -> Window:
             f"the range from {format_instant(first)} to {format_instant(last)} is {what}; "
             "give a --from that lies before --to"
         )
+    if first < spec.start:
+        raise DefinitionError(
+            f"--from {format_instant(first)} lies before the start of {spec.name}; give "
+            f"{format_instant(spec.start)} or later, or an earlier `start` in its definition"
+        )
     latest = (now - spec.settle) // spec.slice * spec.slice
     if last > latest:
         raise DefinitionError(
@@ -46,6 +59,10 @@ def _edge(option: str, text: str, spec: ExportSpec) -> int:
         tick = parse_instant(text)
     except ValueError as error:
         raise DefinitionError(f"{option}: {error}") from None
+    if not EARLIEST <= tick <= LATEST:
+        raise DefinitionError(
+            f"{option} {format_instant(tick)} is not between 1970 and 2200; correct the year"
+        )
     before = tick // spec.slice * spec.slice
     if tick != before:
         raise DefinitionError(

@@ -54,10 +54,8 @@ def _escaped(char: str) -> str:
     return f"\\x{ord(char):02x}" if ord(char) < 256 else f"\\u{ord(char):04x}"
 
 
-def size(count: int | None) -> str:
+def size(count: int) -> str:
     """Bytes for people: ``1.5 MB``."""
-    if count is None:
-        return "unknown"
     amount = float(count)
     for unit in ("B", "kB", "MB", "GB"):
         if amount < 1000:

@@ -17,6 +17,7 @@ from logferry.connection import connection_for
 from logferry.ferry import open_ferry
 from logferry.plan import Plan
 from logferry.spec import load_exports
+from logferry.wording import counted
 
 
 def plan(export: Export, start: From, end: To, as_json: AsJson = False) -> int:
@@ -49,10 +50,11 @@ def plan_json(plan: Plan) -> dict[str, Any]:
 
 def summary(plan: Plan) -> str:
     """A plan in one line."""
-    rows = "an unknown number of" if plan.rows is None else number(plan.rows)
+    rows = "an unknown number of rows" if plan.rows is None else counted(plan.rows, "row")
+    amount = "size unknown" if plan.bytes is None else f"about {size(plan.bytes)}"
     return (
-        f"{plan.window.start} to {plan.window.end}: {rows} rows in {len(plan.slices)} slices, "
-        f"{number(plan.requests)} requests, about {size(plan.bytes)}, time {lasting(plan.eta_s)}"
+        f"{plan.window.start} to {plan.window.end}: {rows} in {counted(len(plan.slices), 'slice')}, "
+        f"{counted(plan.requests, 'request')}, {amount}, time {lasting(plan.eta_s)}"
     )
 
 

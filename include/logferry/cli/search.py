@@ -121,8 +121,8 @@ def search(
     order = check_sort(sort or "-timestamp")
     now = SystemClock().now() // TICK_PER_MS * TICK_PER_MS
     window = TimeForms(now, zone_of(timezone, time_offset)).range(start, end)
-    say(f"searching {format_instant(window.start)} to {format_instant(window.end)} (UTC)", stderr=True)
     conn = connection_for(source.connection, source.kind)
+    say(f"searching {format_instant(window.start)} to {format_instant(window.end)} (UTC)", stderr=True)
     rows = min([most for most in (limit, top) if most is not None], default=_DEFAULT_LIMITS[source.kind])
     shape = Shape(json=as_json, ndjson=ndjson)
     match source:
@@ -187,7 +187,7 @@ def _datadog(
     shape: Shape,
 ) -> None:
     if site is not None:
-        conn = replace(conn, host=None, extra={**conn.extra, "site": site})
+        conn = _at_site(conn, site)
     access = datadog_access(conn)
     asked = DatadogSearch(
         base_url=access.base_url,
@@ -201,6 +201,17 @@ def _datadog(
     events = asked.events(Client(access.auth, ca_bundle=access.ca_bundle), limit)
     found = Found(kind=spec.kind, query=spec.query, window=window, sort=order, limit=limit, events=events)
     show(found, shape)
+
+
+def _at_site(conn: Connection, site: str) -> Connection:
+    """The connection with this site in place of every address of its own."""
+    addresses = ("site", "api_host")
+    kept = {
+        key: value
+        for key, value in conn.extra.items()
+        if key not in addresses and not (key.startswith("extra__") and key.endswith(("__site", "__api_host")))
+    }
+    return replace(conn, host=None, extra={**kept, "site": site})
 
 
 def _azure_monitor(

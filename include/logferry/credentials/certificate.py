@@ -46,7 +46,8 @@ def _file(conn_id: str, path: str) -> bytes:
         return Path(path).read_bytes()
     except OSError as error:
         raise CredentialsError(
-            f"Connection {conn_id!r}: certificate_path {path!r} cannot be read ({error.strerror})."
+            f"Connection {conn_id!r}: certificate_path {path!r} cannot be read ({error.strerror}): correct the "
+            "path, or let this user read the file."
         ) from error
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from pathlib import Path
+import ssl
 from urllib.parse import urlsplit
 
 from logferry.connection import Connection, is_sandbox
@@ -40,17 +40,28 @@ def base_url(conn: Connection, field: str, url: str) -> str:
 
 
 def ca_bundle(conn: Connection) -> str | None:
-    """The file in extra ``ca_bundle``, None without one. Raises DefinitionError when it is not readable."""
+    """The file in extra ``ca_bundle``, None without one.
+
+    Raises DefinitionError when it is not readable or holds no certificates.
+    """
     path = conn.text("ca_bundle")
     if path is None:
         return None
     try:
-        Path(path).read_bytes()
-    except OSError as error:
+        found = ssl.create_default_context(cafile=path).cert_store_stats()["x509"]
+    except ssl.SSLError:
+        found = 0
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
         raise DefinitionError(
-            f"Connection {conn.conn_id!r}: ca_bundle {path!r} cannot be read ({error.strerror}): "
+            f"Connection {conn.conn_id!r}: ca_bundle {path!r} cannot be read ({reason}): "
             "name a PEM file of certificates."
         ) from error
+    if not found:
+        raise DefinitionError(
+            f"Connection {conn.conn_id!r}: ca_bundle {path!r} holds no PEM certificates that can be read: "
+            "name a file with -----BEGIN CERTIFICATE----- lines."
+        )
     return path
 
 

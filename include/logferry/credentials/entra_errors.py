@@ -75,7 +75,7 @@ def refused_machine(identity: Identity, error: Exception) -> CredentialsError:
     """The error for a machine whose kind of managed identity MSAL cannot use."""
     return CredentialsError(
         f"Connection {identity.conn_id!r}: the managed identity of this machine cannot be used: "
-        f"{str(error)[:_SHOWN]}."
+        f"{str(error)[:_SHOWN].rstrip('. ')}; set another auth in the connection."
     )
 
 
@@ -98,9 +98,11 @@ def unanswered(identity: Identity, where: str, session: EntraSession, error: Exc
 
 
 def _passing(identity: Identity, where: str, session: EntraSession, reason: str) -> Unavailable:
-    hint = ": is this an Azure machine with an identity" if identity.auth == "managed_identity" else ""
+    hint = "it is asked again; should it last, check the authority and the network of this machine"
+    if identity.auth == "managed_identity":
+        hint = "run on an Azure machine that has a managed identity, or set another auth in the connection"
     return Unavailable(
-        f"Connection {identity.conn_id!r}: {where} gives no token at present ({reason}){hint}.",
+        f"Connection {identity.conn_id!r}: {where} gives no token at present ({reason}): {hint}.",
         wait_s=max(_REPLAY_S, (session.last_retry_after or 0) + 1),
     )
 

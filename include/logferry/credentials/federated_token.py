@@ -18,5 +18,8 @@ def federated_token(conn_id: str, path: str) -> str:
             "check the workload identity of this pod."
         ) from error
     if not token:
-        raise CredentialsError(f"Connection {conn_id!r}: the federated token file {path!r} is empty.")
+        raise CredentialsError(
+            f"Connection {conn_id!r}: the federated token file {path!r} is empty: check the workload identity of "
+            "this pod."
+        )
     return token

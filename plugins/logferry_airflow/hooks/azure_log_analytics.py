@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Generator
 from typing import TYPE_CHECKING
 
 from airflow.sdk import BaseHook
 
 from logferry.errors import LogferryError
-from logferry_airflow.hooks.connections import connect, mask
+from logferry.window import TICK_PER_DAY, Window
+from logferry_airflow.hooks.connections import MaskingAuthenticator, connect
 
 if TYPE_CHECKING:
     from logferry.credentials.azure import AzureAccess
-    from logferry.sources.base import Request, Response
 
 
 class AzureLogAnalyticsHook(BaseHook):
@@ -22,7 +20,7 @@ class AzureLogAnalyticsHook(BaseHook):
     :param azure_conn_id: an ``azure_log_analytics`` connection, or a stock ``azure`` one.
     :param workspace: the workspace GUID that ``test_connection`` asks; default: the connection's extra field
         ``workspace``, which nothing else reads.
-    :param table: the table it asks one row of; ``Usage`` exists in every workspace.
+    :param table: the table it asks one row of; where the workspace has none of that name, the answer says so.
     """
 
     conn_name_attr = "azure_conn_id"
@@ -50,41 +48,45 @@ class AzureLogAnalyticsHook(BaseHook):
 
     def test_connection(self) -> tuple[bool, str]:
         """Sign in; with a workspace, also read one row. Without one, the answer says what was not tested."""
+        from logferry.clock import SystemClock
         from logferry.http import Client
+        from logferry.sources import kql_text
+        from logferry.sources.azure_adhoc import run_kql
+        from logferry.sources.azure_errors import UnknownName
+        from logferry.spec import AzureMonitorSourceSpec, source_from
 
+        workspace = ""
         try:
+            conn = connect(self.azure_conn_id, "azure_monitor")
             access = self.get_conn()
-            auth = access.auth_for("query")
+            auth = MaskingAuthenticator(access.auth_for("query"))
             auth.headers()
-            mask(*auth.secrets())
-            workspace = self.workspace or connect(self.azure_conn_id, "azure_monitor").text("workspace")
-            if workspace is None:
+            named = self.workspace or conn.text("workspace")
+            if named is None:
                 return True, (
                     "signed in; no workspace was asked, because the connection names none in its extra field "
                     "workspace: its permission Log Analytics Reader is not tested"
                 )
+            asked = {
+                "kind": "azure_monitor",
+                "connection": self.azure_conn_id,
+                "workspace": named,
+                "table": self.table,
+            }
+            source = source_from(asked, where=f"Connection {self.azure_conn_id!r}")
+            assert isinstance(source, AzureMonitorSourceSpec)
+            workspace = source.workspace
+            now = SystemClock().now()
+            day = Window(now - TICK_PER_DAY, now)
+            query = f"{kql_text.name(self.table)} | take 1"
             client = Client(auth, ca_bundle=access.ca_bundle)
-            url = f"{access.query_endpoint}/v1/workspaces/{workspace}/query"
-            client.run(lambda: _one_row(url, self.table))
+            answer = client.run(lambda: run_kql(access.query_endpoint, workspace, query, day))
+        except UnknownName as error:
+            return True, (
+                f"signed in, and the workspace {workspace} answers queries, but it has no table {error.name} for "
+                "this principal, so no row was read: try one of its tables with logferry doctor"
+            )
         except LogferryError as error:
             return False, str(error)
-        return True, f"signed in, and the workspace {workspace} answered a query of one row"
-
-
-def _one_row(url: str, table: str) -> Generator[Request, Response, None]:
-    from logferry.sources.azure_errors import partial_answer, query_refusal, read_error
-    from logferry.sources.base import Request
-
-    response = yield Request(
-        method="POST",
-        url=url,
-        purpose="search",
-        bucket="azure_query",
-        headers={"Content-Type": "application/json"},
-        body=json.dumps({"query": f"{table} | take 1", "timespan": "P1D"}).encode(),
-    )
-    if response.status != 200:
-        raise query_refusal(response, table=table)
-    error = read_error(response.body)
-    if b'"error"' in response.body[:1000] or not response.body:
-        raise partial_answer(error)
+        rows = "one row" if answer.rows else f"no rows: {self.table} was empty in the last 24 hours"
+        return True, f"signed in, and the workspace {workspace} answered a query with {rows}"

@@ -13,7 +13,11 @@ from logferry.connection import Connection, connection_for
 from logferry.errors import DefinitionError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from airflow.sdk import Connection as AirflowConnection
+
+    from logferry.credentials.authenticator import Authenticator
 
 SECRET_OPTIONS = (
     "api_key",
@@ -31,8 +35,8 @@ SECRET_OPTIONS = (
 def connect(conn_id: str, kind: str) -> Connection:
     """The connection ``conn_id`` for a source kind or for ``aws``, its credentials masked in the logs.
 
-    Where Airflow has no connection of that id, the variables of the vendors' own tools take its place (boto3's
-    chain for ``aws``). Raises CredentialsError when there is neither, DefinitionError for an unreadable one.
+    Where Airflow has no connection of that id, the variables of the source's own tools take its place. Raises
+    CredentialsError when there is neither, DefinitionError for an unreadable one.
     """
     try:
         found = BaseHook.get_connection(conn_id)
@@ -68,6 +72,29 @@ def from_airflow(conn_id: str, found: AirflowConnection) -> Connection:
 def mask_connection(connection: Connection) -> None:
     """Replace every credential of this connection by ``***`` wherever a task or the supervisor logs."""
     mask(connection.password, *(connection.option(name) for name in SECRET_OPTIONS))
+
+
+class MaskingAuthenticator:
+    """An authenticator whose tokens are masked before they are used, also one renewed in the middle of a task."""
+
+    def __init__(self, inner: Authenticator) -> None:
+        self.key = inner.key
+        self._inner = inner
+        self._masked: Mapping[str, str] = {}
+
+    def headers(self) -> Mapping[str, str]:
+        """The inner one's headers; new ones only after every secret is masked."""
+        headers = self._inner.headers()
+        if headers != self._masked:
+            mask(*self._inner.secrets())
+            self._masked = dict(headers)
+        return headers
+
+    def refresh(self) -> bool:
+        return self._inner.refresh()
+
+    def secrets(self) -> tuple[str, ...]:
+        return self._inner.secrets()
 
 
 def mask(*secrets: object) -> None:

@@ -66,6 +66,16 @@ class AzureLogAnalyticsToParquetOperator(LogsToParquetOperator):
         self.top = top
         self.azure_conn_id = azure_conn_id
         self.kind = kind
+        self.may_be_left_out(
+            "source",
+            table=table,
+            pipeline=pipeline,
+            time_column=time_column,
+            query=query,
+            subscription=subscription,
+            resource_group=resource_group,
+            top=top,
+        )
 
     def source(self) -> Mapping[str, Any]:
         """Everything that was given: a parameter of the other API is refused by name when the task runs."""

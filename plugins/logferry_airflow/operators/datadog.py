@@ -13,7 +13,7 @@ class DatadogLogsToParquetOperator(LogsToParquetOperator):
 
     :param query: the search, such as ``service:web-store status:error``. (templated)
     :param datadog_conn_id: a ``datadog_logs`` or stock ``datadog`` connection.
-    :param indexes: the indexes to search.
+    :param indexes: a list of the indexes to search.
     :param storage_tier: ``indexes``, ``online-archives`` or ``flex``.
     :param promoted_columns: attributes to promote to columns, such as
         ``{"http_status": {"path": "http.status_code", "type": "int64"}}``.
@@ -28,9 +28,9 @@ class DatadogLogsToParquetOperator(LogsToParquetOperator):
         *,
         query: str = "*",
         datadog_conn_id: str = "datadog_default",
-        indexes: Sequence[str] = ("*",),
+        indexes: list[str] | tuple[str, ...] = ("*",),
         storage_tier: Literal["indexes", "online-archives", "flex"] = "indexes",
-        promoted_columns: Mapping[str, Mapping[str, str]] | None = None,
+        promoted_columns: dict[str, dict[str, str]] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -45,9 +45,9 @@ class DatadogLogsToParquetOperator(LogsToParquetOperator):
             "kind": "datadog",
             "connection": self.datadog_conn_id,
             "query": self.query,
-            "indexes": list(self.indexes),
+            "indexes": self.indexes,
             "storage_tier": self.storage_tier,
         }
 
-    def columns(self) -> Mapping[str, Any]:
-        return {name: dict(column) for name, column in (self.promoted_columns or {}).items()}
+    def columns(self) -> dict[str, dict[str, str]]:
+        return {} if self.promoted_columns is None else self.promoted_columns

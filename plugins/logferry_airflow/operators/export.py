@@ -9,7 +9,7 @@ from airflow.sdk import BaseOperator, RetryPolicy
 
 from logferry_airflow.operators.window import WindowOperator
 from logferry_airflow.progress import ProgressLog
-from logferry_airflow.publication import announce, fail_if_short
+from logferry_airflow.publication import announce, fail_if_short, scheduled_windows
 from logferry_airflow.retry import FERRY_RETRIES
 from logferry_airflow.tables import plan_table, publication_table
 
@@ -38,12 +38,11 @@ class ExportPlanOperator(WindowOperator):
         self.spec = spec
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
-        from logferry_airflow.ferries import open_run_ferry, sign_in
+        from logferry_airflow.ferries import open_run_ferry
 
         window = self.window(context, self.spec)
         self.defer_until_settled(window, self.spec)
         with open_run_ferry(self.spec, context) as ferry:
-            sign_in(ferry)
             plan = ferry.plan(window)
         chunks = plan.chunks()
         self.log.info("%s", plan_table(plan, chunks))
@@ -84,14 +83,13 @@ class ExportChunkOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         from logferry.plan import Chunk
-        from logferry_airflow.ferries import open_run_ferry, sign_in
+        from logferry_airflow.ferries import open_run_ferry
 
         chunk = Chunk.from_json(self.chunk)
         with (
             ProgressLog(self.log, slices=len(chunk.slices)) as progress,
             open_run_ferry(self.spec, context, progress=progress) as ferry,
         ):
-            sign_in(ferry)
             result = ferry.export(chunk)
         self.log.info("chunk %s done: %s", self.slices_label, progress.line())
         return result.to_json()
@@ -101,9 +99,10 @@ class PublishOperator(WindowOperator):
     """Put the chunks' files in place, commit the manifest, emit the Asset event, fail the run if it is short.
 
     Returns the publication's summary (numbers and keys, no rows). The event goes to every asset in ``outlets``
-    with the rows, bytes, sequence number, hash, window, manifest key and status, and one partition key, the
-    window's start. Airflow keeps the events of successful tasks only: a short window, which fails the task
-    after it was published and marked, starts no consumer.
+    with the rows, bytes, sequence number, hash, window, manifest key and status, once per partition key: the
+    start of each window of the schedule that was published whole, or of the run's window where it holds none.
+    Airflow keeps the events of successful tasks only: a short window, which fails the task after it was
+    published and marked, starts no consumer.
 
     :param spec: the export's definition.
     :param results: the results of all ``ExportChunkOperator`` tasks of the run. (templated)
@@ -132,6 +131,8 @@ class PublishOperator(WindowOperator):
         with open_run_ferry(self.spec, context) as ferry:
             manifest = ferry.publish(window, results)
         self.log.info("%s", publication_table(manifest))
-        summary = announce(manifest, outlets=self.outlets, context=context)
+        summary = announce(
+            manifest, scheduled_windows(self.spec, window), outlets=self.outlets, context=context
+        )
         fail_if_short(manifest)
         return summary

@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from logferry.errors import DefinitionError
 from logferry.spec import ExportSpec, export_from
 from logferry_airflow.operators.window import WindowOperator
 from logferry_airflow.progress import ProgressLog
@@ -53,12 +54,22 @@ class LogsToParquetOperator(WindowOperator):
         self.destination_conn_id = destination_conn_id
         self.slice = slice
         self.settle = settle
+        self._left_out: set[str] = set()
+        self.may_be_left_out("destination", url=destination_url, connection=destination_conn_id)
+
+    def may_be_left_out(self, section: str, **keys: Any) -> None:
+        """Remember which of these keys of a section the DAG leaves out: they are None now.
+
+        A key that is None only later was given as a template, and the value it stands for is missing. It is
+        refused then: taking it for left out would export every row, or to another place.
+        """
+        self._left_out.update(f"{section}.{key}" for key, value in keys.items() if value is None)
 
     @abstractmethod
     def source(self) -> Mapping[str, Any]:
-        """The ``source`` section of an export definition."""
+        """The ``source`` section of an export definition; a key that ``may_be_left_out`` can be None."""
 
-    def columns(self) -> Mapping[str, Any]:
+    def columns(self) -> dict[str, dict[str, str]]:
         """The ``columns`` section of an export definition."""
         return {}
 
@@ -67,19 +78,33 @@ class LogsToParquetOperator(WindowOperator):
         destination = {"url": self.destination_url, "connection": self.destination_conn_id}
         definition = {
             "name": self.name,
-            "source": {key: value for key, value in self.source().items() if value is not None},
-            # The DAG has the schedule; the definition's own only has to agree with the slices.
+            "source": self._given("source", self.source()),
+            # The DAG has the schedule and the start; the definition's own only have to agree with the slices
+            # and to refuse no window.
             "schedule": "@daily",
             "start": "1970-01-01T00:00:00Z",
             "slice": self.slice,
             "settle": self.settle,
-            "destination": {key: value for key, value in destination.items() if value is not None},
-            "columns": dict(self.columns()),
+            "destination": self._given("destination", destination),
+            "columns": self.columns(),
         }
-        return export_from(definition, where=f"task {self.task_id}")
+        return export_from(definition, where=f"task {self.task_id}", written=True)
+
+    def _given(self, name: str, section: Mapping[str, Any]) -> dict[str, Any]:
+        """The section without what was left out. DefinitionError for what became None since."""
+        absent = [f"{name}.{key}" for key, value in section.items() if value is None]
+        missing = [key for key in absent if key not in self._left_out]
+        if missing:
+            raise DefinitionError(
+                "\n".join(
+                    f"task {self.task_id}: {key}: is empty; give the argument a value or leave it out"
+                    for key in missing
+                )
+            )
+        return {key: value for key, value in section.items() if value is not None}
 
     def execute(self, context: Context) -> dict[str, Any]:
-        from logferry_airflow.ferries import open_run_ferry, sign_in
+        from logferry_airflow.ferries import open_run_ferry
 
         spec = self.spec()
         window = self.window(context, spec)
@@ -88,11 +113,10 @@ class LogsToParquetOperator(WindowOperator):
             ProgressLog(self.log, slices=window.ticks // spec.slice) as progress,
             open_run_ferry(spec, context, progress=progress) as ferry,
         ):
-            sign_in(ferry)
             plan = ferry.plan(window)
             self.log.info("%s", plan_table(plan, plan.chunks()))
             manifest = ferry.carry(window, plan=plan)
         self.log.info("%s", publication_table(manifest))
-        summary = announce(manifest, outlets=self.outlets, context=context)
+        summary = announce(manifest, [window], outlets=self.outlets, context=context)
         fail_if_short(manifest)
         return summary

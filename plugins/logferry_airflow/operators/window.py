@@ -9,7 +9,7 @@ from airflow.providers.standard.triggers.temporal import DateTimeTrigger
 from airflow.sdk import BaseOperator, RetryPolicy
 
 from logferry.clock import SystemClock
-from logferry.window import Window, format_duration, format_instant, to_datetime
+from logferry.window import TICK_PER_DAY, Window, format_duration, format_instant, to_datetime
 from logferry_airflow.retry import FERRY_RETRIES
 from logferry_airflow.windows import run_window
 
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from logferry.spec import ExportSpec
+
+
+LONGEST_WAIT = TICK_PER_DAY
+"""Ticks until the settling of a window that a person gave."""
 
 
 class WindowOperator(BaseOperator):
@@ -42,8 +46,13 @@ class WindowOperator(BaseOperator):
         self.end = end
 
     def window(self, context: Context, spec: ExportSpec) -> Window:
-        """The run's window; AirflowFailException with one sentence when there is no valid one."""
-        return run_window(context, start=self.start, end=self.end, grid=spec.slice)
+        """The run's window; AirflowFailException with one sentence when there is no valid one.
+
+        A window given by hand that settles more than a day from now is taken for a slip and not waited for;
+        with a longer settle time the window itself must have ended.
+        """
+        latest = SystemClock().now() + max(LONGEST_WAIT - spec.settle, 0)
+        return run_window(context, start=self.start, end=self.end, grid=spec.slice, latest=latest)
 
     def defer_until_settled(self, window: Window, spec: ExportSpec) -> None:
         """Give the worker back until ``settle`` after the window's end; ``execute`` then runs again."""
