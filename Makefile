@@ -19,7 +19,7 @@ run: environment ## export yesterday's logs through a local Airflow, show the re
 	@exec $(BIN)/python -m logferry_local
 
 test: lint ## check style and types, then run every test
-	@exec $(BIN)/python -m pytest
+	@exec $(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: environment-dev ## ruff and mypy
 	@$(BIN)/ruff check --quiet .

@@ -19,7 +19,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from logferry.connection import Connection, connection_for, variable_name
-from logferry.errors import CredentialsError, LogferryError
+from logferry.errors import LogferryError
 from logferry.spec import ExportSpec, load_exports
 
 # Requests at the same time per pool until someone sets another number in the UI; it is kept from then on.
@@ -52,7 +52,7 @@ def connections_wanted(exports: Iterable[ExportSpec], environ: Mapping[str, str]
             continue
         try:
             wanted[conn_id] = connection_for(conn_id, spec.source.kind, environ)
-        except CredentialsError as error:
+        except LogferryError as error:
             print(f"init: {error}", file=sys.stderr)
     return list(wanted.values())
 

@@ -50,7 +50,9 @@ def _written(value: Any, example: str, info: ValidationInfo) -> str | None:
     if isinstance(value, int) and not isinstance(value, bool):
         if info.context != FROM_FILE:
             return None
-        raise ValueError(f"{value} has no unit or zone; write it like {example}")
+        if "T" in example:
+            raise ValueError(f"{value} is no time with a zone; write it like {example}")
+        raise ValueError(f"{value} has no unit; write {value}m, {value}h or {value}d")
     raise ValueError(
         f"{'an empty value' if value is None else repr(value)[:80]} is no text; write it like {example}"
     )

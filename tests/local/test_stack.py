@@ -34,7 +34,7 @@ pytestmark = [pytest.mark.airflow, pytest.mark.integration, pytest.mark.timeout(
 PROJECT = Path(__file__).resolve().parents[2]
 COMMAND = [sys.executable, "-m", "logferry_local"]
 NAMES = ("app_requests", "legacy_events", "web_errors")
-PREFIXES = ("DD_", "AZURE_", "AWS_", "AIRFLOW_", "LOGFERRY_")
+PREFIXES = ("COLUMNS", "LINES", "DD_", "AZURE_", "AWS_", "AIRFLOW_", "LOGFERRY_")
 STARTED_S, FINISHED_S = 240.0, 180.0
 
 

@@ -155,7 +155,7 @@ REFUSED = [
     ("2026-01-01T00:00:00Z", "2026-01-01T00:00:00", "start", "not an absolute time with a zone"),
     ("2026-01-01T00:00:00Z", "2026-01-01", "start", "not an absolute time with a zone"),
     ("2026-01-01T00:00:00Z", "now-1d", "start", "not an absolute time with a zone"),
-    ("2026-01-01T00:00:00Z", "1767225600000", "start", "no unit or zone"),
+    ("2026-01-01T00:00:00Z", "1767225600000", "start", "no time with a zone"),
     ("2026-01-01T00:00:00Z", "1969-12-31T23:00:00Z", "start", "between 1970 and 2200"),
     ("2026-01-01T00:00:00Z", "9999-12-31T00:00:00Z", "start", "between 1970 and 2200"),
     ("2026-01-01T00:00:00Z", "2200-01-01T00:00:00Z", "start", "between 1970 and 2200; correct the year"),

@@ -192,7 +192,7 @@ def search_refusal(response: Response, query: str) -> LogferryError:
             "`resource_group` and `workspace`, which here is the workspace's name"
         )
     if status == 400:
-        return QueryRejected(f"the Log Search API refused the query: {error}")
+        return QueryRejected(f"the Log Search API refused the query: {error}; correct `query`")
     if status == 413:
         return TooMuch(f"the Log Search API says the answer is too large: {error}")
     return _other(response, f"the Log Search API answered {status}: {error}")
@@ -204,7 +204,7 @@ def failed_search(error: AzureError) -> LogferryError:
         return TooMuch(f"the Log Search API cut the answer: {error}")
     kinds = " ".join(error.codes).lower()
     if any(word in kinds for word in ("syntax", "parse", "invalid", "badrequest", "semantic")):
-        return QueryRejected(f"the Log Search API refused the query: {error}")
+        return QueryRejected(f"the Log Search API refused the query: {error}; correct `query`")
     return FailedAnswer(f"the Log Search API failed: {error}")
 
 
@@ -217,7 +217,13 @@ def _other(response: Response, text: str) -> LogferryError:
 def _rejected(error: AzureError, table: str | None) -> QueryRejected:
     unknown = error.unresolved
     if unknown is None:
-        return QueryRejected(f"Log Analytics refused the query: {error}")
+        wrong_time = "SEM0064" in error.codes
+        remedy = (
+            "correct `time_column`, which must name a datetime column"
+            if wrong_time
+            else "correct the pipeline"
+        )
+        return QueryRejected(f"Log Analytics refused the query: {error}; {remedy}")
     if unknown == table:
         return UnknownName(
             f"the table {table} has never been filled in this workspace, or its name is misspelt "
