@@ -37,7 +37,7 @@ def test_make_test_checks_style_before_pytest_and_ends_with_it() -> None:
     steps = [line for line in make("--dry-run", "test").splitlines() if ".venv/bin/" in line]
     tools = [match.group(1) for step in steps if (match := re.search(r"\.venv/bin/(\w+)", step))]
     assert tools == ["ruff", "ruff", "mypy", "python"]
-    assert steps[-1].endswith("-m pytest")
+    assert "-m pytest" in steps[-1]
 
 
 def test_make_alone_lists_every_command() -> None:
