@@ -31,7 +31,7 @@ from pathlib import Path
 import msgspec
 
 from logferry.clock import Clock, SystemClock
-from logferry.errors import DefinitionError, Unavailable
+from logferry.errors import DefinitionError, StoreError, Unavailable
 from logferry.window import TICK_PER_MS, TICK_PER_SECOND
 
 log = logging.getLogger(__name__)
@@ -165,7 +165,17 @@ class Budget:
     @contextlib.contextmanager
     def _state(self, bucket: str) -> Iterator[Allowance]:
         path = self._folder / f"budget-{self._key}-{bucket}.json"
-        with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600), "r+b") as file:
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        except FileNotFoundError:
+            # Someone tidied the temporary folder under a long run.
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        except OSError as error:
+            raise StoreError(
+                f"cannot keep the request budget in {path}: {error.strerror}; set TMPDIR"
+            ) from error
+        with os.fdopen(descriptor, "r+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             file.seek(0)
             try:
@@ -193,7 +203,7 @@ def retry_after_s(headers: Mapping[str, str], clock: Clock | None = None) -> flo
     if not text:
         return None
     if text.isascii() and text.isdigit():
-        return float(text)
+        return min(float(text), _LONGEST_BLOCK_MS / 1000)
     try:
         moment = parsedate_to_datetime(text)
     except ValueError:

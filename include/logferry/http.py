@@ -16,6 +16,7 @@ from typing import TypeVar
 
 import requests
 import tenacity
+import urllib3
 
 from logferry.budget import LONGEST_WAIT_S, Budget, retry_after_s
 from logferry.clock import Clock, SystemClock
@@ -38,11 +39,6 @@ T = TypeVar("T")
 CONNECT_TIMEOUT_S = 20.0
 MOST_BODY_BYTES = 512 * 1024 * 1024
 """A decoded answer beyond this is given up: no API here sends as much, a hostile server might."""
-_BROKEN_BODIES = (
-    requests.exceptions.ChunkedEncodingError,
-    requests.exceptions.ContentDecodingError,
-    requests.exceptions.ReadTimeout,
-)
 _SEND_ATTEMPTS = 6
 _ANSWER_ATTEMPTS = 3
 _PASSING_STATUSES = frozenset({408, 429, 500, 502, 503, 504, 507, 509, 520, 521, 522, 523, 524})
@@ -148,10 +144,12 @@ class Client:
                 allow_redirects=False,
                 stream=True,
             ) as answer:
-                body = _read_body(answer, request)
+                body = _read_whole_body(answer, request)
                 lowered = {name.lower(): value for name, value in answer.headers.items()}
                 status = answer.status_code
-        except (requests.exceptions.InvalidHeader, UnicodeEncodeError):
+        except (requests.exceptions.InvalidHeader, UnicodeEncodeError) as error:
+            if isinstance(error.__context__, urllib3.exceptions.InvalidHeader):
+                raise FailedAnswer(f"{_where(request)} answered with a header that cannot be read") from None
             # The cause would repeat the header, and with it the secret.
             raise CredentialsError(
                 f"{_where(request)}: a key or token of the connection holds characters that no header can "
@@ -166,12 +164,16 @@ class Client:
                 f"{_where(request)} offered a certificate that is not trusted ({type(error).__name__}); "
                 "set the connection's ca_bundle to the CA file"
             ) from error
-        except _BROKEN_BODIES as error:
-            # A body that breaks off or stalls may be too large for the way: asking for less can help.
-            raise FailedAnswer(f"{_where(request)} did not send its answer whole: {_cause(error)}") from error
+        except requests.exceptions.ReadTimeout as error:
+            raise FailedAnswer(f"{_where(request)} did not answer in time: {_cause(error)}") from error
         except requests.exceptions.RequestException as error:
             raise Unavailable(
                 f"{_where(request)} could not be reached or broke off: {_cause(error)}"
+            ) from error
+        except OSError as error:
+            raise DefinitionError(
+                f"{_where(request)}: the CA bundle {self._verify} cannot be used ({error.strerror or error}); "
+                "check the connection's ca_bundle"
             ) from error
         self.budget.learn(request.bucket, status, lowered)
         if status == 429:
@@ -188,11 +190,20 @@ class Client:
         self.stats["retried"] += 1
         error = state.outcome.exception() if state.outcome else None
         pause = state.next_action.sleep if state.next_action else 0.0
-        log.warning("attempt %d failed (%s); again in %.1f s", state.attempt_number, error, pause)
+        said = self._without_secrets(str(error))
+        log.warning("attempt %d failed (%s); again in %.1f s", state.attempt_number, said, pause)
 
 
 def _as_it_is(prepared: requests.PreparedRequest) -> requests.PreparedRequest:
     return prepared
+
+
+def _read_whole_body(answer: requests.Response, request: Request) -> bytes:
+    """A body that breaks off or stalls may be too large for the way: FailedAnswer, so that less is asked for."""
+    try:
+        return _read_body(answer, request)
+    except requests.exceptions.RequestException as error:
+        raise FailedAnswer(f"{_where(request)} did not send its answer whole: {_cause(error)}") from error
 
 
 def _read_body(answer: requests.Response, request: Request) -> bytes:

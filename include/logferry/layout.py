@@ -9,7 +9,9 @@ from __future__ import annotations
 import hashlib
 import re
 
-from logferry.window import TICK_PER_HOUR, Window, format_compact, to_datetime
+from logferry.window import TICK_PER_DAY, TICK_PER_HOUR, Window, format_compact, parse_instant, to_datetime
+
+_PART = re.compile(r"/part-(\d{8}T\d{6})Z-(\d{8}T\d{6})Z\.parquet$")
 
 LAYOUT_VERSION = 1
 """Part of every fingerprint: a change of keys, columns or order is another archive."""
@@ -23,6 +25,29 @@ def slice_key(export: str, slice_: Window) -> str:
         partition += f"/hr={moment:%H}"
     name = f"part-{format_compact(slice_.start)}-{format_compact(slice_.end)}.parquet"
     return f"{export}/{partition}/{name}"
+
+
+def day_prefixes(export: str, window: Window) -> list[str]:
+    """What the keys of every slice that touches the window begin with, on any grid of up to a day."""
+    first = window.start // TICK_PER_DAY - 1
+    return [
+        f"{export}/dt={to_datetime(day * TICK_PER_DAY):%Y-%m-%d}/"
+        for day in range(first, -(-window.end // TICK_PER_DAY))
+    ]
+
+
+def slice_of(key: str) -> Window | None:
+    """The slice whose object lies under ``key``; None for a key of another form."""
+    found = _PART.search(key)
+    if found is None:
+        return None
+    start, end = (
+        f"{text[:4]}-{text[4:6]}-{text[6:11]}:{text[11:13]}:{text[13:15]}Z" for text in found.groups()
+    )
+    try:
+        return Window(parse_instant(start), parse_instant(end))
+    except ValueError:
+        return None
 
 
 def staged_key(export: str, run_id: str, slice_: Window) -> str:

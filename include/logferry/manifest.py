@@ -44,7 +44,8 @@ class SliceEntry(Span, frozen=True, kw_only=True, omit_defaults=True):
     """One slice: ``rows`` in the file, ``source_rows`` by the count taken after the fetch.
 
     ``source_now`` is what the source held at a later run that was not allowed to replace a proven slice.
-    ``notes`` counts what conversion recorded (values that did not fit a column, invalid text).
+    ``notes`` counts what conversion recorded (values that did not fit a column, invalid text), pages that were
+    read again included: an upper bound.
     """
 
     status: Status

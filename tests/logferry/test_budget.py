@@ -298,6 +298,21 @@ def test_a_folder_that_others_can_write_is_refused(tmp_path: Path) -> None:
         Budget("key", clock=ManualClock(), folder=tmp_path)
 
 
+def test_a_folder_tidied_away_under_a_long_run_is_made_again(tmp_path: Path) -> None:
+    folder = tmp_path / "meeting"
+    budget = Budget("key", clock=ManualClock(), folder=folder)
+    budget.acquire("search")
+    for file in folder.iterdir():
+        file.unlink()
+    folder.rmdir()
+    budget.acquire("search")
+    assert budget.waited_s == 0
+
+
+def test_an_absurd_retry_after_is_a_day_at_most() -> None:
+    assert retry_after_s({"retry-after": "9" * 400}) == 24 * 3600
+
+
 def test_a_date_without_a_zone_is_utc() -> None:
     clock = ManualClock()
     assert retry_after_s({"retry-after": "Sun, 22 Nov 2026 12:01:00"}, clock) == 60

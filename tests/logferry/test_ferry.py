@@ -432,6 +432,34 @@ def test_a_kept_slice_that_became_short_is_still_not_lowered(harbour: Harbour) -
     assert len(harbour.ids(3)) == 5
 
 
+def test_a_kept_slice_is_proven_again_when_the_higher_count_passes(harbour: Harbour) -> None:
+    harbour.carry()
+    harbour.source.count_hook = lambda counts: {start: rows + 1 for start, rows in counts.items()}
+    assert harbour.carry().status == "short"
+    harbour.source.count_hook = lambda counts: counts
+    harbour.source.rows = MemorySource({0: 3, 1: 2}).rows
+    manifest = harbour.carry()
+    assert manifest.status == "proven"
+    assert [(entry.rows, entry.source_now) for entry in manifest.slices][3] == (5, 0)
+
+
+def test_objects_of_an_uncommitted_run_on_another_grid_are_not_doubled(
+    harbour: Harbour, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_bytes = LocalStore.put_bytes
+
+    def down(*_: object, **__: object) -> None:
+        raise StoreError("the disk went away")
+
+    monkeypatch.setattr(LocalStore, "put_bytes", down)
+    with pytest.raises(StoreError):
+        harbour.carry()
+    monkeypatch.setattr(LocalStore, "put_bytes", put_bytes)
+    harbour.spec = spec_of(slice="2h")
+    with pytest.raises(DefinitionError, match="not on the present grid"):
+        harbour.carry()
+
+
 def test_more_rows_than_are_counted_do_not_replace_proven_ones(harbour: Harbour) -> None:
     harbour.carry()
     before = harbour.ids(0)

@@ -230,6 +230,15 @@ def test_an_answer_that_stays_broken_asks_for_less(serve: Serve, make: Callable[
         make().run(ask(url))
 
 
+def test_a_retry_that_is_logged_does_not_repeat_the_key(
+    serve: Serve, make: Callable[..., Client], caplog: pytest.LogCaptureFixture
+) -> None:
+    _, url = serve(HttpResponse(status=500, body=f"bad key {SECRET}".encode()))
+    make().run(ask(url))
+    assert "attempt 1 failed" in caplog.text
+    assert SECRET not in caplog.text
+
+
 def test_a_whole_answer_that_repeats_the_key_is_not_quoted_with_it(
     serve: Serve, make: Callable[..., Client], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from logferry.layout import head_key, journal_key, manifest_key, slice_key, staged_key
+from logferry.layout import head_key, journal_key, manifest_key, slice_key, slice_of, staged_key
 from logferry.stores.base import check_key
 from logferry.window import TICK_PER_DAY, TICK_PER_HOUR, TICK_PER_MINUTE, Window, parse_instant
 
@@ -46,3 +46,10 @@ def test_run_ids_that_differ_only_in_odd_characters_share_no_part() -> None:
     window = Window(START, START + TICK_PER_HOUR)
     runs = ["a:b", "a+b", "a-b", "a/b", "a.b"]
     assert len({staged_key("web", run, window) for run in runs}) == len(runs)
+
+
+def test_a_slice_is_read_back_from_its_key() -> None:
+    for start, length in ((0, TICK_PER_HOUR), (20_000 * TICK_PER_DAY, TICK_PER_DAY)):
+        slice_ = Window(start, start + length)
+        assert slice_of(slice_key("web", slice_)) == slice_
+    assert slice_of("web/dt=2026-11-20/other.parquet") is None

@@ -185,7 +185,7 @@ def point_of(point: Any) -> tuple[int, int]:
     """Where a point's bucket starts (tick) and how many rows it holds."""
     try:
         return parse_instant(point["time"]), whole_rows(point["value"])
-    except (KeyError, TypeError, ValueError):
+    except (AttributeError, KeyError, TypeError, ValueError):
         raise FailedAnswer(
             f"Datadog's count holds a bucket that is not readable: {str(point)[:100]}"
         ) from None

@@ -393,3 +393,10 @@ def test_two_organisations_of_one_site_are_two_archives() -> None:
     spec = DatadogSourceSpec(kind="datadog", connection="dd", query="*")
     one, other = (DatadogSource(spec, {}, base_url="https://api.datadoghq.eu", org=org) for org in ("a", "b"))
     assert one.identity() != other.identity()
+
+
+@pytest.mark.parametrize("time", [None, 5, [], {}])
+def test_a_bucket_whose_time_is_no_text_is_a_failed_answer(time: Any) -> None:
+    body = {"data": {"buckets": [{"by": {}, "computes": {"c0": [{"time": time, "value": 1}]}}]}}
+    with pytest.raises(FailedAnswer, match="not readable"):
+        drive(source().count(HOURS, TICK_PER_HOUR), [(200, body)])
