@@ -170,7 +170,10 @@ class Client:
             raise Unavailable(
                 f"{_where(request)} could not be reached or broke off: {_cause(error)}"
             ) from error
+        except (ConnectionError, TimeoutError) as error:
+            raise Unavailable(f"{_where(request)} broke off: {_cause(error)}") from error
         except OSError as error:
+            # All that is left is what requests says of a CA bundle it cannot read.
             raise DefinitionError(
                 f"{_where(request)}: the CA bundle {self._verify} cannot be used ({error.strerror or error}); "
                 "check the connection's ca_bundle"

@@ -21,18 +21,15 @@ class Published:
     """The newest record that proved the rows which are still published, whatever was said of them since."""
 
 
-def fold(records: Iterable[Record], within: Window | None = None) -> dict[Window, Published]:
-    """Per slice (of ``within``, when given) the last publication; slices of another grid stay apart."""
+def fold(records: Iterable[Record]) -> dict[Window, Published]:
+    """Per slice the last publication; slices of another grid stay apart."""
     ledger: dict[Window, Published] = {}
     for record in records:
         manifest = record.manifest
-        if within is not None and not _touch(manifest.window.window(), within):
-            continue
         for entry in manifest.slices:
             slice_ = Window(parse_instant(entry.start), parse_instant(entry.end))
-            if within is None or within.covers(slice_):
-                proof = _proof(entry, manifest.fingerprint, ledger.get(slice_))
-                ledger[slice_] = Published(entry, manifest.fingerprint, manifest.seq, proof)
+            proof = _proof(entry, manifest.fingerprint, ledger.get(slice_))
+            ledger[slice_] = Published(entry, manifest.fingerprint, manifest.seq, proof)
     return ledger
 
 
@@ -42,7 +39,3 @@ def _proof(entry: SliceEntry, fingerprint: str, before: Published | None) -> Sli
     if before is None or before.proof is None or before.fingerprint != fingerprint:
         return None
     return before.proof if before.proof.file.row_hash == entry.file.row_hash else None
-
-
-def _touch(one: Window, other: Window) -> bool:
-    return one.start < other.end and other.start < one.end

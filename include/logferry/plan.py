@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 
@@ -24,7 +24,19 @@ class SlicePlan(Span, frozen=True, kw_only=True):
     rows: int | None
 
 
-class Chunk(msgspec.Struct, frozen=True, kw_only=True):
+class Handed(msgspec.Struct, frozen=True, kw_only=True):
+    """What one task hands to the next: plain JSON values, nothing else."""
+
+    def to_json(self) -> dict[str, Any]:
+        result: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(self))
+        return result
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Self:
+        return msgspec.convert(data, cls)
+
+
+class Chunk(Handed, frozen=True, kw_only=True):
     """A contiguous run of slices for one worker. Small JSON, never rows.
 
     ``requests`` are those the plan itself spent; only a plan's first chunk carries them. ``fingerprint`` is
@@ -38,21 +50,13 @@ class Chunk(msgspec.Struct, frozen=True, kw_only=True):
     requests: dict[str, int]
     fingerprint: str
 
-    def to_json(self) -> dict[str, Any]:
-        result: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(self))
-        return result
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Chunk:
-        return msgspec.convert(data, cls)
-
     @property
     def label(self) -> str:
         """``2026-11-20T03:00:00Z/2026-11-20T06:00:00Z``: the range of its slices."""
         return f"{self.slices[0].start}/{self.slices[-1].end}"
 
 
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
+class Plan(Handed, frozen=True, kw_only=True):
     """What a window will take: ``rows`` (None when the source cannot count), search ``requests``, answer
     ``bytes`` (a guess before the first fetch) and ``eta_s`` by the learned allowance (None while unknown)."""
 
@@ -68,14 +72,6 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     schema: SourceSchema
     spent: dict[str, int]
     fingerprint: str
-
-    def to_json(self) -> dict[str, Any]:
-        result: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(self))
-        return result
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Plan:
-        return msgspec.convert(data, cls)
 
     def chunks(self, most: int = MOST_CHUNKS, rows_per_chunk: int = ROWS_PER_CHUNK) -> list[Chunk]:
         """At least one chunk; contiguous, of about equal rows, together exactly the window's slices.

@@ -13,6 +13,7 @@ from logferry.journal import Journal
 from logferry.layout import day_prefixes, slice_of
 from logferry.ledger import Published, fold
 from logferry.manifest import FileEntry, Manifest, RunEntry, SliceEntry, Span, worst
+from logferry.plan import Handed
 from logferry.published_object import ROW_HASH_METADATA, published_row_hash
 from logferry.sources.base import SourceSchema
 from logferry.stores.base import Store
@@ -28,7 +29,7 @@ class SliceResult(SliceEntry, frozen=True, kw_only=True, omit_defaults=True):
     staged: str | None = None
 
 
-class ChunkResult(msgspec.Struct, frozen=True, kw_only=True):
+class ChunkResult(Handed, frozen=True, kw_only=True):
     """What one worker finished: small JSON, never rows. ``fingerprint``: of the definition it was fetched by."""
 
     started_at: str
@@ -36,14 +37,6 @@ class ChunkResult(msgspec.Struct, frozen=True, kw_only=True):
     schema: SourceSchema
     requests: dict[str, int]
     fingerprint: str
-
-    def to_json(self) -> dict[str, Any]:
-        result: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(self))
-        return result
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> ChunkResult:
-        return msgspec.convert(data, cls)
 
 
 def publish(
@@ -69,9 +62,8 @@ def publish(
     finished = sorted((entry for result in results for entry in result.slices), key=lambda entry: entry.start)
     _check_tiles(finished, window)
     journal = Journal(store, export)
-    records = list(journal.records())
-    _check_grid(fold(records), finished, window, export, store)
-    ledger = fold(records, within=window)
+    ledger = fold(journal.records())
+    _check_grid(ledger, finished, window, export, store)
     entries: list[SliceEntry] = []
     leftovers: list[str] = []
     for entry in finished:

@@ -189,9 +189,3 @@ def test_the_last_publication_of_a_slice_wins(journal: Journal) -> None:
     ledger = fold(journal.records())
     assert [ledger[hours(at)].entry.rows for at in range(3)] == [1, 2, 1]
     assert [ledger[hours(at)].seq for at in range(3)] == [1, 2, 1]
-
-
-def test_folding_a_part_leaves_out_what_lies_outside(journal: Journal) -> None:
-    journal.append(manifest(hours(0, 3)))
-    journal.append(manifest(hours(5)))
-    assert set(fold(journal.records(), within=hours(1, 2))) == {hours(1), hours(2)}
