@@ -27,12 +27,18 @@ class S3Server:
 
 
 @contextmanager
-def running_s3_server(log: Path) -> Iterator[S3Server]:
-    """ministack on a free port of 127.0.0.1, logging to ``log``; its process group is killed at the end."""
-    port = _free_port()
+def running_s3_server(log: Path, *, data: Path | None = None, port: int | None = None) -> Iterator[S3Server]:
+    """ministack on 127.0.0.1, logging to ``log``; its process group is killed (SIGKILL) at the end.
+
+    ``data``: the folder in which objects outlive the server; None keeps them in memory. ``port``: that of a server
+    which ran before, to take its place; None takes a free one.
+    """
+    port = port or _free_port()
     environ = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     environ |= {"BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(port), "SERVICES": "s3", "LOG_LEVEL": "WARNING"}
-    with log.open("wb") as output:
+    if data is not None:
+        environ |= {"S3_PERSIST": "1", "S3_DATA_DIR": str(data)}
+    with log.open("ab") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "ministack"],
             env=environ,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Protocol
 
 from logferry.errors import StoreError
@@ -19,13 +19,22 @@ class AlreadyExists(StoreError):
     """An object is already there, and the caller asked to create, not to replace."""
 
 
+class Changed(StoreError):
+    """The object is not the one that the caller saw: another writer replaced, created or removed it."""
+
+
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
-    """One object: size in bytes, ``etag`` (opaque, changes with the content), own metadata if any."""
+    """One object: size in bytes, ``etag`` (opaque, changes with the content), ``modified_at`` (tick), metadata.
+
+    In S3 the ETag is a hash of the bytes: content that comes back brings its ETag back. On a local disk none
+    ever comes back.
+    """
 
     key: str
     size: int
     etag: str
+    modified_at: int
     metadata: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -43,11 +52,22 @@ class Store(Protocol):
         """Stores a copy of the file under ``key``, replacing what is there; a failure leaves the old."""
         ...
 
-    def put_bytes(self, key: str, data: bytes, *, if_absent: bool = False) -> None:
-        """Stores ``data`` under ``key``. With ``if_absent`` raises AlreadyExists when an object is there.
+    def enforces_conditions(self) -> bool:
+        """Whether of several writers with one condition exactly one wins.
 
-        Of several writers with ``if_absent`` one wins, provided the store enforces conditions: some
-        look-alikes of S3 accept ``If-None-Match`` and ignore it.
+        Some look-alikes of S3 accept ``If-None-Match`` and ``If-Match`` and ignore them; so a bucket is probed once
+        and the answer is kept in the lake. Where it is False, the conditions below are checked first and acted on
+        afterwards: right for a single writer only (``lease``).
+        """
+        ...
+
+    def put_bytes(
+        self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None
+    ) -> None:
+        """Stores ``data`` under ``key``.
+
+        ``if_absent``: raises AlreadyExists when an object is there. ``if_match``: raises Changed unless the object
+        there has this ETag.
         """
         ...
 
@@ -70,11 +90,40 @@ class Store(Protocol):
         """Every object whose key begins with the text ``prefix``, in key order; metadata is left empty."""
         ...
 
-    def move(self, source_key: str, target_key: str, *, metadata: Mapping[str, str] | None = None) -> None:
-        """Puts the object under its new key, replacing what is there, then drops the old key. Raises
-        NotFound.
+    def place(
+        self,
+        source_key: str,
+        target_key: str,
+        *,
+        expected: str | None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> str:
+        """Puts a copy of the object under another key, in one step, and returns its new ETag; the source stays.
 
-        Metadata is kept unless new metadata is given. A crash between the two steps leaves both.
+        ``expected``: the ETag that the target must still have, None when there must be no object; raises Changed
+        otherwise, and NotFound without a source. In S3 bytes that are there already keep their ETag, and objects
+        over 5 GiB are a StoreError.
+        """
+        ...
+
+    def renew(self, key: str, *, expected: str) -> str:
+        """Gives the object a new ETag and leaves its bytes and metadata; returns the ETag.
+
+        So a writer that still holds the old one can replace it no more; in S3 the second renewal brings the first
+        ETag back. Raises Changed like ``place``, also where there is no object.
+        """
+        ...
+
+    def remove(self, key: str, *, expected: str) -> None:
+        """Deletes the object while it still has this ETag; raises Changed like ``place``, also when it is gone.
+
+        A store of the S3 kind that ignores the condition on a delete is asked first, which leaves a moment between.
+        """
+        ...
+
+    def sweep(self, prefix: str, *, older_than_s: float) -> int:
+        """Removes objects and unfinished uploads whose keys begin with the text ``prefix`` and that were last
+        written longer than ``older_than_s`` seconds ago, by this machine's clock; returns how many.
         """
         ...
 
@@ -83,14 +132,26 @@ class Store(Protocol):
         ...
 
 
+def changed(url: str, expected: str | None, found: str | None) -> Changed:
+    """The error for the object at ``url`` whose ETag is not the expected one; None stands for no object."""
+    if found is None:
+        what = "removed it"
+    elif expected is None:
+        what = "created it"
+    else:
+        what = "replaced it"
+    return Changed(f"{url} is not the object that was seen: another writer {what} meanwhile; run again.")
+
+
 def check_key(key: str) -> str:
     """The key itself. Raises StoreError when it could leave the store's folder or name no object."""
-    if not key or "\\" in key or "\0" in key or str(PurePosixPath(key)) != key or key.startswith("/"):
+    parts = key.split("/")
+    if ".." in parts:
+        raise StoreError(f"The key {key!r} leaves the store: leave out '..'.")
+    if "\\" in key or "\0" in key or "" in parts or "." in parts:
         raise StoreError(
             f"The key {key!r} is not a plain relative path: leave out //, ./ and a leading slash."
         )
-    if key == "." or ".." in key.split("/"):
-        raise StoreError(f"The key {key!r} leaves the store: leave out '..'.")
     return key
 
 

@@ -1,27 +1,43 @@
 """A directory of the local disk as a store.
 
 New content is written beside the data (``<root>/.tmp``, the same disk), flushed to the disk, and put in place
-by one rename; so no crash and no reader meets half a file. A local file has no metadata of its own: what
-callers give is checked, as every store checks it, and not kept.
+by one rename; so no crash and no reader meets half a file. What changes a name does so under one lock for the
+whole directory, so that a condition still holds when it is acted on, whatever threads and processes write. A
+local file has no metadata of its own: what callers give is checked, as every store checks it, and not kept.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
+import stat
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 from logferry.errors import StoreError
-from logferry.stores.base import ObjectInfo, check_key, check_metadata
-from logferry.stores.disk import explained, flush, flush_folder, make_folders, place, place_new
+from logferry.stores.base import ObjectInfo, changed, check_key, check_metadata
+from logferry.stores.disk import (
+    copy,
+    explained,
+    flush,
+    flush_folder,
+    link_or_copy,
+    locked,
+    make_folders,
+    put_in_free_place,
+    put_in_place,
+    stamp,
+)
+from logferry.window import TICK_PER_SECOND
 
 _TEMPORARY = ".tmp"
-_COPY_BYTES = 1 << 20
 _ABANDONED_AFTER_S = 24 * 3600
+_NS_PER_TICK = 1_000_000_000 // TICK_PER_SECOND
+
+Check = Callable[[os.stat_result | None], None]
+"""Raises Changed when this is not the object that is expected; None stands for no object."""
 
 
 class LocalStore:
@@ -32,25 +48,83 @@ class LocalStore:
         self._swept = False
         self.url = root.absolute().as_uri()
 
+    def enforces_conditions(self) -> bool:
+        return True
+
     def put_file(self, key: str, path: Path, *, metadata: Mapping[str, str] | None = None) -> None:
         target = self._path(key)
         check_metadata(metadata)
         with explained("write", target), self._temporary() as temporary:
-            with path.open("rb") as source, temporary.open("xb") as copy:
-                shutil.copyfileobj(source, copy, _COPY_BYTES)
-                flush(copy)
-            place(temporary, target)
+            copy(path, temporary)
+            self._commit(temporary, target)
 
-    def put_bytes(self, key: str, data: bytes, *, if_absent: bool = False) -> None:
+    def put_bytes(
+        self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None
+    ) -> None:
         target = self._path(key)
         with explained("write", target), self._temporary() as temporary:
             with temporary.open("xb") as file:
                 file.write(data)
                 flush(file)
             if if_absent:
-                place_new(temporary, target)
+                with self._locked():
+                    stamp(temporary, after=None)
+                    put_in_free_place(temporary, target)
+                flush_folder(target.parent)
+            elif if_match is not None:
+                self._commit(temporary, target, self._must_be(key, if_match))
             else:
-                place(temporary, target)
+                self._commit(temporary, target)
+
+    def place(
+        self,
+        source_key: str,
+        target_key: str,
+        *,
+        expected: str | None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> str:
+        source, target = self._path(source_key), self._path(target_key)
+        check_metadata(metadata)
+        with explained("write", target), self._temporary() as temporary:
+            with explained("place", source):
+                link_or_copy(source, temporary)
+            return self._commit(temporary, target, self._must_be(target_key, expected))
+
+    def renew(self, key: str, *, expected: str) -> str:
+        path = self._path(key)
+        check = self._must_be(key, expected)
+        with explained("renew", path):
+            with suppress(PermissionError), self._locked():
+                check(_state(path))
+                stamp(path, after=None)
+                with path.open("rb") as file:
+                    flush(file)  # Or a crash could bring the old ETag back.
+                return _etag(path.stat())
+            # Only its owner may give a file another time; a copy of it is ours.
+            with self._temporary() as temporary:
+                copy(path, temporary)
+                return self._commit(temporary, path, check)
+
+    def _commit(self, temporary: Path, target: Path, check: Check | None = None) -> str:
+        """Puts the file in place if ``check`` has nothing against what is there; gives the new ETag."""
+        with self._locked():
+            there = _state(target)
+            if check is not None:
+                check(there)
+            stamp(temporary, after=there)
+            put_in_place(temporary, target)
+            etag = _etag(target.stat())
+        flush_folder(target.parent)
+        return etag
+
+    def _must_be(self, key: str, expected: str | None) -> Check:
+        def check(there: os.stat_result | None) -> None:
+            found = None if there is None else _etag(there)
+            if found != expected:
+                raise changed(f"{self.url}/{key}", expected, found)
+
+        return check
 
     def read(self, key: str) -> bytes:
         path = self._path(key)
@@ -67,13 +141,8 @@ class LocalStore:
     def head(self, key: str) -> ObjectInfo | None:
         path = self._path(key)
         with explained("read", path):
-            try:
-                state = path.stat()
-            except (FileNotFoundError, NotADirectoryError):
-                return None
-            if not path.is_file():
-                return None
-            return ObjectInfo(key, state.st_size, _etag(state))
+            state = _state(path)
+            return None if state is None else _info(key, state)
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         folder = prefix.rpartition("/")[0]
@@ -99,25 +168,42 @@ class LocalStore:
             elif key.startswith(prefix):
                 # A file may vanish between listing and stat: then it is no object any more.
                 with suppress(FileNotFoundError):
-                    state = entry.stat()
-                    yield ObjectInfo(key, state.st_size, _etag(state))
+                    yield _info(key, entry.stat())
 
-    def move(self, source_key: str, target_key: str, *, metadata: Mapping[str, str] | None = None) -> None:
-        source, target = self._path(source_key), self._path(target_key)
-        check_metadata(metadata)
-        with explained("move", source):
-            source.stat()  # Fails here when there is none, before a folder is made for it.
-            place(source, target)
-            flush_folder(source.parent)
-            self._prune(source.parent)
+    def sweep(self, prefix: str, *, older_than_s: float) -> int:
+        """An unfinished upload here is a temporary file: each store removes old ones with its first write."""
+        latest = time.time_ns() - int(older_than_s * 1_000_000_000)
+        return sum(
+            self._remove(self._path(info.key), latest)
+            for info in list(self.list(prefix))
+            if info.modified_at * _NS_PER_TICK < latest
+        )
 
     def delete(self, keys: Iterable[str]) -> None:
         for key in keys:
-            path = self._path(key)
-            with explained("delete", path), suppress(FileNotFoundError, NotADirectoryError):
+            self._remove(self._path(key))
+
+    def remove(self, key: str, *, expected: str) -> None:
+        self._remove(self._path(key), check=self._must_be(key, expected))
+
+    def _remove(self, path: Path, latest_ns: int | None = None, check: Check | None = None) -> bool:
+        """Whether there was a file, last changed before ``latest_ns``, to remove; ``check`` may object to it."""
+        with explained("delete", path):
+            if _state(path) is None and check is None:
+                return False
+            with self._locked():
+                there = _state(path)
+                if check is not None:
+                    check(there)
+                if there is None or (latest_ns is not None and there.st_mtime_ns >= latest_ns):
+                    return False
                 path.unlink()
-                flush_folder(path.parent)
                 self._prune(path.parent)
+            flush_folder(path.parent)
+            return True
+
+    def _locked(self) -> AbstractContextManager[None]:
+        return locked(self._root / _TEMPORARY)
 
     def _path(self, key: str) -> Path:
         if check_key(key).partition("/")[0] == _TEMPORARY:
@@ -139,13 +225,16 @@ class LocalStore:
             path.unlink(missing_ok=True)
 
     def _sweep(self, folder: Path) -> None:
-        """Once per store: removes what killed processes left behind, never a file still being written."""
+        """Once per store: removes what killed processes left behind, never a file still being written.
+
+        The time of the last change of state counts: a link to a staged object has that object's own time.
+        """
         if self._swept:
             return
         self._swept = True
         for path in folder.glob("*.inprogress"):
             with suppress(FileNotFoundError):
-                if path.stat().st_mtime < time.time() - _ABANDONED_AFTER_S:
+                if path.stat().st_ctime < time.time() - _ABANDONED_AFTER_S:
                     path.unlink()
 
     def _prune(self, folder: Path) -> None:
@@ -156,6 +245,19 @@ class LocalStore:
             except OSError:
                 return
             folder = folder.parent
+
+
+def _state(path: Path) -> os.stat_result | None:
+    """None when there is no object: nothing, or a folder."""
+    try:
+        state = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return state if stat.S_ISREG(state.st_mode) else None
+
+
+def _info(key: str, state: os.stat_result) -> ObjectInfo:
+    return ObjectInfo(key, state.st_size, _etag(state), state.st_mtime_ns // _NS_PER_TICK)
 
 
 def _etag(state: os.stat_result) -> str:

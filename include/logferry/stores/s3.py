@@ -1,185 +1,174 @@
 """A bucket, or a folder of it, as a store: S3 and its look-alikes, by way of boto3.
 
-Objects come into being whole: by one PUT, or by a multipart upload that is aborted when anything fails. A
-killed process leaves an unfinished upload, which no reader sees: give the bucket a lifecycle rule that aborts
-those.
+Objects come into being whole: by one PUT or one copy, or by a multipart upload that is aborted when anything
+fails. A killed process leaves an unfinished upload, which no reader sees and which ``sweep`` aborts.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from boto3.s3.transfer import TransferConfig, create_transfer_manager
-from botocore.exceptions import ClientError, HTTPClientError, IncompleteReadError
+from botocore.exceptions import ClientError
 
-from logferry.credentials.aws import S3Settings, s3_client
+from logferry.credentials.aws import S3Settings
 from logferry.errors import StoreError
-from logferry.stores.base import AlreadyExists, NotFound, ObjectInfo, check_key, check_metadata
-from logferry.stores.s3_errors import explained, status_of
+from logferry.stores import s3_conditional
+from logferry.stores.base import ObjectInfo, check_metadata
+from logferry.stores.conditions import Conditions, conditions_of
+from logferry.stores.s3_bucket import Bucket, about, content_type
+from logferry.stores.s3_errors import error_code, status_of
+from logferry.window import from_datetime
 
 _MIB = 1 << 20
 _ONE_PUT_BYTES = 8 * _MIB
-_ONE_COPY_BYTES = 4 << 30
 _UPLOAD = TransferConfig(multipart_threshold=_ONE_PUT_BYTES, multipart_chunksize=8 * _MIB, max_concurrency=4)
-# CopyObject takes up to 5 GiB (https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html).
-_COPY = TransferConfig(multipart_threshold=_ONE_COPY_BYTES, multipart_chunksize=256 * _MIB, max_concurrency=4)
 _DELETE_AT_ONCE = 1000
-_READ_ATTEMPTS = 4
-_CREATE_ATTEMPTS = 5
-_CONTENT_TYPES = {".parquet": "application/vnd.apache.parquet", ".json": "application/json"}
+_WITHOUT_UPLOADS = (400, 405, 501)
 
 
 class S3Store:
     """The ``Store`` in ``s3://bucket/prefix``; safe to share between threads.
 
-    Raises CredentialsError or DefinitionError at once for settings boto3 cannot use; nothing is sent yet.
+    Raises CredentialsError or DefinitionError at once for settings boto3 cannot use; nothing is sent yet. The
+    first condition asks what the bucket enforces (``conditions``).
+
+    An ETag here is the bytes' hash: an object that is replaced and then put back byte for byte has its old one.
     """
 
     def __init__(self, bucket: str, prefix: str, settings: S3Settings) -> None:
-        if prefix:
-            check_key(prefix)
-        self.url = f"s3://{bucket}/{prefix}" if prefix else f"s3://{bucket}"
-        self._bucket = bucket
-        self._folder = f"{prefix}/" if prefix else ""
-        self._settings = settings
-        self._client = s3_client(settings)
+        self._bucket = Bucket(bucket, prefix, settings)
+        self._conditions: Conditions | None = None
+        self._probing = threading.Lock()
         self._deletes_in_batches = True
+        self.url = self._bucket.url
+
+    def enforces_conditions(self) -> bool:
+        return self._known_conditions().enforced
+
+    def _known_conditions(self) -> Conditions:
+        with self._probing:
+            if self._conditions is None:
+                self._conditions = conditions_of(self._bucket)
+            return self._conditions
 
     def put_file(self, key: str, path: Path, *, metadata: Mapping[str, str] | None = None) -> None:
-        about = {"Metadata": check_metadata(metadata), "ContentType": _content_type(key)}
-        full_key = self._key(key)
+        properties = about(key, check_metadata(metadata))
+        address, client = self._bucket.at(key), self._bucket.client
         try:
             size = path.stat().st_size
-            with self._explained("write", key):
+            with self._bucket.explained("write", key):
                 if size < _ONE_PUT_BYTES:
                     with path.open("rb") as body:
-                        self._client.put_object(Bucket=self._bucket, Key=full_key, Body=body, **about)
+                        client.put_object(**address, Body=body, **properties)
                 else:
-                    with create_transfer_manager(self._client, _UPLOAD) as transfers:
-                        transfers.upload(str(path), self._bucket, full_key, extra_args=about).result()
+                    with create_transfer_manager(client, _UPLOAD) as transfers:
+                        transfers.upload(
+                            str(path), address["Bucket"], address["Key"], extra_args=properties
+                        ).result()
         except OSError as error:
             raise StoreError(f"Cannot read {path} to upload it: {error.strerror or error}.") from error
-        self._check_size(key, size)
+        self._bucket.confirm(key, size)
 
-    def put_bytes(self, key: str, data: bytes, *, if_absent: bool = False) -> None:
-        arguments = {
-            "Bucket": self._bucket,
-            "Key": self._key(key),
-            "Body": data,
-            "ContentType": _content_type(key),
-        }
-        with self._explained("write", key):
-            if not if_absent:
-                self._client.put_object(**arguments)
-                return
-            self._create(key, arguments)
+    def put_bytes(
+        self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None
+    ) -> None:
+        address = self._bucket.at(key)
+        if if_absent or if_match is not None:
+            expected = None if if_absent else if_match
+            s3_conditional.put_bytes(self._bucket, self._known_conditions(), key, data, expected)
+            return
+        with self._bucket.explained("write", key):
+            self._bucket.client.put_object(**address, Body=data, ContentType=content_type(key))
 
-    def _create(self, key: str, arguments: Mapping[str, Any]) -> None:
-        """PUT with If-None-Match.
+    def place(
+        self,
+        source_key: str,
+        target_key: str,
+        *,
+        expected: str | None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> str:
+        conditions = self._known_conditions()
+        return s3_conditional.place(self._bucket, conditions, source_key, target_key, expected, metadata)
 
-        409 says that another write is under way and that the request should be sent again
-        (https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html). A 412 after a
-        repeated request may be the answer to our own first one, whose reply was lost: then the object holds
-        our bytes.
-        """
-        for attempt in range(_CREATE_ATTEMPTS):
-            try:
-                self._client.put_object(**arguments, IfNoneMatch="*")
-            except ClientError as error:
-                if status_of(error) == 409 and attempt < _CREATE_ATTEMPTS - 1:
-                    continue
-                if status_of(error) != 412:
-                    raise
-                repeated = attempt > 0 or error.response["ResponseMetadata"].get("RetryAttempts", 0) > 0
-                if repeated and self.read(key) == arguments["Body"]:
-                    return
-                raise AlreadyExists(f"{self.url}/{key} already exists.") from None
-            else:
-                return
+    def renew(self, key: str, *, expected: str) -> str:
+        return s3_conditional.renew(self._bucket, self._known_conditions(), key, expected)
+
+    def remove(self, key: str, *, expected: str) -> None:
+        s3_conditional.remove(self._bucket, key, expected)
 
     def read(self, key: str) -> bytes:
-        return self._get(key, {})
+        return self._bucket.get(key)
 
     def read_range(self, key: str, start: int, length: int) -> bytes:
         if length <= 0:
             return b""
         wanted = f"bytes={start}" if start < 0 else f"bytes={start}-{start + length - 1}"
-        try:
-            return self._get(key, {"Range": wanted})[:length]
-        except _BeyondTheEnd:
-            return b""
-
-    def _get(self, key: str, arguments: Mapping[str, str]) -> bytes:
-        """The body, read again when the connection breaks within it: boto3 repeats only the request."""
-        with self._explained("read", key):
-            for attempt in range(_READ_ATTEMPTS):
-                try:
-                    answer = self._client.get_object(Bucket=self._bucket, Key=self._key(key), **arguments)
-                except ClientError as error:
-                    if status_of(error) == 416:
-                        raise _BeyondTheEnd from None
-                    raise
-                try:
-                    return bytes(answer["Body"].read())
-                except (HTTPClientError, IncompleteReadError):
-                    if attempt == _READ_ATTEMPTS - 1:
-                        raise
-        raise AssertionError("the last attempt returns or raises")
+        return self._bucket.get(key, Range=wanted)[:length]
 
     def head(self, key: str) -> ObjectInfo | None:
-        with self._explained("read", key):
-            try:
-                answer = self._client.head_object(Bucket=self._bucket, Key=self._key(key))
-            except ClientError as error:
-                if status_of(error) == 404:
-                    return None
-                raise
-        return ObjectInfo(key, answer["ContentLength"], answer["ETag"], answer["Metadata"])
+        return self._bucket.head(key)
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
-        with self._explained("list", prefix):
-            pages = self._client.get_paginator("list_objects_v2").paginate(
-                Bucket=self._bucket, Prefix=self._folder + prefix
-            )
-            for page in pages:
-                for entry in page.get("Contents", ()):
-                    yield ObjectInfo(entry["Key"].removeprefix(self._folder), entry["Size"], entry["ETag"])
+        return self._bucket.list(prefix)
 
-    def move(self, source_key: str, target_key: str, *, metadata: Mapping[str, str] | None = None) -> None:
-        found = self.head(source_key)
-        if found is None:
-            raise NotFound(f"Cannot move {self.url}/{source_key}: there is no such object.")
-        # Given explicitly even when kept: a copy in parts takes no metadata over by itself.
-        about = {
-            "Metadata": dict(found.metadata) if metadata is None else check_metadata(metadata),
-            "MetadataDirective": "REPLACE",
-            "ContentType": _content_type(target_key),
-        }
-        origin = {"Bucket": self._bucket, "Key": self._key(source_key)}
-        with self._explained("move", source_key), create_transfer_manager(self._client, _COPY) as transfers:
-            transfers.copy(origin, self._bucket, self._key(target_key), extra_args=about).result()
-        self._check_size(target_key, found.size)
-        self.delete([source_key])
+    def sweep(self, prefix: str, *, older_than_s: float) -> int:
+        """A store that lists no unfinished uploads is left with them."""
+        latest = datetime.now(UTC) - timedelta(seconds=older_than_s)
+        old = [info.key for info in self.list(prefix) if info.modified_at < from_datetime(latest)]
+        self.delete(old)
+        return len(old) + self._abort_uploads(prefix, latest)
+
+    def _abort_uploads(self, prefix: str, latest: datetime) -> int:
+        client, name = self._bucket.client, self._bucket.name
+        aborted = 0
+        with self._bucket.explained("sweep", prefix):
+            pages = client.get_paginator("list_multipart_uploads").paginate(
+                Bucket=name, Prefix=self._bucket.folder + prefix
+            )
+            try:
+                old = [
+                    upload
+                    for page in pages
+                    for upload in page.get("Uploads", ())
+                    if upload["Initiated"] < latest
+                ]
+            except ClientError as error:
+                if status_of(error) in _WITHOUT_UPLOADS:
+                    return 0
+                raise
+            for upload in old:
+                try:
+                    client.abort_multipart_upload(Bucket=name, Key=upload["Key"], UploadId=upload["UploadId"])
+                except ClientError as error:
+                    # Completed or aborted meanwhile.
+                    if error_code(error) != "NoSuchUpload":
+                        raise
+                else:
+                    aborted += 1
+        return aborted
 
     def delete(self, keys: Iterable[str]) -> None:
         remaining = iter(keys)
         while batch := list(islice(remaining, _DELETE_AT_ONCE)):
-            with self._explained("delete", batch[0]):
+            with self._bucket.explained("delete", batch[0]):
                 if not self._delete_batch(batch):
                     for key in batch:
-                        self._client.delete_object(Bucket=self._bucket, Key=self._key(key))
+                        self._bucket.client.delete_object(**self._bucket.at(key))
 
     def _delete_batch(self, keys: Iterable[str]) -> bool:
         """False when the store takes no batches: some want a Content-MD5 that boto3 no longer sends."""
         if not self._deletes_in_batches:
             return False
-        objects = [{"Key": self._key(key)} for key in keys]
+        objects = [{"Key": self._bucket.key(key)} for key in keys]
         try:
-            answer = self._client.delete_objects(
-                Bucket=self._bucket, Delete={"Objects": objects, "Quiet": True}
+            answer = self._bucket.client.delete_objects(
+                Bucket=self._bucket.name, Delete={"Objects": objects, "Quiet": True}
             )
         except ClientError as error:
             if status_of(error) not in (400, 501):
@@ -193,27 +182,3 @@ class S3Store:
                     "DeleteObjects",
                 )
         return True
-
-    def _key(self, key: str) -> str:
-        return self._folder + check_key(key)
-
-    def _check_size(self, key: str, size: int) -> None:
-        """Catches a store that acknowledged less than it was sent."""
-        stored = self.head(key)
-        if stored is None or stored.size != size:
-            found = "nothing" if stored is None else f"{stored.size} bytes"
-            raise StoreError(
-                f"{self.url}/{key} should hold {size} bytes and holds {found}: another writer replaced it, "
-                "or the store lost part of it; run again."
-            )
-
-    def _explained(self, doing: str, key: str) -> Any:
-        return explained(self._settings, self._bucket, doing, f"{self.url}/{key}")
-
-
-class _BeyondTheEnd(Exception):
-    """The range begins where the object has ended."""
-
-
-def _content_type(key: str) -> str:
-    return _CONTENT_TYPES.get(Path(key).suffix, "application/octet-stream")

@@ -26,7 +26,10 @@ from logferry.errors import CredentialsError, LogferryError, StoreError
 from logferry.stores.base import NotFound
 
 _SHOWN = 200
-_PERMISSIONS = "s3:GetObject, s3:PutObject, s3:DeleteObject, s3:AbortMultipartUpload and s3:ListBucket"
+_PERMISSIONS = (
+    "s3:GetObject, s3:PutObject, s3:DeleteObject, s3:AbortMultipartUpload, s3:ListBucketMultipartUploads and "
+    "s3:ListBucket"
+)
 
 _CREDENTIALS = {
     "InvalidAccessKeyId": "the access key id is unknown: correct the credentials",
@@ -58,6 +61,11 @@ def error_code(error: ClientError) -> str:
 def status_of(error: ClientError) -> int | None:
     """The HTTP status, None for an error that was listed inside a successful answer."""
     return error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+
+
+def was_repeated(error: ClientError) -> bool:
+    """Whether boto3 had sent the request before: then that one may have been carried out, its reply lost."""
+    return bool(error.response.get("ResponseMetadata", {}).get("RetryAttempts", 0))
 
 
 @contextmanager

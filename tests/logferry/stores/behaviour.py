@@ -16,7 +16,9 @@ from pathlib import Path
 import pytest
 
 from logferry.errors import StoreError
-from logferry.stores import AlreadyExists, NotFound, Store
+from logferry.stores import AlreadyExists, Changed, NotFound, Store
+from logferry.stores.conditions import REMEMBERED_KEY
+from logferry.window import TICK_PER_SECOND
 
 ODD_KEYS = ["a=b/c", "a:b", "a+b", "a b", "caf\u00e9/\u65e5\u672c", "100%25", "a&b?c#d", "a~b,(c)'!*"]
 
@@ -25,13 +27,31 @@ Fill = Callable[[Iterable[str]], None]
 
 
 def keys_of(store: Store, prefix: str = "") -> list[str]:
-    return [info.key for info in store.list(prefix)]
+    """Without the note that a store keeps about itself."""
+    return [info.key for info in store.list(prefix) if info.key != REMEMBERED_KEY]
+
+
+def etag_of(store: Store, key: str) -> str:
+    info = store.head(key)
+    assert info is not None
+    return info.etag
 
 
 def file_of(folder: Path, content: bytes) -> Path:
     path = folder / hashlib.sha256(content).hexdigest()[:12]
     path.write_bytes(content)
     return path
+
+
+def raise_counter(store: Store) -> bool:
+    """False when another writer was faster. All values have one length."""
+    seen = etag_of(store, "counter")
+    value = int(store.read("counter")) + 1
+    try:
+        store.put_bytes("counter", f"{value:03}".encode(), if_match=seen)
+    except Changed:
+        return False
+    return True
 
 
 class StoreBehaviour:
@@ -71,7 +91,7 @@ class StoreBehaviour:
         with pytest.raises(NotFound, match="no/such"):
             store.read_range("no/such", 0, 1)
         with pytest.raises(NotFound, match="no/such"):
-            store.move("no/such", "other")
+            store.place("no/such", "other", expected=None)
 
     def test_a_missing_file_to_upload_is_not_a_missing_object(self, store: Store, tmp_path: Path) -> None:
         with pytest.raises(StoreError, match="gone") as raised:
@@ -121,9 +141,11 @@ class StoreBehaviour:
         store.put_file(key, file_of(tmp_path, key.encode()))
         assert keys_of(store) == [key]
         assert store.read(key) == key.encode()
-        store.move(key, f"moved/{key}")
-        assert keys_of(store) == [f"moved/{key}"]
-        store.delete([f"moved/{key}"])
+        store.place(key, f"placed/{key}", expected=None)
+        store.delete([key])
+        assert keys_of(store) == [f"placed/{key}"]
+        assert store.read(f"placed/{key}") == key.encode()
+        store.delete([f"placed/{key}"])
         assert keys_of(store) == []
 
     @pytest.mark.parametrize("key", ["", "/a", "a//b", "a/", "./a", "a/../b", "..", ".", "a\\b", "a\0b"])
@@ -131,14 +153,109 @@ class StoreBehaviour:
         with pytest.raises(StoreError, match="key"):
             store.put_bytes(key, b"")
 
-    def test_a_move_replaces_what_is_there_and_leaves_nothing_behind(
+    def test_a_place_copies_and_leaves_its_source(self, store: Store, tmp_path: Path) -> None:
+        store.put_file("staged/x", file_of(tmp_path, b"rows"), metadata={"row-hash": "1"})
+        etag = store.place("staged/x", "final/y.parquet", expected=None, metadata={"row-hash": "1"})
+        assert keys_of(store) == ["final/y.parquet", "staged/x"]
+        assert store.read("final/y.parquet") == b"rows"
+        assert etag_of(store, "final/y.parquet") == etag
+        store.delete(["staged/x"])
+        assert store.read("final/y.parquet") == b"rows"
+
+    def test_a_place_replaces_only_the_object_it_was_told_of(self, store: Store) -> None:
+        store.put_bytes("final", b"first")
+        seen = etag_of(store, "final")
+        store.put_bytes("staged/a", b"second")
+        store.put_bytes("staged/b", b"another")
+        with pytest.raises(Changed, match="final is not the object that was seen: another writer created it"):
+            store.place("staged/a", "final", expected=None)
+        etag = store.place("staged/a", "final", expected=seen)
+        assert etag == etag_of(store, "final") != seen
+        with pytest.raises(Changed, match="another writer replaced it"):
+            store.place("staged/b", "final", expected=seen)
+        assert store.read("final") == b"second"
+        store.delete(["final"])
+        with pytest.raises(Changed, match="another writer removed it"):
+            store.place("staged/b", "final", expected=etag)
+        assert keys_of(store) == ["staged/a", "staged/b"]
+
+    def test_a_place_can_be_repeated_by_who_sees_its_result(self, store: Store) -> None:
+        store.put_bytes("staged", b"rows")
+        store.place("staged", "final", expected=None)
+        store.place("staged", "final", expected=etag_of(store, "final"))
+        assert store.read("final") == store.read("staged") == b"rows"
+        assert keys_of(store) == ["final", "staged"]
+
+    def test_bytes_replace_only_the_object_they_were_told_of(self, store: Store) -> None:
+        store.put_bytes("HEAD.json", b"1")
+        seen = etag_of(store, "HEAD.json")
+        store.put_bytes("HEAD.json", b"2", if_match=seen)
+        with pytest.raises(Changed, match=r"HEAD\.json is not the object that was seen"):
+            store.put_bytes("HEAD.json", b"3", if_match=seen)
+        assert store.read("HEAD.json") == b"2"
+        with pytest.raises(Changed, match="removed it"):
+            store.put_bytes("none.json", b"3", if_match=seen)
+        assert keys_of(store) == ["HEAD.json"]
+
+    def test_a_renewed_object_has_another_etag_and_the_same_bytes(self, store: Store, tmp_path: Path) -> None:
+        store.put_file("final", file_of(tmp_path, b"rows"), metadata={"row-hash": "1"})
+        store.put_bytes("staged", b"late")
+        seen, before = etag_of(store, "final"), store.head("final")
+        assert before is not None
+        for _ in range(3):
+            etag = store.renew("final", expected=seen)
+            assert etag == etag_of(store, "final") != seen
+            with pytest.raises(Changed, match="replaced it"):
+                store.renew("final", expected=seen)
+            with pytest.raises(Changed, match="replaced it"):
+                store.place("staged", "final", expected=seen)
+            seen = etag
+        after = store.head("final")
+        assert after is not None
+        assert store.read("final") == b"rows"
+        assert dict(after.metadata) == dict(before.metadata)
+        with pytest.raises(Changed, match="removed it"):
+            store.renew("gone", expected=seen)
+
+    def test_a_large_and_an_empty_object_can_be_placed_and_renewed(
         self, store: Store, tmp_path: Path
     ) -> None:
-        store.put_file("staged/x", file_of(tmp_path, b"rows"), metadata={"row-hash": "1"})
-        store.put_bytes("final/y.parquet", b"old")
-        store.move("staged/x", "final/y.parquet", metadata={"row-hash": "1"})
-        assert keys_of(store) == ["final/y.parquet"]
-        assert store.read("final/y.parquet") == b"rows"
+        for key, content in (("large", os.urandom(1 << 20) * 20 + b"the end"), ("empty", b"")):
+            store.put_file(f"staged/{key}", file_of(tmp_path, content))
+            etag = store.place(f"staged/{key}", key, expected=None)
+            for _ in range(2):
+                etag = store.renew(key, expected=etag)
+            assert hashlib.sha256(store.read(key)).digest() == hashlib.sha256(content).digest()
+
+    def test_an_object_is_removed_only_while_it_is_the_one_that_was_seen(self, store: Store) -> None:
+        store.put_bytes("d/a", b"old")
+        seen = etag_of(store, "d/a")
+        store.put_bytes("d/a", b"new")
+        with pytest.raises(Changed, match="replaced it"):
+            store.remove("d/a", expected=seen)
+        assert store.read("d/a") == b"new"
+        store.remove("d/a", expected=etag_of(store, "d/a"))
+        assert store.head("d/a") is None
+        with pytest.raises(Changed, match="removed it"):
+            store.remove("d/a", expected=seen)
+
+    def test_a_sweep_leaves_the_young_and_what_lies_elsewhere(self, store: Store) -> None:
+        for key in ("_staging/a/1", "_staging/a/2", "_staging/b/1", "kept"):
+            store.put_bytes(key, b"")
+        assert store.sweep("_staging/", older_than_s=3600) == 0
+        assert len(keys_of(store)) == 4
+        in_an_hour = -3600
+        assert store.sweep("_staging/a/", older_than_s=in_an_hour) == 2
+        assert store.sweep("nothing/here/", older_than_s=in_an_hour) == 0
+        assert keys_of(store) == ["_staging/b/1", "kept"]
+
+    def test_listing_and_head_agree_on_an_object(self, store: Store) -> None:
+        store.put_bytes("k", b"content")
+        [listed], found = list(store.list("k")), store.head("k")
+        assert found is not None
+        assert (found.etag, found.size) == (listed.etag, listed.size)
+        # A header of HTTP has whole seconds only.
+        assert abs(found.modified_at - listed.modified_at) < TICK_PER_SECOND
 
     def test_metadata_that_could_not_be_a_header_is_a_mistake_of_the_program(
         self, store: Store, tmp_path: Path
@@ -148,7 +265,7 @@ class StoreBehaviour:
             with pytest.raises(ValueError, match="metadata"):
                 store.put_file("k", file_of(tmp_path, b""), metadata=metadata)
             with pytest.raises(ValueError, match="metadata"):
-                store.move("k", "l", metadata=metadata)
+                store.place("k", "l", expected=None, metadata=metadata)
 
     def test_deleting_what_is_not_there_is_fine(self, store: Store) -> None:
         store.put_bytes("a/b", b"")
@@ -163,21 +280,6 @@ class StoreBehaviour:
             store.put_bytes("journal/1.json", b"second", if_absent=True)
         assert store.read("journal/1.json") == b"first"
 
-    def test_of_eight_creators_exactly_one_wins_every_time(self, store: Store) -> None:
-        def create(key: str, start: threading.Barrier, content: bytes) -> bytes | None:
-            start.wait()
-            try:
-                store.put_bytes(key, content, if_absent=True)
-            except AlreadyExists:
-                return None
-            return content
-
-        for race in range(5):
-            key, start = f"journal/{race}.json", threading.Barrier(8)
-            with ThreadPoolExecutor(8) as pool:
-                runs = [pool.submit(create, key, start, f"writer {writer}".encode()) for writer in range(8)]
-            assert [won for run in runs if (won := run.result())] == [store.read(key)]
-
     def test_a_file_of_20_mb_arrives_whole(self, store: Store, tmp_path: Path) -> None:
         content = os.urandom(1 << 20) * 20 + b"the end"
         store.put_file("big.parquet", file_of(tmp_path, content))
@@ -186,8 +288,6 @@ class StoreBehaviour:
         assert info.size == len(content)
         assert hashlib.sha256(store.read("big.parquet")).digest() == hashlib.sha256(content).digest()
         assert store.read_range("big.parquet", -7, 7) == b"the end"
-        store.move("big.parquet", "moved.parquet")
-        assert store.read_range("moved.parquet", -7, 7) == b"the end"
 
     def test_a_reader_meets_the_old_or_the_new_object_and_no_mixture(
         self, store: Store, tmp_path: Path
@@ -208,3 +308,57 @@ class StoreBehaviour:
             seen.append(store.read("k"))
         writer.join()
         assert {(len(body), len(set(body))) for body in seen} <= {(200_000, 1)}
+
+
+class RaceBehaviour:
+    """What a store does that enforces conditions between writers at the same instant: more than moto does."""
+
+    def test_of_eight_creators_exactly_one_wins_every_time(self, store: Store) -> None:
+        def create(key: str, start: threading.Barrier, content: bytes) -> bytes | None:
+            start.wait()
+            try:
+                store.put_bytes(key, content, if_absent=True)
+            except AlreadyExists:
+                return None
+            return content
+
+        for race in range(5):
+            key, start = f"journal/{race}.json", threading.Barrier(8)
+            with ThreadPoolExecutor(8) as pool:
+                runs = [pool.submit(create, key, start, f"writer {writer}".encode()) for writer in range(8)]
+            assert [won for run in runs if (won := run.result())] == [store.read(key)]
+
+    def test_of_eight_placers_exactly_one_wins_every_time(self, store: Store) -> None:
+        def place(content: bytes, start: threading.Barrier, expected: str | None) -> bytes | None:
+            store.put_bytes(f"staged/{content.decode()}", content)
+            start.wait()
+            try:
+                store.place(f"staged/{content.decode()}", "final", expected=expected)
+            except Changed:
+                return None
+            return content
+
+        for race in range(6):
+            # By turns onto nothing and onto the object of the race before.
+            expected = None if race % 2 == 0 else etag_of(store, "final")
+            start = threading.Barrier(8)
+            contents = [f"race {race} writer {writer}".encode() for writer in range(8)]
+            with ThreadPoolExecutor(8) as pool:
+                runs = [pool.submit(place, content, start, expected) for content in contents]
+            assert [won for run in runs if (won := run.result())] == [store.read("final")]
+            if race % 2:
+                store.delete(["final"])
+
+    def test_a_counter_that_many_raise_at_once_misses_nobody(self, store: Store) -> None:
+        store.put_bytes("counter", b"000")
+
+        def raise_by(times: int) -> None:
+            for _ in range(times):
+                raised = False
+                while not raised:
+                    raised = raise_counter(store)
+
+        with ThreadPoolExecutor(4) as pool:
+            for run in [pool.submit(raise_by, 8) for _ in range(4)]:
+                run.result()
+        assert store.read("counter") == b"032"

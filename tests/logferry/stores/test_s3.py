@@ -9,25 +9,16 @@ from typing import Any
 
 import pytest
 from botocore.awsrequest import AWSResponse
-from botocore.compat import HTTPHeaders
 from botocore.exceptions import ClientError
 from moto.backends import get_backend
 from moto.core.models import DEFAULT_ACCOUNT_ID
-from tests.logferry.stores.behaviour import Fill, StoreBehaviour, file_of, keys_of
+from tests.logferry.stores.behaviour import Fill, StoreBehaviour, etag_of, file_of, keys_of
+from tests.logferry.stores.s3_replies import SECRET, Reply, connection, refusal, reply
 
-from logferry.connection import Connection
 from logferry.credentials.aws import S3Settings, s3_client, s3_settings
 from logferry.errors import CredentialsError, StoreError
-from logferry.stores import AlreadyExists, NotFound, open_store
+from logferry.stores import AlreadyExists, Changed, NotFound, open_store
 from logferry.stores.s3 import S3Store
-
-SECRET = "wJalrXUtnFEMI-secret"
-
-
-def connection(url: str, **extra: Any) -> Connection:
-    return Connection(
-        "lake", "aws", login="AKIDEXAMPLE", password=SECRET, extra={"endpoint_url": url, **extra}
-    )
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +36,9 @@ def bucket(client: Any) -> str:
 @pytest.fixture(scope="module")
 def shared_store(moto_url: str, bucket: str) -> S3Store:
     """One for all tests: making a boto3 client takes longer than most of them."""
-    return S3Store(bucket, "acme/logs", s3_settings(connection(moto_url)))
+    store = S3Store(bucket, "acme/logs", s3_settings(connection(moto_url)))
+    assert store.enforces_conditions()
+    return store
 
 
 @pytest.fixture
@@ -65,14 +58,13 @@ def fill(bucket: str) -> Fill:
     return put
 
 
-Reply = Callable[[], AWSResponse]
 Answering = Callable[..., list[str]]
 
 
 @pytest.fixture
 def answering(store: S3Store) -> Iterator[Answering]:
     """Replaces the first answers to an operation, None lets one through; gives the list of requests made."""
-    events = store._client.meta.events
+    events = store._bucket.client.meta.events
     registered: list[tuple[str, Callable[..., AWSResponse | None]]] = []
 
     def answer(operation: str, *replies: Reply | None) -> list[str]:
@@ -99,46 +91,27 @@ class TestS3Store(StoreBehaviour):
     ) -> None:
         store.put_file("a", file_of(tmp_path, b"rows"), metadata={"row-hash": "sha256:1 2"})
         assert metadata_of(store, "a") == {"row-hash": "sha256:1 2"}
-        store.move("a", "b")
+        store.place("a", "b", expected=None)
         assert metadata_of(store, "b") == {"row-hash": "sha256:1 2"}
-        store.move("b", "c", metadata={"row-hash": "2"})
+        etag = store.place("b", "c", expected=None, metadata={"row-hash": "2"})
         assert metadata_of(store, "c") == {"row-hash": "2"}
+        for _ in range(2):
+            etag = store.renew("c", expected=etag)
+            assert metadata_of(store, "c") == {"row-hash": "2"}
         store.put_file("c", file_of(tmp_path, b"other rows"))
         assert metadata_of(store, "c") == {}
 
     def test_metadata_stays_with_a_file_that_travels_in_parts(self, store: S3Store, tmp_path: Path) -> None:
         content = bytes(20 << 20)
         store.put_file("big.parquet", file_of(tmp_path, content), metadata={"row-hash": "big"})
-        store.move("big.parquet", "moved.parquet")
-        assert metadata_of(store, "moved.parquet") == {"row-hash": "big"}
+        store.place("big.parquet", "placed.parquet", expected=None)
+        assert metadata_of(store, "placed.parquet") == {"row-hash": "big"}
 
 
 def metadata_of(store: S3Store, key: str) -> dict[str, str]:
     info = store.head(key)
     assert info is not None
     return dict(info.metadata)
-
-
-class _Body:
-    def __init__(self, content: bytes) -> None:
-        self._content = content
-
-    def stream(self, **_: Any) -> Iterator[bytes]:
-        yield self._content
-
-    def read(self, amount: int | None = None) -> bytes:
-        content, self._content = self._content, b""
-        return content
-
-
-def reply(status: int, body: bytes = b"", **headers: str) -> Reply:
-    names = {name.replace("_", "-"): value for name, value in headers.items()}
-    return lambda: AWSResponse("http://x", status, HTTPHeaders.from_dict(names), _Body(body))
-
-
-def refusal(status: int, code: str) -> Reply:
-    xml = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>told you so</Message></Error>"
-    return reply(status, xml.encode(), content_type="application/xml")
 
 
 def test_keys_lie_below_the_prefix_and_other_objects_are_not_seen(
@@ -164,11 +137,11 @@ def test_parquet_files_have_their_own_content_type(
     store: S3Store, bucket: str, client: Any, tmp_path: Path
 ) -> None:
     store.put_file("staged", file_of(tmp_path, b"PAR1"))
-    store.move("staged", "x.parquet")
-    assert (
-        client.head_object(Bucket=bucket, Key="acme/logs/x.parquet")["ContentType"]
-        == "application/vnd.apache.parquet"
-    )
+    etag = store.place("staged", "x.parquet", expected=None)
+    for _ in range(3):
+        found = client.head_object(Bucket=bucket, Key="acme/logs/x.parquet")
+        assert found["ContentType"] == "application/vnd.apache.parquet"
+        etag = store.renew("x.parquet", expected=etag)
 
 
 def test_a_failed_part_leaves_neither_an_object_nor_an_open_upload(
@@ -186,7 +159,7 @@ def test_a_store_that_kept_less_than_it_was_sent_is_found_out(
 ) -> None:
     answering(
         "HeadObject",
-        reply(200, content_length="3", etag='"e"'),
+        reply(200, content_length="3", etag='"e"', last_modified="Fri, 20 Nov 2026 00:00:00 GMT"),
     )
     with pytest.raises(StoreError, match="should hold 4 bytes and holds 3 bytes"):
         store.put_file("k", file_of(tmp_path, b"rows"))
@@ -324,7 +297,7 @@ def test_a_role_is_assumed_and_used(moto_url: str, bucket: str) -> None:
     store = S3Store(bucket, "", s3_settings(conn))
     store.put_bytes("k", b"by role")
     assert store.read("k") == b"by role"
-    used = store._client._get_credentials()
+    used = store._bucket.client._get_credentials()
     assert used.access_key != "AKIDEXAMPLE"
     assert used.token
 
@@ -346,3 +319,97 @@ def test_a_bucket_name_that_is_none_is_refused_in_one_line(moto_url: str) -> Non
     with pytest.raises(StoreError, match="Invalid bucket name") as raised:
         S3Store("Not A Bucket", "", s3_settings(connection(moto_url))).read("k")
     assert "\n" not in str(raised.value)
+
+
+def test_a_failure_while_renewing_leaves_neither_a_change_nor_an_open_upload(
+    store: S3Store, answering: Answering, bucket: str, client: Any
+) -> None:
+    store.put_bytes("k", b"rows")
+    seen = etag_of(store, "k")
+    answering("UploadPartCopy", refusal(403, "AccessDenied"))
+    answering("CompleteMultipartUpload", refusal(400, "InvalidPart"))
+    with pytest.raises(CredentialsError, match=r"Cannot renew .* access is denied"):
+        store.renew("k", expected=seen)
+    with pytest.raises(StoreError, match="InvalidPart"):
+        store.renew("k", expected=seen)
+    assert etag_of(store, "k") == seen
+    assert client.list_multipart_uploads(Bucket=bucket).get("Uploads", []) == []
+
+
+def test_an_etag_that_cannot_be_changed_is_said(store: S3Store, answering: Answering) -> None:
+    store.put_bytes("k", b"rows")
+    seen = etag_of(store, "k")
+    kept = f"<CompleteMultipartUploadResult><ETag>{seen}</ETag></CompleteMultipartUploadResult>"
+    answering("CompleteMultipartUpload", reply(200, kept.encode()))
+    with pytest.raises(StoreError, match=r"keeps its ETag .* end that run, delete the object and run again"):
+        store.renew("k", expected=seen)
+    store.sweep("k", older_than_s=-3600)  # The upload that the made-up answer left open.
+
+
+def test_an_object_larger_than_one_copy_is_refused_in_words(
+    store: S3Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.put_bytes("staged", b"rows")
+    monkeypatch.setattr("logferry.stores.s3_conditional._AT_ONCE_BYTES", 3)
+    with pytest.raises(StoreError, match=r"holds 4 bytes, more than the 5 GiB .* choose shorter slices"):
+        store.place("staged", "final", expected=None)
+    with pytest.raises(StoreError, match="choose shorter slices"):
+        store.renew("staged", expected=etag_of(store, "staged"))
+    assert keys_of(store) == ["staged"]
+
+
+def test_a_placement_that_keeps_less_than_was_staged_is_found_out(
+    store: S3Store, answering: Answering
+) -> None:
+    store.put_bytes("staged", b"rows")
+    short = reply(200, content_length="3", etag='"e"', last_modified="Fri, 20 Nov 2026 00:00:00 GMT")
+    answering("HeadObject", None, short)
+    answering("PutObject", reply(200, etag='"e"'))
+    with pytest.raises(StoreError, match="should hold 4 bytes and holds 3 bytes"):
+        store.place("staged", "final", expected=None)
+
+
+def test_a_staged_object_that_breaks_off_is_read_again(store: S3Store, answering: Answering) -> None:
+    store.put_bytes("staged", b"0123456789")
+    made = answering("GetObject", reply(200, b"0123", content_length="10", etag=etag_of(store, "staged")))
+    store.place("staged", "final", expected=None)
+    assert store.read("final") == b"0123456789"
+    assert len(made) == 3
+
+
+def test_a_staged_object_that_another_run_replaces_meanwhile_is_not_placed(
+    store: S3Store, answering: Answering
+) -> None:
+    store.put_bytes("staged", b"rows")
+    answering("GetObject", reply(200, b"ROWS", content_length="4", etag='"other"'))
+    with pytest.raises(Changed, match="staged is not the object that was seen"):
+        store.place("staged", "final", expected=None)
+    assert keys_of(store) == ["staged"]
+
+
+def test_a_sweep_aborts_the_unfinished_uploads_below_its_prefix(
+    store: S3Store, bucket: str, client: Any
+) -> None:
+    for key in ("_staging/a", "_staging/b", "elsewhere"):
+        client.create_multipart_upload(Bucket=bucket, Key=f"acme/logs/{key}")
+    assert store.sweep("_staging/", older_than_s=-3600) == 2
+    uploads = client.list_multipart_uploads(Bucket=bucket)["Uploads"]
+    assert [upload["Key"] for upload in uploads] == ["acme/logs/elsewhere"]
+    store.sweep("", older_than_s=-3600)
+    assert client.list_multipart_uploads(Bucket=bucket).get("Uploads", []) == []
+
+
+@pytest.mark.parametrize(("status", "code"), [(405, "MethodNotAllowed"), (501, "NotImplemented")])
+def test_a_store_that_lists_no_uploads_is_swept_of_objects(
+    store: S3Store, answering: Answering, status: int, code: str
+) -> None:
+    store.put_bytes("_staging/a", b"")
+    answering("ListMultipartUploads", refusal(status, code))
+    assert store.sweep("_staging/", older_than_s=-3600) == 1
+    assert keys_of(store) == []
+
+
+def test_a_sweep_that_is_not_allowed_says_so(store: S3Store, answering: Answering) -> None:
+    answering("ListMultipartUploads", refusal(403, "AccessDenied"))
+    with pytest.raises(CredentialsError, match=r"Cannot sweep .* s3:ListBucketMultipartUploads"):
+        store.sweep("_staging/", older_than_s=3600)
