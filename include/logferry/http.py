@@ -11,6 +11,7 @@ A server that asks for more than ``LONGEST_WAIT_S`` is not waited for here: ``Un
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Callable, Generator
 from typing import TypeVar
 
@@ -167,9 +168,7 @@ class Client:
         except requests.exceptions.ReadTimeout as error:
             raise FailedAnswer(f"{_where(request)} did not answer in time: {_cause(error)}") from error
         except requests.exceptions.RequestException as error:
-            raise Unavailable(
-                f"{_where(request)} could not be reached or broke off: {_cause(error)}"
-            ) from error
+            raise _not_reached(request, error) from error
         except (ConnectionError, TimeoutError) as error:
             raise Unavailable(f"{_where(request)} broke off: {_cause(error)}") from error
         except OSError as error:
@@ -195,6 +194,16 @@ class Client:
         pause = state.next_action.sleep if state.next_action else 0.0
         said = self._without_secrets(str(error))
         log.warning("attempt %d failed (%s); again in %.1f s", state.attempt_number, said, pause)
+
+
+def _not_reached(request: Request, error: Exception) -> Unavailable:
+    cause = _innermost(error)
+    if isinstance(cause, socket.gaierror):
+        return Unavailable(
+            f"{_where(request)} could not be sent: the host's name cannot be resolved "
+            f"({cause.strerror or cause}); check the connection's site or host, and DNS on this machine"
+        )
+    return Unavailable(f"{_where(request)} could not be reached or broke off: {_cause(error)}")
 
 
 def _as_it_is(prepared: requests.PreparedRequest) -> requests.PreparedRequest:
@@ -245,9 +254,14 @@ def _where(request: Request) -> str:
 
 def _cause(error: BaseException) -> str:
     """The innermost reason, without the URL (which requests repeats in full)."""
+    innermost = _innermost(error)
+    return f"{type(innermost).__name__}: {innermost}"[:200]
+
+
+def _innermost(error: BaseException) -> BaseException:
     while error.__cause__ is not None or error.__context__ is not None:
         error = error.__cause__ or error.__context__  # type: ignore[assignment]
-    return f"{type(error).__name__}: {error}"[:200]
+    return error
 
 
 def excerpt(body: bytes) -> str:

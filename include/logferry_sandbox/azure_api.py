@@ -49,6 +49,7 @@ API_FAULTS = frozenset(
         "azure:stale_cache",
         "azure:late_rows",
         "azure:drop_row",
+        "azure:swap_row",
         "azure:column_added",
         "azure:throttled",
         "azure:gateway_timeout",
@@ -248,6 +249,8 @@ class QueryApi:
             # A little more than fits is enough to know; reads of a whole table stop here.
             if len(rows) > self.knobs.max_rows or size > self.knobs.max_bytes:
                 break
+        if len(rows) > 1 and self._plan.take("azure:swap_row", request) is not None:
+            rows[len(rows) // 2] = _under_a_new_id(rows[len(rows) // 2 - 1], answer)
         if not answer.ordered and self.knobs.shuffle:
             rows = shuffled(rows, query)
         if rows and self._plan.take("azure:drop_row", request) is not None:
@@ -287,6 +290,16 @@ class QueryApi:
         if self._plan.take("azure:warning", request) is not None:
             return rows, partial_error(6, limits, severity="Warning")
         return rows, None
+
+
+def _under_a_new_id(row: bytes, answer: Answer) -> bytes:
+    """A copy of the row; whatever column holds its id, it holds another one there."""
+    cells = json.loads(row)
+    for column, cell in zip(answer.columns, cells, strict=True):
+        if column.name.lower().endswith("item") or column.name == "_ItemId":
+            row = row.replace(cell.encode(), (cell[:-4] + "twin").encode())
+            break
+    return row
 
 
 def _validation(message: str) -> dict[str, Any]:

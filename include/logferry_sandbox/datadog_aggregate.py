@@ -62,6 +62,8 @@ class AggregateEndpoint:
         """The body of the answer to the aggregation ``raw``. Raises DatadogRefusalError."""
         found = read_filter(raw.get("filter"), settings, self._store.indexes, restriction, now_ms)
         computes = read_computes(raw.get("compute"), found)
+        if not settings.mixed_computes and len({compute.interval_ms is None for compute in computes}) > 1:
+            raise invalid("compute", "cannot mix types")
         group_by = read_group_by(raw.get("group_by"))
         groups = self._groups(found, computes, group_by)
         meta: dict[str, Any] = {"elapsed": 12, "request_id": request_id, "status": "done"}
@@ -70,11 +72,16 @@ class AggregateEndpoint:
             meta["status"] = "timeout"
             for group in groups:
                 group.counts = [{at: n // 2 for at, n in counts.items()} for counts in group.counts]
-        if (params := self._plan.take("datadog:warnings", request)) is not None:
+        if (warning := self._plan.take("datadog:warnings", request)) is not None:
             default = {"code": "partial", "title": "Partial results", "detail": "a shard did not answer"}
-            warnings.append({**default, **params})
+            warnings.append({**default, **warning})
         if warnings:
             meta["warnings"] = warnings
+        series = [number for number, compute in enumerate(computes) if compute.interval_ms is not None]
+        if series and (params := self._plan.take("datadog:truncated_series", request)) is not None:
+            for group in groups:
+                for number in series:
+                    group.counts[number] = _first_points(group.counts[number], params.get("points", 2))
         results = [(group.by, _results(group, computes)) for group in groups]
         buckets, after = ordered_buckets(results, group_by, raw.get("page"))
         if after is not None:
@@ -195,6 +202,11 @@ def _results(group: Group, computes: Sequence[Compute]) -> dict[str, Any]:
             points = sorted(reduced.items())
             results[f"c{number}"] = [{"time": format_instant(at), "value": value} for at, value in points]
     return results
+
+
+def _first_points(counts: dict[int, int], points: int) -> dict[int, int]:
+    """A series that breaks off after some points, without a word about it."""
+    return {at: counts[at] for at in sorted(counts)[:points]}
 
 
 def _percentile(share: int) -> Callable[[list[Any]], float]:

@@ -63,6 +63,8 @@ class DatadogApi:
         except DatadogRefusalError as refusal:
             response = HttpResponse(refusal.status, headers, _envelope(refusal.message))
         response.delay_s = settings.latency_s
+        if 0 < settings.most_body_bytes < len(response.body):
+            response.cut_after = settings.most_body_bytes
         return response
 
     def _serve(self, request: HttpRequest, settings: DatadogSettings, headers: dict[str, str]) -> bytes:

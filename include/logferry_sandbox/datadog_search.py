@@ -18,7 +18,7 @@ from logferry_sandbox.datadog_filter import Filter, read_filter
 from logferry_sandbox.datadog_order import FacetOrder, Rows, TimeOrder
 from logferry_sandbox.datadog_query import Query
 from logferry_sandbox.datadog_settings import DatadogSettings
-from logferry_sandbox.datadog_store import DatadogStore
+from logferry_sandbox.datadog_store import DatadogStore, parse_event
 from logferry_sandbox.faults import FaultPlan
 from logferry_sandbox.http_server import HttpRequest
 
@@ -30,8 +30,11 @@ SEARCH_FAULTS = frozenset(
         "datadog:duplicate_rows",
         "datadog:out_of_order",
         "datadog:expired_cursor",
+        "datadog:malformed_cursor",
         "datadog:drop_row",
+        "datadog:swap_row",
         "datadog:empty_page_with_cursor",
+        "datadog:truncated_series",
     }
 )
 _SORT = re.compile(r"-?(timestamp|@\S+)")
@@ -93,7 +96,10 @@ class SearchEndpoint:
         if after is None and rows.bodies and (settings.final_cursor or not rows.exhausted):
             after = rows.last
         if after is not None:
-            return _page(rows.bodies, meta, after, raw, request)
+            text = after.encode()
+            if self._plan.take("datadog:malformed_cursor", request) is not None:
+                text = text[: len(text) // 2]
+            return _page(rows.bodies, meta, text, raw, request)
         if rows.bodies:
             return _json_page(rows.bodies, meta)
         return _end(settings.page_end, meta, search.cursor or order.start(), raw, request)
@@ -135,6 +141,8 @@ class SearchEndpoint:
         if take("datadog:drop_row", request) is not None and bodies:
             del bodies[len(bodies) // 2]
             return rows.last
+        if len(bodies) > 1 and take("datadog:swap_row", request) is not None:
+            bodies[len(bodies) // 2] = _under_a_new_id(bodies[len(bodies) // 2 - 1])
         if take("datadog:out_of_order", request) is not None and len(bodies) > 1:
             bodies[0], bodies[-1] = bodies[-1], bodies[0]
         if search.cursor is not None:
@@ -192,10 +200,14 @@ def body_of_get(query: Mapping[str, list[str]]) -> dict[str, Any]:
     return body
 
 
+def _under_a_new_id(body: bytes) -> bytes:
+    event_id = parse_event(body)["id"]
+    return body.replace(event_id.encode(), (event_id[:-4] + "Twin").encode(), 1)
+
+
 def _page(
-    bodies: list[bytes], meta: dict[str, Any], after: Cursor, raw: Mapping[str, Any], request: HttpRequest
+    bodies: list[bytes], meta: dict[str, Any], text: str, raw: Mapping[str, Any], request: HttpRequest
 ) -> bytes:
-    text = after.encode()
     meta = {"elapsed": meta.pop("elapsed"), "page": {"after": text}, **meta}
     return _json_page(bodies, meta, {"next": _next_link(text, raw, request)})
 
@@ -212,7 +224,7 @@ def _end(
         case "page_null":
             return _json_page([], {**meta, "page": None})
         case "empty_with_cursor":
-            return _page([], meta, here, raw, request)
+            return _page([], meta, here.encode(), raw, request)
         case _:
             return _json_page([], meta)
 

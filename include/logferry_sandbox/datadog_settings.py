@@ -37,7 +37,9 @@ class DatadogSettings:
     API does not document it). ``page_end``: the shape of the empty answer after the last page, one of
     PAGE_ENDS. ``final_cursor``: the last page with rows still has a cursor (false: it has none and is the
     end). ``short_pages``: never more rows than this in a page, 0 for no cap. ``late_every``: every n-th event
-    stays invisible until POST /_sandbox/release_late, 0 for none. ``hide_future``: events later than the
+    stays invisible until POST /_sandbox/release_late, 0 for none. ``most_body_bytes``: a larger answer breaks off
+    after that many bytes, 0 for no limit. ``mixed_computes``: one aggregation may ask for a
+    total beside a timeseries (whether the real API lets it is not documented). ``hide_future``: events later than the
     clock are not there yet. Rates are requests per ``…_period_s``.
     """
 
@@ -46,6 +48,8 @@ class DatadogSettings:
     page_end: str = "no_page"
     final_cursor: bool = True
     short_pages: int = 0
+    most_body_bytes: int = 0
+    mixed_computes: bool = True
     latency_s: float = 0.0
     max_limit: int = 1000
     search_limit: int = 300

@@ -15,7 +15,9 @@ from typing import Any
 
 from logferry_sandbox.http_server import App, HttpRequest, HttpResponse
 
-GENERIC_KINDS = frozenset({"http_error", "cut_body", "slow", "reset", "empty_200", "non_json"})
+GENERIC_KINDS = frozenset(
+    {"http_error", "cut_body", "slow", "slow_body", "reset", "empty_200", "non_json", "headers"}
+)
 
 _RULE_KEYS = frozenset({"match", "fault", "params", "times", "after", "probability", "seed"})
 _MATCH_KEYS = frozenset({"path_contains", "body_contains"})
@@ -189,8 +191,23 @@ def _faulty(app: App, rule: FaultRule, request: HttpRequest) -> HttpResponse:
             response = app(request)
             response.delay_s += params.get("delay_s", 1.0)
             return response
+        case "slow_body":
+            # A part of the body comes at once, then nothing for a while, and never the rest.
+            response = app(request)
+            response.cut_after = int(len(response.body) * params.get("fraction", 0.5))
+            response.stall_s = params.get("stall_s", 60.0)
+            return response
         case "reset":
-            return HttpResponse(reset=True)
+            if "fraction" not in params:
+                return HttpResponse(reset=True)
+            response = app(request)
+            response.cut_after = int(len(response.body) * params["fraction"])
+            response.reset = True
+            return response
+        case "headers":
+            response = app(request)
+            response.headers = {**response.headers, **params.get("headers", {})}
+            return response
         case "empty_200":
             return HttpResponse(200, {"Content-Type": "application/json"})
         case _:

@@ -39,7 +39,8 @@ class HttpResponse:
     """One answer. ``Content-Length`` is added by the server, and gzip where the client accepts it.
 
     ``delay_s``: wait before answering. ``cut_after``: announce the whole body, send this many of its bytes
-    (never compressed), close. ``reset``: close with RST instead of answering.
+    (never compressed), then wait ``stall_s`` and close. ``reset``: close with RST, instead of answering or, with
+    ``cut_after``, there.
     """
 
     status: int = 200
@@ -47,6 +48,7 @@ class HttpResponse:
     body: bytes = b""
     delay_s: float = 0.0
     cut_after: int | None = None
+    stall_s: float = 0.0
     reset: bool = False
 
 
@@ -173,10 +175,12 @@ class _Handler(BaseHTTPRequestHandler):
         if response.delay_s and self.server.stopping.wait(response.delay_s):
             self.close_connection = True
             return
+        if not response.reset or response.cut_after is not None:
+            self._send(response, request.headers.get("accept-encoding", ""))
+        if response.stall_s:
+            self.server.stopping.wait(response.stall_s)
         if response.reset:
             self._reset()
-        else:
-            self._send(response, request.headers.get("accept-encoding", ""))
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_OPTIONS = answer
 

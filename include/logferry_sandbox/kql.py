@@ -61,7 +61,7 @@ def run_query(
         )
     schema = table.schema
     stages: list[Stage] = []
-    leading = True
+    leading, serialized = True, False
     for operator in query.operators:
         if leading and operator.name == "where":
             # Checking the whole predicate first keeps an error in a part the bisection would swallow.
@@ -73,9 +73,10 @@ def run_query(
             ]
             continue
         leading = False
-        compiled = compile_stage(operator, schema)
+        compiled = compile_stage(operator, schema, serialized=serialized)
         stages.append(compiled)
         schema = compiled.schema
+        serialized = serialized if compiled.ordered is None else operator.name in ("sort", "top")
     if scan_limit is not None and _reads_everything(query.operators) and stop > start:
         planned = table.rows_between(start, stop)
         if planned > scan_limit:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import accumulate
 from typing import Any
 
 from logferry_sandbox.kql_errors import KqlSemanticError
@@ -25,6 +26,7 @@ _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
+_JSON_KINDS = ("bool", "int", "long", "string", "guid", "dynamic")
 _TERM = r"(?<![A-Za-z0-9]){}(?![A-Za-z0-9])"
 
 
@@ -54,6 +56,20 @@ def constant(kind: str, value: Any) -> Bound:
     return Bound(kind, lambda batch: [value] * batch.size, constant=True, value=value)
 
 
+def property_bags(kinds: Mapping[str, str], batch: Batch) -> list[Any]:
+    """`pack_all()`: every column of each row as one bag; what JSON has no form for becomes text.
+
+    https://learn.microsoft.com/kusto/query/pack-all-function
+    """
+    columns = []
+    for name, kind in kinds.items():
+        values = batch.columns[name].values()
+        if kind not in _JSON_KINDS:
+            values = [None if value is None else to_text(kind, value) for value in values]
+        columns.append(values)
+    return [dict(zip(kinds, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
 def _incomparable(left: str, right: str) -> KqlSemanticError:
     return KqlSemanticError(
         "SEM0064", f"Cannot compare values of types {left} and {right}. Try adding explicit casts"
@@ -69,9 +85,10 @@ def _comparable(left: str, right: str) -> bool:
 class Binder:
     """Turns syntax into Bound expressions for one stage of a query."""
 
-    def __init__(self, kinds: Mapping[str, str], stage: str) -> None:
+    def __init__(self, kinds: Mapping[str, str], stage: str, *, serialized: bool = False) -> None:
         self._kinds = kinds
         self._stage = stage
+        self._serialized = serialized
 
     def error(self, code: str, message: str) -> KqlSemanticError:
         """A semantic error that names the stage it happened in."""
@@ -134,6 +151,11 @@ class Binder:
             if len(args) != 1 or args[0].kind not in ("bool", "dynamic"):
                 raise self.error("SEM0009", "not() takes one bool")
             return Bound("bool", lambda b: [None if v is None else not v for v in args[0].evaluate(b)])
+        if name == "pack_all" and not args:
+            kinds = self._kinds
+            return Bound("dynamic", lambda b: property_bags(kinds, b))
+        if name == "row_cumsum":
+            return self._row_cumsum(args)
         function = FUNCTIONS.get(name)
         if function is None:
             raise self.error("SEM0260", f"Unknown function: '{name}'")
@@ -145,6 +167,17 @@ class Binder:
         if args and all(arg.constant for arg in args):
             return constant(kind, compute(*(arg.value for arg in args)))
         return bound
+
+    def _row_cumsum(self, args: list[Bound]) -> Bound:
+        """https://learn.microsoft.com/kusto/query/row-cumsum-function: only over a serialized row set."""
+        if not self._serialized:
+            message = (
+                "Function 'row_cumsum' cannot be invoked in current context: the row set must be serialized"
+            )
+            raise self.error("SEM0036", message)
+        if len(args) != 1 or args[0].kind not in NUMERIC:
+            raise self.error("SEM0219", "row_cumsum(): expected one number")
+        return Bound(args[0].kind, lambda batch: list(accumulate(args[0].evaluate(batch))))
 
     def _operation(self, op: str, args: list[Bound]) -> Bound:
         match op:

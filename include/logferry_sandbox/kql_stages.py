@@ -35,9 +35,9 @@ class Stage:
     whole: bool = False
 
 
-def compile_stage(stage: Operator, schema: Schema) -> Stage:
-    """Check one stage; raises KqlSemanticError."""
-    binder = Binder({column.name: column.kind for column in schema}, stage.name)
+def compile_stage(stage: Operator, schema: Schema, *, serialized: bool = False) -> Stage:
+    """Check one stage; raises KqlSemanticError. `serialized`: its rows come sorted, in one batch."""
+    binder = Binder({column.name: column.kind for column in schema}, stage.name, serialized=serialized)
     return _STAGES[stage.name](stage, schema, binder)
 
 

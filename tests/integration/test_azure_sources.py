@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,13 @@ from logferry.sources.azure_adhoc import run_kql, run_log_search
 from logferry.sources.azure_log_search import AzureLogSearchSource
 from logferry.sources.azure_monitor import AzureMonitorSource
 from logferry.sources.azure_search_job import LegacyWorkspace
-from logferry.sources.base import Page
+from logferry.sources.base import Page, Share
 from logferry.spec import AzureLogSearchSourceSpec, AzureMonitorSourceSpec
 from logferry.window import (
     TICK_PER_DAY,
     TICK_PER_HOUR,
     TICK_PER_MS,
+    TICK_PER_SECOND,
     Window,
     from_datetime,
     parse_instant,
@@ -166,6 +168,17 @@ def one_page(client: Client, source: Any, window: Window) -> Page:
     schema = client.run(lambda: source.schema(window))
     page: Page = client.run(lambda: source.page(window, None, schema))
     return page
+
+
+def shares_of(
+    client: Client, source: Any, span: Window, count: int, column: str = "_ItemId"
+) -> list[list[Any]]:
+    schema = client.run(lambda: source.schema(span))
+    pages = [
+        client.run(partial(source.page, span, None, schema, share=Share(index, count)))
+        for index in range(count)
+    ]
+    return [page.batch.column(column).to_pylist() for page in pages]
 
 
 def fetched(
@@ -351,13 +364,70 @@ class TestMonitor:
         assert Counter(table["_ItemId"].to_pylist()) == Counter(held(clean, "AppRequests", HOUR)["_ItemId"])
         assert len(pages) >= 3
 
-    def test_a_tick_that_holds_more_than_an_answer_is_an_error_that_names_it(
+    def test_a_day_is_counted_by_half_minutes_in_one_request(
+        self, clean: AzureSandbox, client: Client
+    ) -> None:
+        source = monitor(clean)
+        fine = 30 * TICK_PER_SECOND
+        assert DAY.ticks // fine <= source.most_bins
+        counts = client.run(lambda: source.count(DAY, fine))
+        assert client.stats["count"] == 1
+        truth = held(clean, "AppRequests", DAY)["TimeGenerated"]
+        assert counts == Counter((tick - UNIX_EPOCH_TICKS) // fine * fine for tick in truth)
+
+    def test_bins_may_be_single_ticks(self, clean: AzureSandbox, client: Client) -> None:
+        tick = parse_instant(HOT)
+        span = Window(tick - 2_000, tick + 2_000)
+        source = monitor(clean)
+        counts = client.run(lambda: source.count(span, 1))
+        truth = held(clean, "AppRequests", span)["TimeGenerated"]
+        assert counts == Counter(at - UNIX_EPOCH_TICKS for at in truth)
+        assert counts[tick] >= 700
+
+    def test_the_shares_of_a_crowded_tick_are_its_rows_each_in_one_of_them(
+        self, clean: AzureSandbox, client: Client
+    ) -> None:
+        clean.query.knobs.update({"max_rows": 200})
+        tick = parse_instant(HOT)
+        span = Window(tick, tick + 1)
+        source = monitor(clean)
+        with pytest.raises(TooMuch):
+            one_page(client, source, span)
+        shares = shares_of(client, source, span, 8)
+        assert Counter(item for share in shares for item in share) == Counter(
+            held(clean, "AppRequests", span)["_ItemId"]
+        )
+        assert max(map(len, shares)) < 200
+
+    @pytest.mark.parametrize(
+        ("table", "pipeline", "column"),
+        [
+            ("FerryPlain_CL", None, "Message"),
+            ("FerryPlain_CL", "project Code | extend Message = tostring(Code)", "Message"),
+            ("AppRequests", "mv-expand Properties", "_ItemId"),
+            ("FerryTypes_CL", "project-away Body", "_ItemId"),
+        ],
+    )
+    def test_shares_of_any_table_are_together_what_one_answer_holds(
+        self, clean: AzureSandbox, client: Client, table: str, pipeline: str | None, column: str
+    ) -> None:
+        source = monitor(clean, table=table, pipeline=pipeline)
+        span = Window(HOUR.start, HOUR.start + 3 * TICK_PER_HOUR)
+        whole = one_page(client, source, span).batch
+        shares = shares_of(client, source, span, 3, column)
+        assert Counter(value for share in shares for value in share) == Counter(
+            whole.column(column).to_pylist()
+        )
+        assert all(len(share) < whole.num_rows for share in shares)
+
+    def test_a_tick_that_holds_more_than_an_answer_is_fetched_in_shares(
         self, clean: AzureSandbox, client: Client
     ) -> None:
         clean.query.knobs.update({"max_rows": 600})
         tick = parse_instant(HOT)
-        with pytest.raises(TooMuch, match="cannot be cut further"):
-            fetched(client, monitor(clean), Window(tick - 1000, tick + 1000))
+        span = Window(tick - 1000, tick + 1000)
+        table, _ = fetched(client, monitor(clean), span)
+        assert Counter(table["_ItemId"].to_pylist()) == Counter(held(clean, "AppRequests", span)["_ItemId"])
 
     @pytest.mark.parametrize(
         "rule",
@@ -506,6 +576,32 @@ class TestLogSearch:
         clean.arm_plan.replace([{"fault": "log_search:error", "times": 1}])
         table, _ = fetched(arm_client, log_search(clean), HOUR)
         assert Counter(table["id"].to_pylist()) == held_events(clean, HOUR)
+
+    @pytest.mark.parametrize(
+        "rule",
+        [
+            {"fault": "cut_body"},
+            {"fault": "cut_body", "params": {"whole_length": False}},
+            {"fault": "reset"},
+            {"fault": "reset", "params": {"fraction": 0.5}},
+            {"fault": "empty_200"},
+            {"fault": "non_json"},
+            {"fault": "non_json", "params": {"status": 502}},
+            {"fault": "http_error", "params": {"status": 503, "body": ""}},
+            {"fault": "http_error", "params": {"status": 204, "body": ""}},
+            {"fault": "http_error", "params": {"status": 429, "body": "", "headers": {"Retry-After": "2"}}},
+            {"fault": "http_error", "params": {"status": 401, "body": ""}},
+            {"fault": "headers", "params": {"headers": {"Retry-After": "0"}}},
+        ],
+        ids=str,
+    )
+    def test_a_passing_fault_costs_a_request_and_no_row(
+        self, clean: AzureSandbox, arm_client: Client, rule: dict[str, Any]
+    ) -> None:
+        clean.arm_plan.replace([{**rule, "times": 1, "after": 1}])
+        table, _ = fetched(arm_client, log_search(clean), HOUR)
+        assert Counter(table["id"].to_pylist()) == held_events(clean, HOUR)
+        assert clean.arm_plan.stats()["faults"][rule["fault"]] >= 1
 
     def test_a_retired_api_and_wrong_names_and_queries_say_what_to_do(
         self, clean: AzureSandbox, arm_client: Client

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import logging
+import socket
 import ssl
 from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
@@ -213,6 +214,7 @@ def test_a_redirect_is_refused_and_the_keys_stay_here(
         HttpResponse(body=b"x" * 5_000, cut_after=100),
         HttpResponse(body=b"x" * 5_000, cut_after=0),
         HttpResponse(reset=True),
+        HttpResponse(body=b"x" * 5_000, cut_after=100, reset=True),
         HttpResponse(headers={"Content-Encoding": "gzip"}, body=b"no gzip at all"),
     ],
 )
@@ -224,10 +226,30 @@ def test_a_broken_answer_is_asked_again_and_never_taken_for_a_whole_one(
     assert len(script.requests) == 2
 
 
-def test_an_answer_that_stays_broken_asks_for_less(serve: Serve, make: Callable[..., Client]) -> None:
-    _, url = serve(*[HttpResponse(body=b"x" * 500, cut_after=100) for _ in range(9)])
+@pytest.mark.parametrize(
+    "broken",
+    [
+        HttpResponse(body=b"x" * 500, cut_after=100),
+        HttpResponse(body=b"x" * 500, cut_after=100, reset=True),
+        HttpResponse(body=b"x" * 500, cut_after=100, stall_s=3_600),
+        HttpResponse(body=b"x" * 500, cut_after=0, stall_s=3_600),
+    ],
+    ids=["cut", "reset", "stalled", "stalled before the first byte"],
+)
+def test_an_answer_that_stays_broken_asks_for_less(
+    serve: Serve, make: Callable[..., Client], broken: HttpResponse
+) -> None:
+    script, url = serve(*[broken for _ in range(9)])
     with pytest.raises(FailedAnswer, match="did not send its answer whole"):
-        make().run(ask(url))
+        make().run(ask(url, timeout_s=0.05))
+    assert len(script.requests) == 3
+
+
+def test_a_server_that_says_nothing_in_time_asks_for_less(serve: Serve, make: Callable[..., Client]) -> None:
+    script, url = serve(*[HttpResponse(delay_s=3_600) for _ in range(9)])
+    with pytest.raises(FailedAnswer, match="did not answer in time"):
+        make().run(ask(url, timeout_s=0.05))
+    assert len(script.requests) == 3
 
 
 def test_a_retry_that_is_logged_does_not_repeat_the_key(
@@ -255,9 +277,34 @@ def test_a_whole_answer_that_repeats_the_key_is_not_quoted_with_it(
     assert "***" in str(caught.value)
 
 
-def test_a_server_that_is_not_there_is_unavailable(serve: Serve, make: Callable[..., Client]) -> None:
-    with pytest.raises(Unavailable, match="could not be reached"):
-        make().run(ask("http://127.0.0.1:9/x"))
+def test_a_server_that_is_not_there_is_given_up_after_bounded_attempts(
+    make: Callable[..., Client], clock: Any
+) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        client = make()
+        with pytest.raises(Unavailable, match=r"could not be reached.*refused") as caught:
+            client.run(ask(f"http://127.0.0.1:{taken.getsockname()[1]}/x?secret=1"))
+    assert caught.value.exit_code == 5
+    assert "\n" not in str(caught.value)
+    assert (client.stats["search"], len(clock.slept)) == (6, 5)
+
+
+def test_a_host_without_an_address_is_given_up_with_what_to_check(
+    make: Callable[..., Client], clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown(*_: Any, **__: Any) -> Any:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    client = make()
+    with pytest.raises(
+        Unavailable, match=r"api\.nowhere\.test/x could not.*cannot be resolved.*host"
+    ) as caught:
+        client.run(ask("https://api.nowhere.test/x"))
+    assert type(caught.value) is Unavailable
+    assert caught.value.exit_code == 5
+    assert (client.stats["search"], len(clock.slept)) == (6, 5)
 
 
 def test_a_failed_answer_starts_the_whole_exchange_again(serve: Serve, make: Callable[..., Client]) -> None:

@@ -385,6 +385,19 @@ def test_a_dropped_row_is_missing_from_one_answer_only(service: Service) -> None
     assert len(service.rows(ROWS)) == 3000
 
 
+@pytest.mark.parametrize("query", [ROWS, f"AppRequests | {TODAY} | extend _lf_item = _ItemId"])
+def test_a_row_can_come_twice_in_place_of_another_under_a_new_id(service: Service, query: str) -> None:
+    whole = service.rows(query)
+    service.fault("swap_row")
+    swapped = service.rows(query)
+    lost = [row for row in whole if row not in swapped]
+    made_up = [row for row in swapped if row not in whole]
+    assert (len(swapped), len(lost), len(made_up)) == (3000, 1, 1)
+    assert made_up[0][-1].endswith("twin")
+    (twin,) = [row for row in whole if row[-1][:-4] == made_up[0][-1][:-4]]
+    assert twin[:-1] == made_up[0][:-1]
+
+
 def test_a_column_appears_after_some_queries(service: Service) -> None:
     service.fault("column_added", after=1, params={"name": "Fresh"})
     schemas = [[row[0] for row in service.rows("AppRequests | getschema")] for _ in range(2)]

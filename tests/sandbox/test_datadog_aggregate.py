@@ -176,3 +176,22 @@ def test_an_unknown_index_is_a_warning_here_too(five_events: Org) -> None:
     answer = five_events.post(AGGREGATE, {"filter": {**MINUTE_FILTER, "indexes": ["nowhere"]}}).json()
     assert answer["meta"]["warnings"][0]["code"] == "unknown_index"
     assert answer["data"] == {"buckets": []}
+
+
+def test_a_series_can_break_off_while_the_total_stays_whole(five_events: Org) -> None:
+    five_events.fault("datadog:truncated_series", params={"points": 2})
+    (bucket,) = aggregate(five_events, compute=[series("1s")])
+    assert [point["value"] for point in bucket["computes"]["c0"]] == [1, 1]
+    (bucket,) = aggregate(five_events, compute=[TOTAL])
+    assert bucket["computes"]["c0"] == 5
+
+
+def test_a_total_beside_a_series_is_answered_or_refused_as_told(five_events: Org) -> None:
+    (bucket,) = aggregate(five_events, compute=[series("1m"), TOTAL])
+    assert ([point["value"] for point in bucket["computes"]["c0"]], bucket["computes"]["c1"]) == ([5], 5)
+    five_events.fault("datadog:truncated_series", params={"points": 0})
+    (bucket,) = aggregate(five_events, compute=[series("1m"), TOTAL])
+    assert bucket["computes"] == {"c0": [], "c1": 5}
+    five_events.set(mixed_computes=False)
+    refused = five_events.post(AGGREGATE, {"filter": MINUTE_FILTER, "compute": [series("1m"), TOTAL]})
+    assert refused.status_code == 400

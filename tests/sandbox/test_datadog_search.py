@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+import requests
 
 from logferry_sandbox.datadog_settings import DatadogSettings
 
@@ -346,3 +347,25 @@ def test_bodies_are_served_byte_for_byte(start_org: StartOrg) -> None:
     org = start_org(raw)
     answer = org.post(SEARCH, ascending())
     assert answer.content.startswith(b'{"data":[' + raw + b"]")
+
+
+def test_a_cursor_can_be_given_that_the_api_itself_refuses(five_events: Org) -> None:
+    five_events.fault("datadog:malformed_cursor", times=1)
+    cursor = five_events.search({"page": {"limit": 2}})["meta"]["page"]["after"]
+    refused = five_events.post(SEARCH, {"page": {"cursor": cursor}})
+    assert refused.status_code == 400
+    assert "invalid cursor" in refused.json()["errors"][0]
+
+
+def test_a_page_can_hold_one_row_twice_in_place_of_another(five_events: Org) -> None:
+    five_events.fault("datadog:swap_row", times=1)
+    rows = five_events.search(ascending())["data"]
+    assert [row["attributes"]["message"] for row in rows] == [f"number {n}" for n in (0, 1, 1, 3, 4)]
+    assert len({row["id"] for row in rows}) == 5
+
+
+def test_an_answer_can_be_too_long_for_the_way(five_events: Org) -> None:
+    five_events.set(most_body_bytes=700)
+    with pytest.raises(requests.exceptions.ChunkedEncodingError):
+        five_events.post(SEARCH, ascending())
+    assert ids(five_events.search(ascending(limit=1))) == ["e0"]

@@ -50,7 +50,19 @@ def test_chance_is_the_same_for_the_same_seed() -> None:
         ({"fault": "cut_body", "params": {"fraction": 0.3}}, HttpResponse(body=b"0123456789", cut_after=3)),
         ({"fault": "cut_body", "params": {"whole_length": False}}, HttpResponse(body=b"01234")),
         ({"fault": "slow", "params": {"delay_s": 7}}, HttpResponse(body=b"0123456789", delay_s=7)),
+        (
+            {"fault": "slow_body", "params": {"fraction": 0.2, "stall_s": 9.0}},
+            HttpResponse(body=b"0123456789", cut_after=2, stall_s=9.0),
+        ),
         ({"fault": "reset"}, HttpResponse(reset=True)),
+        (
+            {"fault": "reset", "params": {"fraction": 0.4}},
+            HttpResponse(body=b"0123456789", cut_after=4, reset=True),
+        ),
+        (
+            {"fault": "headers", "params": {"headers": {"Retry-After": "0"}}},
+            HttpResponse(200, {"Retry-After": "0"}, b"0123456789"),
+        ),
         ({"fault": "empty_200"}, HttpResponse(200, {"Content-Type": "application/json"})),
         (
             {"fault": "http_error", "params": {"status": 429, "headers": {"Retry-After": "3"}, "body": "no"}},

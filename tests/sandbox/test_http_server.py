@@ -70,6 +70,19 @@ def test_a_reset_is_a_reset_and_not_an_orderly_end() -> None:
             raw.recv(4096)
 
 
+def test_a_reset_can_come_in_the_middle_of_a_body() -> None:
+    server = SandboxServer(lambda _: HttpResponse(body=b"0123456789", cut_after=4, reset=True))
+    with server, pytest.raises(requests.exceptions.RequestException, match="reset"):
+        requests.get(server.base_url, timeout=10)
+
+
+def test_a_body_that_stalls_is_left_unfinished_until_the_client_gives_up() -> None:
+    stalled = HttpResponse(body=b"0123456789", cut_after=4, stall_s=WAIT_FOR_EVER_S)
+    server = SandboxServer(lambda _: stalled)
+    with server, pytest.raises(requests.exceptions.ConnectionError, match="Read timed out"):
+        requests.get(server.base_url, timeout=(10, 0.05))
+
+
 def test_stopping_ends_a_slow_answer_and_an_idle_connection() -> None:
     slow_request_arrived = threading.Event()
 

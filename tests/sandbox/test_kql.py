@@ -214,6 +214,32 @@ def test_hash_with_a_modulus_puts_each_row_into_exactly_one_part() -> None:
     assert sorted(item for part in parts for item in part) == ["i1", "i2", "i3", "i4"]
 
 
+def test_a_hash_of_all_columns_tells_apart_rows_without_an_id() -> None:
+    parts = [ids(f"hash(tostring(pack_all()), 5) == {part}") for part in range(5)]
+    assert sorted(item for part in parts for item in part) == ["i1", "i2", "i3", "i4"]
+    assert len([part for part in parts if part]) > 1
+
+
+def test_all_columns_are_packed_with_times_and_numbers_as_json_writes_them() -> None:
+    (bag,) = rows("| where _ItemId == 'i1' | project TimeGenerated, Count, Ok | project All = pack_all()")[0]
+    assert json.loads(bag) == {"TimeGenerated": "2026-11-20T00:00:00.0000000Z", "Count": 1, "Ok": True}
+
+
+def test_a_running_sum_follows_the_order_of_the_last_sort() -> None:
+    counts = "| summarize n = count() by Level | sort by Level asc | extend up = row_cumsum(n)"
+    assert rows(f"{counts} | sort by Level desc | extend down = row_cumsum(n)") == [
+        ["Warn", 1, 4, 1],
+        ["Info", 2, 3, 3],
+        ["Error", 1, 1, 4],
+    ]
+
+
+@pytest.mark.parametrize("before", ["", "| sort by Level asc | summarize Count = count() by Level"])
+def test_a_running_sum_needs_rows_in_order(before: str) -> None:
+    with pytest.raises(KqlSemanticError, match="must be serialized"):
+        rows(f"{before} | extend up = row_cumsum(Count)")
+
+
 def test_hidden_columns_are_not_returned_but_can_be_named() -> None:
     assert "_ItemId" not in columns("")
     assert "_ResourceId" in columns("")

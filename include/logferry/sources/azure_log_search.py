@@ -19,7 +19,16 @@ from typing import Any, Literal
 from logferry.convert.azure_log_search import OUTPUT_FIELDS, read_rows
 from logferry.errors import CountUnavailable, TooMuch
 from logferry.sources.azure_search_job import BUCKET, LegacyWorkspace, SearchAnswer
-from logferry.sources.base import TICK_COLUMN, Page, Purpose, Request, Response, SourceColumn, SourceSchema
+from logferry.sources.base import (
+    TICK_COLUMN,
+    Page,
+    Purpose,
+    Request,
+    Response,
+    Share,
+    SourceColumn,
+    SourceSchema,
+)
 from logferry.spec import AzureLogSearchSourceSpec
 from logferry.window import TICK_PER_MS, Window, format_instant
 
@@ -43,6 +52,10 @@ class AzureLogSearchSource:
 
     kind: Literal["azure_log_search"] = "azure_log_search"
     tick = TICK_PER_MS
+    most_bins = 0
+    """A count costs two searches a bin: slices are bins enough."""
+    most_shares = 1
+    """The legacy language has no hash, and a search no ``skip``."""
     search_bucket = BUCKET
     ordered = False
     unique_ids = False
@@ -75,9 +88,20 @@ class AzureLogSearchSource:
         yield  # type: ignore[unreachable]  # makes this a generator, as the contract asks
 
     def page(
-        self, span: Window, cursor: str | None, schema: SourceSchema
+        self,
+        span: Window,
+        cursor: str | None,
+        schema: SourceSchema,
+        *,
+        limit: int | None = None,
+        share: Share | None = None,
     ) -> Generator[Request, Response, Page]:
-        """All rows of the span and of a millisecond around it. Raises TooMuch when ``top`` cut them."""
+        """All rows of the span and of a millisecond around it. Raises TooMuch when ``top`` cut them.
+
+        An answer is never cut by a ``limit``: there is no cursor to go on from. There are no shares: ValueError.
+        """
+        if share is not None:
+            raise ValueError("the Log Search API's rows cannot be divided into shares")
         start, end = span.start - TICK_PER_MS, span.end + TICK_PER_MS
         answer = yield from self._search(start, end, self._spec.top, "search")
         if answer.total > len(answer.rows):

@@ -26,13 +26,28 @@ from logferry.errors import FailedAnswer, QueryRejected, TooMuch
 from logferry.sources import kql_text
 from logferry.sources.azure_errors import UnknownName
 from logferry.sources.azure_query import BUCKET, QueryAnswer, Workspace, check_columns, timespan_hint
-from logferry.sources.base import Page, Purpose, Request, Response, SourceSchema
+from logferry.sources.base import Page, Purpose, Request, Response, Share, SourceSchema
 from logferry.spec import AzureMonitorSourceSpec
 from logferry.window import Window, parse_instant
 
 _ANSWER_ROWS = 500_000
-_COUNT_COLUMNS = [("_lf_bin", "datetime"), ("_lf_rows", "long")]
+_MOST_BINS = 4_000
+"""Bins asked of one count: an hour by seconds, a day by half minutes. Each is one short row of the answer."""
+_MOST_SHARES = 1_024
+"""Shares of one tick: even 500 million rows in it would fit."""
+_COUNT_COLUMNS = [("_lf_bin", "datetime"), ("_lf_rows", "long"), ("_lf_total", "long")]
+_TOTAL_COLUMNS = [("_lf_rows", "long")]
+_WITH_TOTAL = """sort by _lf_bin asc
+| extend _lf_total = row_cumsum(_lf_rows)
+| sort by _lf_bin desc
+| extend _lf_total = _lf_total + row_cumsum(_lf_rows) - _lf_rows"""
+"""Writes into every bin's row the total of all: the rows up to it and the rows from it on."""
+_LAST_COLUMN = "_lf_last"
 _decode_row = msgspec.json.Decoder(list[Any]).decode
+
+
+class _Contradiction(FailedAnswer):
+    """A count whose bins are not all there: counted again in halves."""
 
 
 class AzureMonitorSource:
@@ -42,6 +57,8 @@ class AzureMonitorSource:
     tick = 1
     answer_rows: int | None = _ANSWER_ROWS
     page_rows = _ANSWER_ROWS
+    most_bins = _MOST_BINS
+    most_shares = _MOST_SHARES
     search_bucket = BUCKET
     ordered = False
     unique_ids = False
@@ -85,21 +102,25 @@ class AzureMonitorSource:
     def count(self, window: Window, bin_ticks: int) -> Generator[Request, Response, dict[int, int]]:
         """Rows per bin, through the same pipeline as the rows: in one query, or in as many as it takes.
 
-        A window that is too much to count at once is counted by halves. Raises TooMuch when a single bin is.
+        Bins without rows are left out of an answer, so each bin that comes also tells the total of all, and an
+        answer without any bin is confirmed by a plain total. A window that is too much to count at once, or whose
+        numbers contradict each other, is counted by halves. Raises TooMuch or FailedAnswer when a single bin is.
         """
         counts: dict[int, int] = {}
         waiting = [window]
         while waiting:
             span = waiting.pop()
+            bins = span.ticks // bin_ticks
             try:
                 counted = yield from self._count_at_once(span, bin_ticks)
                 counts.update(counted)
-            except TooMuch as error:
-                bins = span.ticks // bin_ticks
-                if bins < 2:
+            except (TooMuch, _Contradiction) as error:
+                if bins < 2 and isinstance(error, TooMuch):
                     raise TooMuch(
                         f"the rows of {span} are too much to be counted; choose a shorter slice: {error}"
                     ) from error
+                if bins < 2:
+                    raise
                 middle = span.start + bins // 2 * bin_ticks
                 waiting += [Window(middle, span.end), Window(span.start, middle)]
         return counts
@@ -107,30 +128,59 @@ class AzureMonitorSource:
     def _count_at_once(self, window: Window, bin_ticks: int) -> Generator[Request, Response, dict[int, int]]:
         anchor = kql_text.instant(window.start)
         size = kql_text.duration(bin_ticks)
-        query = self._query(
-            window,
-            [QUERY_TIME],
-            f"summarize _lf_rows = count() by _lf_bin = bin_at({QUERY_TIME}, {size}, {anchor})",
-        )
+        bins = f"summarize _lf_rows = count() by _lf_bin = bin_at({QUERY_TIME}, {size}, {anchor})"
+        query = self._query(window, [QUERY_TIME], f"{bins}\n| {_WITH_TOTAL}")
         answer = yield from self._ask(query, window, "count")
         check_columns(answer, _COUNT_COLUMNS)
         counts: dict[int, int] = {}
+        totals: set[int] = set()
         for raw in answer.rows:
-            start, rows = _bin(raw)
+            start, rows, total = _bin(raw)
             if start not in window or (start - window.start) % bin_ticks or start in counts:
                 raise FailedAnswer(f"Log Analytics counted a bin that is not one of {window}'s, or one twice")
             counts[start] = rows
+            totals.add(total)
+        if not counts:
+            total = yield from self._total(window)
+            totals.add(total)
+        if totals != {sum(counts.values())}:
+            raise _Contradiction(
+                f"Log Analytics' counts contradict each other for {window}: the bins hold "
+                f"{sum(counts.values()):,} rows, the total is {max(totals):,}"
+            )
         return counts
 
+    def _total(self, window: Window) -> Generator[Request, Response, int]:
+        query = self._query(window, [QUERY_TIME], "summarize _lf_rows = count()")
+        answer = yield from self._ask(query, window, "count")
+        check_columns(answer, _TOTAL_COLUMNS)
+        match [_cells(raw) for raw in answer.rows]:
+            case [[int(rows)]] if type(rows) is int and rows >= 0:
+                return rows
+        raise FailedAnswer(f"Log Analytics' total for {window} is no single whole number")
+
     def page(
-        self, span: Window, cursor: str | None, schema: SourceSchema
+        self,
+        span: Window,
+        cursor: str | None,
+        schema: SourceSchema,
+        *,
+        limit: int | None = None,
+        share: Share | None = None,
     ) -> Generator[Request, Response, Page]:
-        """All rows of the span. Raises TooMuch when they exceed one answer."""
+        """All rows of the span, or of a share of it. Raises TooMuch when they exceed one answer.
+
+        Rows are told apart by their ``_ItemId``, or where a table has none by all they hold; rows that agree in
+        that cannot be divided. An answer is never cut by a ``limit``: there is no cursor to go on from.
+        """
         columns = query_columns(schema)
         reserved = [QUERY_TIME, QUERY_ITEM] if schema.has_id else [QUERY_TIME]
         # Pinned names: a column that appears in the table mid-run must not appear in some slices only.
         query = self._query(
-            span, reserved, "project " + ", ".join(kql_text.name(name) for name, _ in columns)
+            span,
+            reserved,
+            "project " + ", ".join(kql_text.name(name) for name, _ in columns),
+            share=share,
         )
         answer = yield from self._ask(query, span, "search")
         check_columns(answer, columns)
@@ -143,12 +193,13 @@ class AzureMonitorSource:
         hint = timespan_hint(span, self._spec.time_column)
         return self._workspace.ask(query, hint, purpose=purpose, table=self._spec.table)
 
-    def _query(self, span: Window, reserved: Sequence[str], last: str) -> str:
+    def _query(self, span: Window, reserved: Sequence[str], last: str, *, share: Share | None = None) -> str:
         time = kql_text.name(self._spec.time_column)
         carried = {QUERY_TIME: time, QUERY_ITEM: ITEM_COLUMN}
         lines = [
             kql_text.name(self._spec.table),
             f"| where {time} >= {kql_text.instant(span.start)} and {time} < {kql_text.instant(span.end)}",
+            _where_share(share, ITEM_COLUMN if QUERY_ITEM in reserved else "tostring(pack_all())"),
             "| extend " + ", ".join(f"{name} = {carried[name]}" for name in reserved),
             self._pipeline.render(reserved),
             f"| {last}",
@@ -158,8 +209,13 @@ class AzureMonitorSource:
     def _getschema(
         self, window: Window, reserved: Sequence[str]
     ) -> Generator[Request, Response, list[tuple[str, str]]]:
-        query = self._query(window, reserved, "getschema")
-        answer = yield from self._ask(query, window, "schema")
+        """The columns of the query's rows in order: all of them, as their ordinals and a last one of our own tell."""
+        query = self._query(window, reserved, f"extend {_LAST_COLUMN} = true\n| getschema")
+        try:
+            answer = yield from self._ask(query, window, "schema")
+        except TooMuch as error:
+            # Some forty rows: asking for less is no remedy, asking again is.
+            raise FailedAnswer(f"Log Analytics did not give a whole getschema: {error}") from error
         names = [name for name, _ in answer.columns]
         found = []
         for raw in answer.rows:
@@ -171,7 +227,18 @@ class AzureMonitorSource:
                         f"Log Analytics' getschema is not readable: its columns are {', '.join(names)}"
                     )
         found.sort()
-        return [(name, kind) for _, name, kind in found]
+        if (
+            [ordinal for ordinal, _, _ in found] != list(range(len(found)))
+            or not found
+            or found[-1][1] != _LAST_COLUMN
+        ):
+            raise FailedAnswer("Log Analytics' getschema is not whole: columns are missing or there twice")
+        return [(name, kind) for _, name, kind in found[:-1]]
+
+
+def _where_share(share: Share | None, key: str) -> str:
+    """https://learn.microsoft.com/kusto/query/hash-function: ``hash(key, n)`` lies between 0 and n - 1."""
+    return "" if share is None else f"| where hash({key}, {share.of}) == {share.index}"
 
 
 def _cells(raw: msgspec.Raw) -> list[Any]:
@@ -181,11 +248,11 @@ def _cells(raw: msgspec.Raw) -> list[Any]:
         raise FailedAnswer("Log Analytics sent a row that is no list of values") from None
 
 
-def _bin(raw: msgspec.Raw) -> tuple[int, int]:
+def _bin(raw: msgspec.Raw) -> tuple[int, int, int]:
     try:
-        start, rows = _cells(raw)
-        if type(rows) is not int or rows < 0:
+        start, rows, total = _cells(raw)
+        if any(type(number) is not int or number < 0 for number in (rows, total)):
             raise ValueError
-        return parse_instant(start), rows
+        return parse_instant(start), rows, total
     except (ValueError, TypeError, AttributeError):
-        raise FailedAnswer("Log Analytics' count holds a bin that is no time and whole number") from None
+        raise FailedAnswer("Log Analytics' count holds a bin that is no time and whole numbers") from None

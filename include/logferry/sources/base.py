@@ -16,12 +16,20 @@ from typing import Any, Literal, Protocol
 
 import pyarrow as pa
 
-from logferry.window import Window
+from logferry.window import TICK_PER_HOUR, TICK_PER_MINUTE, TICK_PER_SECOND, Window
 
 TICK_COLUMN = "__tick"
 """Extra int64 column of every page's batch: the row's time in ticks (never null). Dropped before writing."""
 ID_COLUMN = "__id"
 """Extra string column of every page's batch: the row's identity, null where it has none. Dropped before writing."""
+
+BINS: tuple[int, ...] = (
+    *(seconds * TICK_PER_SECOND for seconds in (1, 2, 5, 10, 15, 20, 30)),
+    *(minutes * TICK_PER_MINUTE for minutes in (1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30)),
+    TICK_PER_HOUR,
+)
+"""Lengths of bins that every source counts in one step, ascending. Each divides an hour, so that its bins start on
+the clock's own marks whatever a source aligns to; another length is counted by a shorter one that divides it."""
 
 Purpose = Literal["search", "count", "schema"]
 
@@ -90,6 +98,14 @@ class Page:
     notes: Mapping[str, int] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Share:
+    """One of ``of`` disjoint parts of a range's rows, told apart by a hash of each row's identity."""
+
+    index: int
+    of: int
+
+
 class LogSource(Protocol):
     """One export's view of one log API."""
 
@@ -109,6 +125,16 @@ class LogSource(Protocol):
     @property
     def page_rows(self) -> int:
         """Rows a full page brings: what a plan divides by to estimate requests."""
+        ...
+
+    @property
+    def most_bins(self) -> int:
+        """Bins that one count request carries; 0 when counts cost a request per slice, so finer ones are too dear."""
+        ...
+
+    @property
+    def most_shares(self) -> int:
+        """Into how many shares the rows of one tick can be divided when they are too much; 1: not at all."""
         ...
 
     @property
@@ -141,13 +167,24 @@ class LogSource(Protocol):
     def count(self, window: Window, bin_ticks: int) -> Generator[Request, Response, dict[int, int]]:
         """Rows per bin of the window: ``{bin start tick: rows}``; absent bins hold no row.
 
-        The window lies on the grid of ``bin_ticks``. Raises ``CountUnavailable`` when this source, tier or
-        credential cannot count.
+        The window is a whole number of bins long, a bin a whole number of seconds, or of ticks where ``tick`` is 1.
+        A source with ``most_bins`` above 0 takes a window on the grid of the longest of BINS that divides the
+        bin. Raises ``CountUnavailable`` when this source, tier or credential cannot count.
         """
         ...
 
     def page(
-        self, span: Window, cursor: str | None, schema: SourceSchema
+        self,
+        span: Window,
+        cursor: str | None,
+        schema: SourceSchema,
+        *,
+        limit: int | None = None,
+        share: Share | None = None,
     ) -> Generator[Request, Response, Page]:
-        """One page of the span's rows in the source's order, from ``cursor`` (None: the first)."""
+        """One page of the span's rows in the source's order, from ``cursor`` (None: the first).
+
+        ``limit``: rows of the page, for a source with cursors whose full pages do not come through (None: as many
+        as it gives). ``share``: only this part of the rows, for a source with ``most_shares`` above 1.
+        """
         ...

@@ -14,9 +14,9 @@ from typing import Any, Literal
 import msgspec
 
 from logferry.convert.datadog import output_schema, read_events
-from logferry.errors import CountUnavailable, FailedAnswer
+from logferry.errors import CountUnavailable, FailedAnswer, QueryRejected
 from logferry.http import excerpt
-from logferry.sources.base import Page, Request, Response, SourceColumn, SourceSchema
+from logferry.sources.base import BINS, Page, Request, Response, Share, SourceColumn, SourceSchema
 from logferry.sources.datadog_answers import (
     Bucket,
     point_of,
@@ -24,17 +24,20 @@ from logferry.sources.datadog_answers import (
     read_counts,
     read_search,
     refusal,
+    total_beside,
     whole_rows,
 )
 from logferry.spec import ColumnSpec, DatadogSourceSpec
-from logferry.window import TICK_PER_HOUR, TICK_PER_MS, TICK_PER_SECOND, Window, format_instant
+from logferry.window import TICK_PER_MS, Window, format_duration, format_instant
 
 SEARCH_PATH = "/api/v2/logs/events/search"
 AGGREGATE_PATH = "/api/v2/logs/analytics/aggregate"
 PAGE_ROWS = 1000
 """The documented most of ``page.limit``."""
-_MOST_BINS = 100
+MOST_BINS = 100
 """Bins asked of one timeseries; the API's own default resolution is 150 points, its maximum is unpublished."""
+
+_TOTAL = {"aggregation": "count", "type": "total"}
 
 
 class DatadogSource:
@@ -44,6 +47,9 @@ class DatadogSource:
     tick = TICK_PER_MS
     answer_rows = None
     page_rows = PAGE_ROWS
+    most_bins = MOST_BINS
+    most_shares = 1
+    """Not divided: within one millisecond the cursor goes on."""
     search_bucket = "datadog_search"
     ordered = True
     unique_ids = True
@@ -60,6 +66,7 @@ class DatadogSource:
         self._columns = dict(columns)
         self._base_url = base_url.rstrip("/")
         self._org = org
+        self._takes_both = True
 
     def identity(self) -> dict[str, Any]:
         return {
@@ -88,9 +95,20 @@ class DatadogSource:
         return SourceSchema(tuple(columns), has_id=True)
 
     def page(
-        self, span: Window, cursor: str | None, schema: SourceSchema
+        self,
+        span: Window,
+        cursor: str | None,
+        schema: SourceSchema,
+        *,
+        limit: int | None = None,
+        share: Share | None = None,
     ) -> Generator[Request, Response, Page]:
-        page: dict[str, Any] = {"limit": PAGE_ROWS}
+        """One page of at most ``limit`` rows (PAGE_ROWS when None). There are no shares here: ValueError."""
+        if share is not None:
+            raise ValueError(
+                "Datadog's rows cannot be divided into shares; its cursor pages through one tick"
+            )
+        page: dict[str, Any] = {"limit": PAGE_ROWS if limit is None else limit}
         if cursor is not None:
             page["cursor"] = cursor
         body = {"filter": self._filter(span), "sort": "timestamp", "page": page}
@@ -102,59 +120,75 @@ class DatadogSource:
         return Page(batch, after, len(response.body), notes)
 
     def count(self, window: Window, bin_ticks: int) -> Generator[Request, Response, dict[int, int]]:
-        """Rows per bin by a timeseries of buckets aligned to the clock.
+        """Rows per bin by a timeseries of buckets aligned to the clock, and the total of the same range.
 
-        A window with an empty bin is counted once more by a plain ``total`` over the same range: buckets
-        without rows are left out of an answer, so only an equal total tells an empty bin from a series that was
-        cut short.
+        Buckets without rows are left out of an answer, so only an equal total tells an empty bin from a series that
+        was cut short. A range whose numbers contradict each other is counted in halves. Raises FailedAnswer when
+        those of one bucket do.
         """
-        # Buckets of up to an hour are sure to be aligned to UTC whatever the bin.
-        interval = TICK_PER_HOUR if bin_ticks % TICK_PER_HOUR == 0 else bin_ticks
+        interval = bucket_length(bin_ticks)
         counts: dict[int, int] = {}
-        step = interval * _MOST_BINS
-        for start in range(window.start, window.end, step):
-            part = Window(start, min(start + step, window.end))
-            series, everything = yield from self._series(part, interval)
-            if len(series) < part.ticks // interval:
+        step = interval * MOST_BINS
+        waiting = [
+            Window(start, min(start + step, window.end)) for start in range(window.start, window.end, step)
+        ]
+        while waiting:
+            part = waiting.pop()
+            series, everything, total = yield from self._series(part, interval)
+            if total is None and len(series) < part.ticks // interval:
                 total = yield from self._total(part)
-                if total != everything:
+            if total not in (None, everything):
+                halves = part.pieces(2, interval)
+                if len(halves) < 2:
                     raise FailedAnswer(
-                        f"Datadog's counts contradict each other for {part}: the buckets hold {everything:,} "
-                        f"rows, the total is {total:,}"
+                        f"Datadog's counts contradict each other for {part}: the buckets hold "
+                        f"{everything:,} rows, the total is {total:,}"
                     )
+                waiting += halves
+                continue
             for bucket, rows in series.items():
-                bin_start = bucket // bin_ticks * bin_ticks
+                bin_start = bucket - (bucket - window.start) % bin_ticks
                 counts[bin_start] = counts.get(bin_start, 0) + rows
         return counts
 
     def _series(
-        self, part: Window, bin_ticks: int
-    ) -> Generator[Request, Response, tuple[dict[int, int], int]]:
-        compute = {"aggregation": "count", "type": "timeseries", "interval": _interval(bin_ticks)}
-        buckets = yield from self._aggregate(part, compute)
+        self, part: Window, interval: int
+    ) -> Generator[Request, Response, tuple[dict[int, int], int, int | None]]:
+        """The rows of each bucket within the part, of all buckets, and their total where the answer tells it."""
+        length = format_duration(interval)
+        asked = [{"aggregation": "count", "type": "timeseries", "interval": length}, _TOTAL]
+        try:
+            buckets = yield from self._aggregate(part, asked if self._takes_both else asked[:1])
+        except QueryRejected:
+            if not self._takes_both:
+                raise
+            # That one answer may hold a series and a total is not documented: they are asked for apart then.
+            self._takes_both = False
+            buckets = yield from self._aggregate(part, asked[:1])
         counts: dict[int, int] = {}
         everything = 0
         for bucket in buckets:
             for point in points_of(bucket):
                 start, rows = point_of(point)
                 everything += rows
-                if start % bin_ticks:
+                if start % interval:
                     raise CountUnavailable(
-                        f"Datadog's buckets are not aligned to {_interval(bin_ticks)}: one starts at "
-                        f"{format_instant(start)}"
+                        f"Datadog's buckets are not aligned to {length}: one starts at {format_instant(start)}"
                     )
                 if start in part:
                     if start in counts:
                         raise FailedAnswer(f"Datadog counted the bucket {format_instant(start)} twice")
                     counts[start] = rows
-        return counts, everything
+        return counts, everything, total_beside(buckets)
 
     def _total(self, part: Window) -> Generator[Request, Response, int]:
-        buckets = yield from self._aggregate(part, {"aggregation": "count", "type": "total"})
+        buckets = yield from self._aggregate(part, [_TOTAL])
         return sum(whole_rows(bucket.computes.get("c0")) for bucket in buckets)
 
-    def _aggregate(self, part: Window, compute: dict[str, str]) -> Generator[Request, Response, list[Bucket]]:
-        body = {"filter": self._filter(part), "compute": [compute]}
+    def _aggregate(
+        self, part: Window, computes: list[dict[str, str]]
+    ) -> Generator[Request, Response, list[Bucket]]:
+        body = {"filter": self._filter(part), "compute": computes}
         response = yield self._request(AGGREGATE_PATH, "count", "datadog_aggregate", body)
         if response.status == 403:
             yield from self._check_readable(part)
@@ -192,10 +226,6 @@ class DatadogSource:
         )
 
 
-def _interval(ticks: int) -> str:
-    """The interval in the documented form, e.g. ``1h`` or ``5m``."""
-    seconds = ticks // TICK_PER_SECOND
-    for unit, length in (("h", 3600), ("m", 60), ("s", 1)):
-        if seconds % length == 0:
-            return f"{seconds // length}{unit}"
-    raise AssertionError
+def bucket_length(bin_ticks: int) -> int:
+    """The longest of BINS that divides a bin: buckets of that length are sure to be aligned to UTC."""
+    return max(length for length in BINS if bin_ticks % length == 0)

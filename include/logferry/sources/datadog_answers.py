@@ -117,7 +117,12 @@ def check_whole(meta: Meta | None, errors: msgspec.Raw, *, what: str) -> None:
 
 
 def refusal(response: Response, *, resumed: bool) -> SourceError | QueryRejected | CredentialsError:
-    """The error for an answer that is not 200. ``resumed``: the request carried a cursor."""
+    """The error for an answer that is not 200. ``resumed``: the request carried a cursor.
+
+    Of an unexpected 2xx only the size is told: its body may hold rows.
+    """
+    if 200 <= response.status < 300:
+        return FailedAnswer(f"Datadog answered {response.status} with {len(response.body):,} bytes, not 200")
     text = error_text(response.body)
     lowered = text.lower()
     # A refused query is echoed in its error, so only the beginning of the text speaks of a fault there.
@@ -179,6 +184,14 @@ def points_of(bucket: Bucket) -> list[Any]:
     if not isinstance(points, list):
         raise FailedAnswer("Datadog's count is not a timeseries")
     return points
+
+
+def total_beside(buckets: list[Bucket]) -> int | None:
+    """The total that came beside a timeseries; None when none did."""
+    totals = [bucket.computes.get("c1") for bucket in buckets]
+    if not totals or any(total is None or isinstance(total, list) for total in totals):
+        return None
+    return sum(map(whole_rows, totals))
 
 
 def point_of(point: Any) -> tuple[int, int]:

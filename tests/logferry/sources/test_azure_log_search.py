@@ -20,7 +20,7 @@ from logferry.errors import (
 from logferry.sources.azure_adhoc import run_log_search
 from logferry.sources.azure_log_search import AzureLogSearchSource
 from logferry.sources.azure_search_job import LegacyWorkspace, instant_ms
-from logferry.sources.base import Page, Request, Response, SourceSchema
+from logferry.sources.base import Page, Request, Response, Share, SourceSchema
 from logferry.spec import AzureLogSearchSourceSpec
 from logferry.window import (
     FIRST_INSTANT,
@@ -353,3 +353,10 @@ def test_bounds_are_written_with_three_decimals() -> None:
 def test_bounds_stay_within_the_years_there_are() -> None:
     assert instant_ms(FIRST_INSTANT - TICK_PER_MS) == "0001-01-01T00:00:00.000Z"
     assert instant_ms(LAST_INSTANT + TICK_PER_MS) == "9999-12-31T23:59:59.999Z"
+
+
+def test_rows_of_the_legacy_search_cannot_be_divided_and_counts_are_dear() -> None:
+    reader = source()
+    assert (reader.most_shares, reader.most_bins) == (1, 0)
+    with pytest.raises(ValueError, match="cannot be divided"):
+        next(reader.page(WINDOW, None, SourceSchema((), has_id=True), share=Share(0, 2)))

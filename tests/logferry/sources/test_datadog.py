@@ -20,11 +20,18 @@ from logferry.errors import (
     TooMuch,
     Unavailable,
 )
-from logferry.sources.base import Page, Request, Response, SourceSchema
+from logferry.sources.base import BINS, Page, Request, Response, Share, SourceSchema
 from logferry.sources.datadog import DatadogSource
 from logferry.sources.datadog_answers import read_search
 from logferry.spec import ColumnSpec, DatadogSourceSpec
-from logferry.window import TICK_PER_HOUR, TICK_PER_MINUTE, Window, format_instant, parse_instant
+from logferry.window import (
+    TICK_PER_HOUR,
+    TICK_PER_MINUTE,
+    Window,
+    format_instant,
+    parse_duration,
+    parse_instant,
+)
 
 T = TypeVar("T")
 
@@ -109,7 +116,10 @@ def test_a_count_asks_for_buckets_on_the_clock() -> None:
     assert asked.url.endswith("/api/v2/logs/analytics/aggregate")
     assert (asked.purpose, asked.bucket) == ("count", "datadog_aggregate")
     body = json.loads(asked.body or b"")
-    assert body["compute"] == [{"aggregation": "count", "type": "timeseries", "interval": "1h"}]
+    assert body["compute"] == [
+        {"aggregation": "count", "type": "timeseries", "interval": "1h"},
+        {"aggregation": "count", "type": "total"},
+    ]
     assert body["filter"]["from"] == str(START // 10_000 - 1)
 
 
@@ -222,8 +232,8 @@ def test_half_a_surrogate_costs_no_page() -> None:
         (418, b"teapot", None, Unavailable),
         (400, {"errors": ["Too many pending queries"]}, None, FailedAnswer),
         (403, b"deadline_exceeded", None, FailedAnswer),
-        (201, {"data": []}, None, Unavailable),
-        (204, b"", None, Unavailable),
+        (201, {"data": []}, None, FailedAnswer),
+        (204, b"", None, FailedAnswer),
     ],
 )
 def test_each_refusal_says_what_can_be_done(
@@ -271,9 +281,98 @@ def test_an_empty_bin_is_believed_when_the_total_agrees() -> None:
 
 
 @pytest.mark.parametrize("everything", [2, 4])
-def test_an_empty_bin_that_a_total_contradicts_is_no_count(everything: int) -> None:
-    with pytest.raises(FailedAnswer, match="contradict"):
-        counted(series((0, 3)), total(everything))
+def test_numbers_that_still_contradict_each_other_in_one_bucket_are_no_count(everything: int) -> None:
+    with pytest.raises(
+        FailedAnswer, match=r"contradict.*T00:00:00Z, 2026-11-20T01:00:00Z.*0 rows.*total is 1"
+    ):
+        counted(series((0, 3)), total(everything), series((1, 1), (2, 1)), series(), total(1))
+
+
+def test_a_total_beside_the_series_confirms_empty_bins_in_the_same_request() -> None:
+    both = series((0, 2))
+    both["data"]["buckets"][0]["computes"]["c1"] = 2
+    assert counted(both) == {START: 2}
+
+
+def test_a_total_beside_the_series_that_contradicts_it_is_counted_in_halves() -> None:
+    both = series((0, 2))
+    both["data"]["buckets"][0]["computes"]["c1"] = 5
+    assert counted(both, series((1, 2), (2, 1)), series((0, 2))) == {
+        START: 2,
+        START + TICK_PER_HOUR: 2,
+        START + 2 * TICK_PER_HOUR: 1,
+    }
+
+
+def test_an_api_that_takes_no_series_and_total_together_is_asked_for_them_apart_from_then_on() -> None:
+    reader = source()
+    refused = (400, {"errors": ["input_validation_error(Field 'compute' is invalid)"]})
+    exchange = reader.count(HOURS, TICK_PER_HOUR)
+    found, asked = drive(exchange, [refused, (200, series((0, 2))), (200, total(2))])
+    assert found == {START: 2}
+    kinds = [[one["type"] for one in json.loads(request.body or b"")["compute"]] for request in asked]
+    assert kinds == [["timeseries", "total"], ["timeseries"], ["total"]]
+    _, again = drive(reader.count(HOURS, TICK_PER_HOUR), [(200, series((0, 1), (1, 1), (2, 1)))])
+    assert len(again) == 1
+
+
+def test_a_query_that_is_refused_by_itself_is_refused() -> None:
+    refused = (400, {"errors": ["input_validation_error(Field 'query' is invalid)"]})
+    with pytest.raises(QueryRejected, match="query"):
+        drive(source().count(HOURS, TICK_PER_HOUR), [refused, refused])
+
+
+def test_a_series_cut_short_is_counted_again_in_halves() -> None:
+    window = Window(START, START + 4 * TICK_PER_HOUR)
+    answers = [
+        series((0, 5)),  # breaks off: hours 1 to 3 are missing
+        total(9),
+        series((2, 1), (3, 1)),
+        series((0, 5), (1, 2)),
+    ]
+    bodies = [(200, answer) for answer in answers]
+    found, asked = drive(source().count(window, TICK_PER_HOUR), bodies)
+    assert found == {START + hour * TICK_PER_HOUR: rows for hour, rows in enumerate([5, 2, 1, 1])}
+    assert len(asked) == 4
+
+
+@pytest.mark.parametrize(
+    ("length", "interval"),
+    [("7s", "1s"), ("90s", "30s"), ("36m", "12m"), ("20m", "20m"), ("3h", "1h"), ("1d", "1h")],
+)
+def test_bins_of_any_length_are_counted_by_buckets_that_lie_on_the_clock(length: str, interval: str) -> None:
+    ticks = parse_duration(length)
+    window = Window(START, START + ticks)
+    points = ticks // parse_duration(interval)
+    values = [
+        {"time": format_instant(START + at * parse_duration(interval)), "value": 2} for at in range(points)
+    ]
+    whole = {"data": {"buckets": [{"computes": {"c0": values}}]}}
+    found, (asked,) = drive(source().count(window, ticks), [(200, whole)])
+    assert found == {START: 2 * points}
+    assert json.loads(asked.body or b"")["compute"][0]["interval"] == interval
+
+
+@pytest.mark.parametrize("bin_ticks", BINS)
+def test_every_offered_bin_is_counted_in_one_request_up_to_the_most(bin_ticks: int) -> None:
+    assert TICK_PER_HOUR % bin_ticks == 0
+    window = Window(START, START + bin_ticks * DatadogSource.most_bins)
+    values = [{"time": format_instant(at), "value": 1} for at in range(window.start, window.end, bin_ticks)]
+    whole = {"data": {"buckets": [{"computes": {"c0": values}}]}}
+    found, asked = drive(source().count(window, bin_ticks), [(200, whole)])
+    assert (len(found), len(asked)) == (100, 1)
+
+
+def test_a_page_may_be_asked_smaller_and_goes_on_at_its_cursor() -> None:
+    exchange = source().page(HOURS, "c", SCHEMA, limit=62)
+    _, (asked,) = drive(exchange, [(200, {"data": [EVENT]})])
+    assert json.loads(asked.body or b"")["page"] == {"limit": 62, "cursor": "c"}
+
+
+def test_rows_are_never_divided_into_shares() -> None:
+    assert DatadogSource.most_shares == 1
+    with pytest.raises(ValueError, match="cannot be divided"):
+        next(source().page(HOURS, None, SCHEMA, share=Share(0, 2)))
 
 
 def test_a_bucket_counted_twice_is_no_count() -> None:
