@@ -11,6 +11,7 @@
     │   ├── CountUnavailable   no trustworthy count here: the window can only be `unproven`
     │   └── CursorLost         the continuation died or turned in a circle: start the sub-slice again
     ├── StoreError             the object store or the disk failed
+    │   └── Superseded         another run published the same slices meanwhile: run again
     └── ShortError             published, but the counts differ; carries both numbers
 
 Messages are one sentence: what is wrong, where, what to do. They never carry secrets or rows.
@@ -82,6 +83,10 @@ class StoreError(LogferryError):
     """Reading or writing the destination failed."""
 
     exit_code = 6
+
+
+class Superseded(StoreError):
+    """Another run began to publish some of the same slices after this one did; nothing was committed."""
 
 
 EXIT_GRAVITY = (4, 6, 5, 3, 1)

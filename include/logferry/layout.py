@@ -12,6 +12,9 @@ import re
 from logferry.window import TICK_PER_DAY, TICK_PER_HOUR, Window, format_compact, parse_instant, to_datetime
 
 _PART = re.compile(r"/part-(\d{8}T\d{6})Z-(\d{8}T\d{6})Z\.parquet$")
+_STAGED = re.compile(r"/part-(\d{8}T\d{6})Z-(\d{8}T\d{6})Z\.staged$")
+_PIECE = re.compile(r"/piece-(\d{1,19})-(\d{1,19})\.staged$")
+_NUMBERED = re.compile(r"/(\d{12})\.json(?:\.gz)?$")
 
 LAYOUT_VERSION = 1
 """Part of every fingerprint: a change of keys, columns or order is another archive."""
@@ -19,11 +22,11 @@ LAYOUT_VERSION = 1
 
 def slice_key(export: str, slice_: Window) -> str:
     """The object of one slice. Slices over one hour are partitioned by date alone."""
-    moment = to_datetime(slice_.start)
-    partition = f"dt={moment:%Y-%m-%d}"
+    start = format_compact(slice_.start)
+    partition = f"dt={start[:4]}-{start[4:6]}-{start[6:8]}"
     if slice_.ticks <= TICK_PER_HOUR:
-        partition += f"/hr={moment:%H}"
-    name = f"part-{format_compact(slice_.start)}-{format_compact(slice_.end)}.parquet"
+        partition += f"/hr={start[9:11]}"
+    name = f"part-{start}-{format_compact(slice_.end)}.parquet"
     return f"{export}/{partition}/{name}"
 
 
@@ -38,7 +41,10 @@ def day_prefixes(export: str, window: Window) -> list[str]:
 
 def slice_of(key: str) -> Window | None:
     """The slice whose object lies under ``key``; None for a key of another form."""
-    found = _PART.search(key)
+    return _span_of(_PART.search(key))
+
+
+def _span_of(found: re.Match[str] | None) -> Window | None:
     if found is None:
         return None
     start, end = (
@@ -50,18 +56,44 @@ def slice_of(key: str) -> Window | None:
         return None
 
 
-def staged_key(export: str, run_id: str, slice_: Window) -> str:
-    """Where a run keeps a finished part until it is published; never ends in ``.parquet``."""
+def staging_prefix(export: str, run_id: str | None = None) -> str:
+    """What the keys of unpublished parts begin with: of one run, or of every run of the export."""
+    if run_id is None:
+        return f"_staging/{export}/"
     run = re.sub(r"[^A-Za-z0-9_-]", "-", run_id)
     if run != run_id or not run:
         # Two run ids that differ only in such characters must not share their parts.
         run += f"-{hashlib.sha256(run_id.encode()).hexdigest()[:8]}"
-    return f"_staging/{export}/{run}/part-{format_compact(slice_.start)}-{format_compact(slice_.end)}.staged"
+    return f"_staging/{export}/{run}/"
+
+
+def staged_key(export: str, run_id: str, slice_: Window) -> str:
+    """Where a run keeps a finished slice until it is published; never ends in ``.parquet``."""
+    name = f"part-{format_compact(slice_.start)}-{format_compact(slice_.end)}.staged"
+    return staging_prefix(export, run_id) + name
+
+
+def piece_key(export: str, run_id: str, start_tick: int, end_tick: int) -> str:
+    """Where a run keeps a finished sub-slice; its bounds are any ticks, so the name holds the numbers."""
+    return f"{staging_prefix(export, run_id)}piece-{start_tick}-{end_tick}.staged"
+
+
+def staged_span(key: str) -> Window | None:
+    """The ticks of the rows in a staged part; None for a key of another form."""
+    piece = _PIECE.search(key)
+    if piece is not None:
+        start, end = int(piece[1]), int(piece[2])
+        return Window(start, end) if start < end else None
+    return _span_of(_STAGED.search(key))
+
+
+def manifests_prefix(export: str) -> str:
+    return f"_manifests/{export}/"
 
 
 def manifest_key(export: str, window: Window) -> str:
     """The latest manifest of a window, for people and tools."""
-    return f"_manifests/{export}/{format_compact(window.start)}-{format_compact(window.end)}.json"
+    return f"{manifests_prefix(export)}{format_compact(window.start)}-{format_compact(window.end)}.json"
 
 
 def journal_prefix(export: str) -> str:
@@ -75,3 +107,28 @@ def journal_key(export: str, seq: int) -> str:
 
 def head_key(export: str) -> str:
     return f"_manifests/{export}/HEAD.json"
+
+
+def checkpoint_prefix(export: str) -> str:
+    return f"_manifests/{export}/checkpoints/"
+
+
+def checkpoint_key(export: str, seq: int) -> str:
+    """The ledger as it was after the record ``seq``."""
+    return f"{checkpoint_prefix(export)}{seq:012d}.json.gz"
+
+
+def number_of(key: str) -> int | None:
+    """The sequence number in the key of a record or a checkpoint; None for a key of another form."""
+    found = _NUMBERED.search(key)
+    return None if found is None else int(found[1])
+
+
+def lease_key(export: str) -> str:
+    """Who may write, in a store that enforces no conditions."""
+    return f"_manifests/{export}/lease.json"
+
+
+def findings_key(export: str) -> str:
+    """What ``verify`` found and is not healed yet."""
+    return f"_manifests/{export}/findings.json"

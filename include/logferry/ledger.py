@@ -1,41 +1,29 @@
-"""The journal folded: for every slice, what its last publication says."""
+"""The ledger of an export, read from its store: HEAD, the newest checkpoint, and the few records after it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from logferry.checkpoint import load_checkpoint
+from logferry.fold import Ledger, OpenIntent, Published, PublishedWindow, fold
+from logferry.journal import Damage, Head, Journal
+from logferry.stores.base import Store
 
-from logferry.journal import Record
-from logferry.manifest import SliceEntry
-from logferry.window import Window, parse_instant
-
-
-@dataclass(frozen=True, slots=True)
-class Published:
-    """The last word on one slice, and the definition it was written under."""
-
-    entry: SliceEntry
-    fingerprint: str
-    seq: int
-    proof: SliceEntry | None
-    """The newest record that proved the rows which are still published, whatever was said of them since."""
+__all__ = ["Damage", "Ledger", "OpenIntent", "Published", "PublishedWindow", "fold", "read_ledger"]
 
 
-def fold(records: Iterable[Record]) -> dict[Window, Published]:
-    """Per slice the last publication; slices of another grid stay apart."""
-    ledger: dict[Window, Published] = {}
-    for record in records:
-        manifest = record.manifest
-        for entry in manifest.slices:
-            slice_ = Window(parse_instant(entry.start), parse_instant(entry.end))
-            proof = _proof(entry, manifest.fingerprint, ledger.get(slice_))
-            ledger[slice_] = Published(entry, manifest.fingerprint, manifest.seq, proof)
+def read_ledger(store: Store, export: str) -> Ledger:
+    """What is published, as far as the journal tells.
+
+    A journal that is damaged is no error: ``Ledger.damage`` lists what was found from the newest checkpoint on (for
+    all of it: ``Journal.records``), and what a damaged record said is left out. Raises StoreError and
+    CredentialsError when the store does not answer.
+    """
+    journal = Journal(store, export)
+    named = journal.named()
+    ledger, untrusted = load_checkpoint(store, export, named.head)
+    walk = journal.walk(ledger.head, named)
+    for record in walk.records:
+        ledger.apply(record)
+    ledger.head = Head(walk.end.seq, walk.end.hash, ledger.head.checkpoint, ledger.head.checkpoint_hash)
+    ledger.named = named.head
+    ledger.damage = walk.damage if untrusted is None else [untrusted, *walk.damage]
     return ledger
-
-
-def _proof(entry: SliceEntry, fingerprint: str, before: Published | None) -> SliceEntry | None:
-    if entry.status == "proven":
-        return entry
-    if before is None or before.proof is None or before.fingerprint != fingerprint:
-        return None
-    return before.proof if before.proof.file.row_hash == entry.file.row_hash else None

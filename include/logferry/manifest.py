@@ -45,7 +45,9 @@ class SliceEntry(Span, frozen=True, kw_only=True, omit_defaults=True):
 
     ``source_now`` is what the source held at a later run that was not allowed to replace a proven slice.
     ``notes`` counts what conversion recorded (values that did not fit a column, invalid text), pages that were
-    read again included: an upper bound.
+    read again included: an upper bound. ``fingerprint``: of the definition the rows were written under, where it is
+    not the manifest's (a kept slice). ``previous_rows`` and ``previous_counted_at``: what the publication before
+    said, where the number of rows moved (late rows).
     """
 
     status: Status
@@ -55,6 +57,9 @@ class SliceEntry(Span, frozen=True, kw_only=True, omit_defaults=True):
     file: FileEntry
     source_now: int | None = None
     notes: dict[str, int] = {}
+    fingerprint: str | None = None
+    previous_rows: int | None = None
+    previous_counted_at: str | None = None
 
 
 class RunEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,8 +70,55 @@ class RunEntry(msgspec.Struct, frozen=True, kw_only=True):
     engine: str
 
 
+class IntendedSlice(Span, frozen=True, kw_only=True, omit_defaults=True):
+    """A slice about to change: the row hash of the object under its key before and after; None: no object.
+
+    ``etag``: of the object that will be replaced or deleted; None where there is none, or where it stays. Whoever wrote
+    the intent replaces no object of another ETag, however late.
+    """
+
+    old: str | None
+    new: str | None
+    etag: str | None = None
+
+
+class Intent(msgspec.Struct, frozen=True, kw_only=True):
+    """A record of the journal that comes before files change. It is open, per slice, until a publication follows.
+
+    ``slices``: all slices of the window, unchanged ones with ``old == new``, and the leftovers of another grid with
+    ``new`` None.
+    """
+
+    format: int = 1
+    record: Literal["intent"] = "intent"
+    export: str
+    seq: int
+    previous: str | None
+    fingerprint: str
+    window: Span
+    slices: list[IntendedSlice]
+    run: RunEntry
+
+    def encode(self) -> bytes:
+        """The exact bytes that are stored and hashed."""
+        return msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n"
+
+
+class Mend(msgspec.Struct, frozen=True, kw_only=True):
+    """A damaged record that a later publication found and went on from. ``found``: the hash of what lies there,
+    None when nothing does; ``expected``: the hash it should have had, where a neighbour tells."""
+
+    seq: int
+    found: str | None
+    expected: str | None
+
+
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """One record of the journal (format 1). ``previous`` is the hash of the record before, None for the first."""
+    """One record of the journal (format 1). ``previous`` is the hash of the record before, None for the first.
+
+    ``intent``: sequence number of the intent it fulfils. ``removed``: slices of another grid whose objects it
+    deleted. ``mends``: damaged records it found.
+    """
 
     format: int = 1
     record: Literal["publication"] = "publication"
@@ -83,6 +135,9 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     slices: list[SliceEntry]
     requests: dict[str, int]
     run: RunEntry
+    intent: int | None = None
+    removed: list[Span] = []
+    mends: list[Mend] = []
 
     def encode(self) -> bytes:
         """The exact bytes that are stored and hashed."""
@@ -97,12 +152,25 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         return [entry.file for entry in self.slices]
 
 
-_decode = msgspec.json.Decoder(Manifest).decode
+class _Kind(msgspec.Struct):
+    record: str = "publication"
+
+
+_decode_kind = msgspec.json.Decoder(_Kind).decode
+_decode_manifest = msgspec.json.Decoder(Manifest).decode
+_decode_intent = msgspec.json.Decoder(Intent).decode
 
 
 def decode_manifest(data: bytes) -> Manifest:
     """Raises ``msgspec.ValidationError`` or ``msgspec.DecodeError`` for anything but a manifest."""
-    return _decode(data)
+    return _decode_manifest(data)
+
+
+def decode_record(data: bytes) -> Manifest | Intent:
+    """A record of the journal. Raises like ``decode_manifest``."""
+    if _decode_kind(data).record == "intent":
+        return _decode_intent(data)
+    return _decode_manifest(data)
 
 
 def content_hash(data: bytes) -> str:

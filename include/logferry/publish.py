@@ -1,42 +1,44 @@
-"""Publishing: finished parts to their final keys, then the record in the journal, which is the commit."""
+"""Publishing: an intent, files to their final keys, then the record in the journal, which is the commit.
+
+What the protocol rests on: a record is created under the next number by one writer only; an object is replaced only
+by a writer that names the ETag it saw; and that ETag is in the writer's intent. So of several runs the one whose
+intent is last wins, and a run that stood still for however long can replace nothing that was published since.
+"""
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
 import logging
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
 
-from logferry.errors import DefinitionError, StoreError
-from logferry.journal import Journal
-from logferry.layout import day_prefixes, slice_of
-from logferry.ledger import Published, fold
-from logferry.manifest import FileEntry, Manifest, RunEntry, SliceEntry, Span, worst
-from logferry.plan import Handed
-from logferry.published_object import ROW_HASH_METADATA, published_row_hash
+from logferry.aftermath import Aftermath
+from logferry.clock import Clock, SystemClock
+from logferry.deciding import Decider, Step
+from logferry.errors import LogferryError, StoreError
+from logferry.fold import Ledger
+from logferry.journal import Damage, Record
+from logferry.lease import Lease
+from logferry.ledger import read_ledger
+from logferry.leftovers import Leftover, check_not_fewer, find_leftovers
+from logferry.manifest import IntendedSlice, Intent, Manifest, RunEntry, Span, worst
+from logferry.mend import examine, mends, overlapping, restore, unmended
+from logferry.published_object import ROW_HASH_METADATA, row_hash_of
+from logferry.results import ChunkResult, SliceResult, add_requests
 from logferry.sources.base import SourceSchema
-from logferry.stores.base import Store
+from logferry.stores.base import Changed, NotFound, ObjectInfo, Store
+from logferry.succession import Overtaken, Succession
 from logferry.window import Window
+
+__all__ = ["ChunkResult", "SliceResult", "add_requests", "publish"]
 
 log = logging.getLogger(__name__)
 
-
-class SliceResult(SliceEntry, frozen=True, kw_only=True, omit_defaults=True):
-    """A finished slice that is not published yet. ``staged`` is its part's key, None when the published object
-    already holds exactly these rows."""
-
-    staged: str | None = None
-
-
-class ChunkResult(Handed, frozen=True, kw_only=True):
-    """What one worker finished: small JSON, never rows. ``fingerprint``: of the definition it was fetched by."""
-
-    started_at: str
-    slices: list[SliceResult]
-    schema: SourceSchema
-    requests: dict[str, int]
-    fingerprint: str
+_ATTEMPTS = 50
+"""Each that fails was overtaken by a write of another run, of which a run that is not the last has few left."""
+_FENCES = 4
 
 
 def publish(
@@ -49,41 +51,30 @@ def publish(
     source: dict[str, Any],
     run: RunEntry,
     allow_shrink: bool = False,
+    clock: Clock | None = None,
 ) -> Manifest:
     """Commit a window. Raises StoreError when the results are not exactly the window's slices.
 
     A slice that is already proven under the same definition stays when the source now gives fewer rows, or as
     many without a proof (retention, a purge, a restricted key); ``source_now`` records what it holds. It stays
-    as short when the source now counts more than the published rows.
+    as short when the source now counts more than the published rows. Under another definition it stays when the
+    source gives no rows, or fewer without a proof.
 
-    Raises DefinitionError when rows of the window are published under another slice grid: two grids have
-    different keys, so readers of the table would meet those rows twice.
+    Slices of another grid inside the window are removed. Raises DefinitionError when one reaches beyond it, and
+    where proven rows would be lost with it.
+
+    Raises Superseded when another run began to publish some of the same time after this one: nothing is recorded, and
+    what it put in place is replaced by that run, or by the next. Any failure may be followed by another attempt with
+    the same results: staged parts stay until the commit.
     """
     finished = sorted((entry for result in results for entry in result.slices), key=lambda entry: entry.start)
     _check_tiles(finished, window)
-    journal = Journal(store, export)
-    ledger = fold(journal.records())
-    _check_grid(ledger, finished, window, export, store)
-    entries: list[SliceEntry] = []
-    leftovers: list[str] = []
-    for entry in finished:
-        before = ledger.get(entry.window())
-        if before is not None and not allow_shrink and _would_lower(before, entry, fingerprint, store):
-            log.warning(
-                "%s/%s stays as published in record %d: it is proven with %d rows, the source now gives %d",
-                entry.start,
-                entry.end,
-                before.seq,
-                before.entry.rows,
-                entry.rows,
-            )
-            entries.append(_kept(before, entry))
-            if entry.staged:
-                leftovers.append(entry.staged)
-            continue
-        file = _put_in_place(store, entry, before)
-        entries.append(_without_staging(msgspec.structs.replace(entry, file=file)))
-    record = journal.append(
+    lease = None if store.enforces_conditions() else Lease(store, export, run.id, clock or SystemClock())
+    publication = _Publication(
+        store,
+        export,
+        window,
+        finished,
         Manifest(
             export=export,
             seq=0,
@@ -91,29 +82,19 @@ def publish(
             fingerprint=fingerprint,
             source=source,
             window=Span.of(window),
-            status=worst([entry.status for entry in entries]),
-            rows=sum(entry.rows for entry in entries),
-            source_rows=_total([entry.source_rows for entry in entries]),
+            status="proven",
+            rows=0,
+            source_rows=None,
             columns=_columns(results[0].schema),
-            slices=entries,
+            slices=[],
             requests=add_requests([result.requests for result in results]),
             run=run,
-        )
+        ),
+        allow_shrink=allow_shrink,
+        lease=lease,
     )
-    try:
-        store.delete(leftovers)
-    except StoreError as error:
-        log.warning("the window is published; parts that are not needed stay behind: %s", error)
-    return record.manifest
-
-
-def add_requests(parts: list[dict[str, int]]) -> dict[str, int]:
-    """Sum of request counters; the four names of the manifest are always there."""
-    total = {"search": 0, "count": 0, "retried": 0, "throttled": 0}
-    for part in parts:
-        for name, count in part.items():
-            total[name] = total.get(name, 0) + count
-    return total
+    with _held(lease):
+        return publication.carry_out()
 
 
 def _check_tiles(finished: list[SliceResult], window: Window) -> None:
@@ -129,93 +110,219 @@ def _check_tiles(finished: list[SliceResult], window: Window) -> None:
         raise StoreError(f"the finished slices do not cover {window}: they end early; run the window again")
 
 
-def _would_lower(before: Published, entry: SliceResult, fingerprint: str, store: Store) -> bool:
-    """Whether publishing ``entry`` would replace proven rows by fewer or by less certain ones."""
-    proof = before.proof
-    if proof is None or before.fingerprint != fingerprint:
-        return False
-    fewer = entry.rows < proof.rows
-    weaker = entry.status != "proven" and entry.rows <= proof.rows
-    # More rows than the source counts are no better than the ones that it confirms again.
-    doubled = entry.status == "short" and entry.source_rows == proof.rows
-    # Only an object that still is what the record says can be kept.
-    return (fewer or weaker or doubled) and published_row_hash(store, proof.file.key) == proof.file.row_hash
+class _Publication:
+    """One run's publication of one window. ``carry_out`` is the protocol; each step is one method."""
 
+    def __init__(
+        self,
+        store: Store,
+        export: str,
+        window: Window,
+        finished: list[SliceResult],
+        draft: Manifest,
+        *,
+        allow_shrink: bool,
+        lease: Lease | None,
+    ) -> None:
+        self._store = store
+        self._export = export
+        self._window = window
+        self._finished = finished
+        self._draft = draft
+        self._allow_shrink = allow_shrink
+        self._decider = Decider(store, draft.fingerprint, allow_shrink=allow_shrink)
+        self._lease = lease
+        self._journal = Succession(store, export, window, self._still_ours)
+        self._damage: list[Damage] = []
+        self._own_intents: set[int] = set()
 
-def _kept(before: Published, entry: SliceResult) -> SliceEntry:
-    """The published slice with what the source now holds.
+    def carry_out(self) -> Manifest:
+        for _ in range(_ATTEMPTS):
+            try:
+                self._read()
+                steps = self._decider.decide(self._journal.ledger, self._finished)
+                leftovers = self._leftovers(steps)
+                intent = self._announce(steps, leftovers)
+                for step in steps:
+                    self._put_in_place(step)
+                for leftover, seen in leftovers:
+                    self._remove(leftover, seen)
+                record, data = self._commit(steps, leftovers, intent)
+            except Overtaken as overtaken:
+                log.warning("the publication of %s starts again: %s", self._window, overtaken)
+                continue
+            self._tidy(record, data)
+            assert record.publication is not None
+            return record.publication
+        raise StoreError(
+            f"other runs keep changing {self._window} of {self._export} in {self._store.url}; run it again alone"
+        )
 
-    A count above its rows makes it short. One that does not says nothing against what was proven: an earlier
-    count that was higher was a passing one, or the source has forgotten rows since.
-    """
-    now = entry.rows if entry.source_rows is None else entry.source_rows
-    proof = before.proof or before.entry
-    if now <= proof.rows:
-        return msgspec.structs.replace(proof, file=before.entry.file, source_now=now)
-    return msgspec.structs.replace(
-        before.entry, status="short", source_rows=now, counted_at=entry.counted_at, source_now=now
-    )
+    # -- 1: what is published -----------------------------------------------------------------------------
 
+    def _read(self) -> None:
+        """The ledger, after restoring the damaged records that can be."""
+        self._journal.ledger, self._damage = self._look()
+        if unmended(self._damage):
+            self._still_ours()
+            if restore(self._store, self._export, self._damage):
+                self._journal.ledger, self._damage = self._look()
 
-def _put_in_place(store: Store, entry: SliceResult, before: Published | None) -> FileEntry:
-    """Make the slice's rows the object under its key; returns the facts of that object."""
-    key = entry.file.key
-    if entry.staged is not None:
-        part = published_row_hash(store, entry.staged)
-        if part is None and published_row_hash(store, key) == entry.file.row_hash:
-            return _facts_in_place(
-                store, entry, before
-            )  # an earlier attempt of this publication came this far
-        if part != entry.file.row_hash:
-            raise StoreError(
-                f"the finished part {entry.staged} in {store.url} is gone or was replaced by another run; "
-                "run the window again"
+    def _look(self) -> tuple[Ledger, list[Damage]]:
+        ledger = read_ledger(self._store, self._export)
+        before_it = overlapping(ledger.windows.values(), self._window, ledger.head.checkpoint or 0)
+        return ledger, [*ledger.damage, *examine(self._store, self._export, before_it)]
+
+    # -- 2: what to do with each slice: deciding.py; and with those of another grid ----------------------
+
+    def _leftovers(self, steps: list[Step]) -> list[tuple[Leftover, ObjectInfo | None]]:
+        """Slices of another grid to remove, with the objects that lie there."""
+        own = {step.slice_ for step in steps}
+        leftovers = find_leftovers(self._store, self._export, self._window, own, self._journal.ledger)
+        if not self._allow_shrink:
+            check_not_fewer(leftovers, [step.entry for step in steps], self._journal.ledger)
+        return [(leftover, self._store.head(leftover.key)) for leftover in leftovers]
+
+    # -- 3: the intent ------------------------------------------------------------------------------------
+
+    def _announce(self, steps: list[Step], leftovers: list[tuple[Leftover, ObjectInfo | None]]) -> int:
+        """Append the intent; returns its number. From here on no older intent for this time can be fulfilled."""
+        slices = [
+            _intended(step.slice_, step.old, step.entry.file.row_hash, step.seen if step.staged else None)
+            for step in steps
+        ]
+        for leftover, seen in leftovers:
+            slices.append(_intended(leftover.slice_, row_hash_of(self._store, seen), None, seen))
+        intent = Intent(
+            export=self._export,
+            seq=0,
+            previous=None,
+            fingerprint=self._draft.fingerprint,
+            window=self._draft.window,
+            slices=slices,
+            run=self._draft.run,
+        )
+
+        record, _ = self._journal.append(intent, where_others_began=self._journal.decide_again)
+        self._own_intents.add(record.seq)
+        return record.seq
+
+    # -- 4 and 5: the files -------------------------------------------------------------------------------
+
+    def _put_in_place(self, step: Step) -> None:
+        """Place the part over the object that was seen, or make sure that the object is still that one."""
+        key = step.entry.file.key
+        if step.staged is None:
+            there = self._store.head(key)
+            if there is None or step.seen is None or there.etag != step.seen.etag:
+                raise self._changed(key)
+            self._fence(step.slice_, key, there.etag)
+            return
+        self._journal.check_not_superseded()
+        try:
+            etag = self._store.place(
+                step.staged,
+                key,
+                expected=None if step.seen is None else step.seen.etag,
+                metadata={ROW_HASH_METADATA: step.entry.file.row_hash},
             )
-        store.move(entry.staged, key, metadata={ROW_HASH_METADATA: entry.file.row_hash})
-        return entry.file
-    if published_row_hash(store, key) != entry.file.row_hash:
-        raise StoreError(f"{key} in {store.url} changed while this run compared it; run the window again")
-    return _facts_in_place(store, entry, before)
+        except (Changed, NotFound):
+            raise self._changed(key) from None
+        self._fence(step.slice_, key, etag)
+
+    def _fence(self, slice_: Window, key: str, etag: str) -> None:
+        """Make sure that the object's ETag is none that a run which gave up, or only stands still, may hold."""
+        held = set(self._journal.ledger.held.get(slice_, ()))
+        for intent in self._journal.ledger.open_intents.get(slice_, ()):
+            if intent.seq not in self._own_intents and intent.etag is not None:
+                held.add(intent.etag)
+        for _ in range(_FENCES):
+            if etag not in held:
+                return
+            self._journal.check_not_superseded()
+            try:
+                etag = self._store.renew(key, expected=etag)
+            except (Changed, NotFound):
+                raise self._changed(key) from None
+        log.warning("%s in %s could still be replaced by a run that died long ago", key, self._store.url)
+
+    def _remove(self, leftover: Leftover, seen: ObjectInfo | None) -> None:
+        """Delete a slice of another grid, now that its rows lie in the new files."""
+        self._journal.check_not_superseded()
+        if seen is None:
+            return
+        try:
+            self._store.remove(leftover.key, expected=seen.etag)
+        except Changed:
+            raise self._changed(leftover.key) from None
+
+    def _changed(self, key: str) -> Overtaken:
+        """The cause to start again. Raises Superseded instead when the newest intent is not this run's."""
+        self._journal.check_not_superseded()
+        return Overtaken(f"{key} was changed by a run that is superseded")
+
+    # -- 6: the commit ------------------------------------------------------------------------------------
+
+    def _commit(
+        self, steps: list[Step], leftovers: list[tuple[Leftover, ObjectInfo | None]], intent: int
+    ) -> tuple[Record, bytes]:
+        entries = [step.entry for step in steps]
+        manifest = msgspec.structs.replace(
+            self._draft,
+            status=worst([entry.status for entry in entries]),
+            rows=sum(entry.rows for entry in entries),
+            source_rows=_total([entry.source_rows for entry in entries]),
+            slices=entries,
+            intent=intent,
+            removed=[Span.of(leftover.slice_) for leftover, _ in leftovers],
+            mends=mends(self._damage),
+        )
+        return self._journal.append(manifest, where_others_began=self._journal.superseded)
+
+    def _still_ours(self) -> None:
+        if self._lease is not None:
+            self._lease.check()
+
+    # -- 7: what follows the commit -----------------------------------------------------------------------
+
+    def _tidy(self, record: Record, data: bytes) -> None:
+        """Bring along what follows from the journal, and remove what is not needed any more."""
+        wrong_head = any(damage.kind == "head" for damage in self._damage)
+        after = Aftermath(
+            self._store, self._export, self._journal.ledger, self._still_ours, wrong_head=wrong_head
+        )
+        staged = [entry.staged for entry in self._finished if entry.staged is not None]
+        steps: dict[str, Callable[[], None]] = {
+            "a checkpoint": after.checkpoint,
+            "the window's copy and HEAD": lambda: after.point(record, data),
+            "removing staged parts": lambda: after.unstage(self._draft.run.id, self._window, staged),
+        }
+        for what, step in steps.items():
+            try:
+                step()
+            except LogferryError as error:
+                log.warning(
+                    "%s is published; the next publication makes up for %s: %s", self._window, what, error
+                )
 
 
-def _facts_in_place(store: Store, entry: SliceResult, before: Published | None) -> FileEntry:
-    """The facts of an object that holds these rows already."""
-    if before is not None and before.entry.file.row_hash == entry.file.row_hash:
-        return before.entry.file
-    # Written by a run that never committed: equal rows, but not needless equal bytes.
-    data = store.read(entry.file.key)
-    return msgspec.structs.replace(
-        entry.file, bytes=len(data), sha256=f"sha256:{hashlib.sha256(data).hexdigest()}"
+@contextlib.contextmanager
+def _held(lease: Lease | None) -> Iterator[None]:
+    if lease is None:
+        yield
+        return
+    lease.acquire()
+    try:
+        yield
+    finally:
+        lease.release()
+
+
+def _intended(slice_: Window, old: str | None, new: str | None, replaced: ObjectInfo | None) -> IntendedSlice:
+    span = Span.of(slice_)
+    return IntendedSlice(
+        start=span.start, end=span.end, old=old, new=new, etag=None if replaced is None else replaced.etag
     )
-
-
-def _check_grid(
-    ledger: dict[Window, Published], finished: list[SliceResult], window: Window, export: str, store: Store
-) -> None:
-    slices = {entry.window() for entry in finished}
-    published = {slice_ for slice_ in ledger if _overlap(slice_, window)}
-    # Objects of a run that died before its record are in no ledger, but readers see them.
-    lying = {
-        found
-        for prefix in day_prefixes(export, window)
-        for info in store.list(prefix)
-        if (found := slice_of(info.key)) is not None and _overlap(found, window)
-    }
-    for slice_ in sorted((published | lying) - slices):
-        if slice_ in lying or store.head(ledger[slice_].entry.file.key) is not None:
-            raise DefinitionError(
-                f"{slice_} of {export} lies in {store.url} as one slice, which is not on the present grid, and "
-                "readers would meet its rows twice; keep the old `slice`, or give the export a new name"
-            )
-
-
-def _overlap(one: Window, other: Window) -> bool:
-    return one.start < other.end and other.start < one.end
-
-
-def _without_staging(entry: SliceResult) -> SliceEntry:
-    names = SliceEntry.__struct_fields__
-    return SliceEntry(**{name: getattr(entry, name) for name in names})
 
 
 def _total(counts: list[int | None]) -> int | None:

@@ -1,32 +1,72 @@
-"""What a published object says of its rows, without reading them."""
+"""What a published object says of its rows, and whether it really is what a record says."""
 
 from __future__ import annotations
 
+import hashlib
 import io
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from logferry.parquet import ROW_HASH_KEY
-from logferry.stores.base import Store
+from logferry.row_hash import RowHash
+from logferry.stores.base import NotFound, ObjectInfo, Store
 
 ROW_HASH_METADATA = "row-hash"
 """The object metadata that carries the row hash, in stores that keep metadata."""
 
+_READ_BYTES = 16 * 1024 * 1024
+
 
 def published_row_hash(store: Store, key: str) -> str | None:
     """The row hash of the object under ``key``, from its metadata or its footer; None without a readable one."""
-    info = store.head(key)
+    return row_hash_of(store, store.head(key))
+
+
+def row_hash_of(store: Store, info: ObjectInfo | None) -> str | None:
+    """``published_row_hash`` of an object that was looked at already; None when there is none."""
     if info is None:
         return None
     if ROW_HASH_METADATA in info.metadata:
         return info.metadata[ROW_HASH_METADATA]
     try:
-        footer = pq.read_metadata(pa.PythonFile(_RemoteFile(store, key, info.size), mode="r"))
-    except (pa.ArrowException, OSError):  # OSError: a footer that is no Thrift
+        footer = pq.read_metadata(pa.PythonFile(_RemoteFile(store, info.key, info.size), mode="r"))
+    except (pa.ArrowException, OSError, NotFound):  # OSError: a footer that is no Thrift
         return None
     found = (footer.metadata or {}).get(ROW_HASH_KEY.encode())
     return found.decode() if found else None
+
+
+def sha256_of(store: Store, info: ObjectInfo) -> str | None:
+    """``sha256:…`` of the object's bytes, read in parts; None when it is gone.
+
+    A footer alone would not show a flipped byte, nor two objects that were swapped.
+    """
+    digest = hashlib.sha256()
+    try:
+        for start in range(0, info.size, _READ_BYTES):
+            digest.update(store.read_range(info.key, start, _READ_BYTES))
+    except NotFound:
+        return None
+    return f"sha256:{digest.hexdigest()}"
+
+
+def has_rows_of(store: Store, info: ObjectInfo, row_hash: str) -> tuple[int, str] | None:
+    """Size and SHA-256 of an object whose rows, read and hashed anew, have this row hash; None when they do not.
+
+    For an object that no record vouches for: what it says of itself may be older than its bytes.
+    """
+    try:
+        data = store.read(info.key)
+        file = pq.ParquetFile(pa.BufferReader(data))
+        digest = RowHash(file.schema_arrow)
+        for batch in file.iter_batches():
+            digest.update(pa.Table.from_batches([batch]))
+    except (pa.ArrowException, OSError, NotFound):
+        return None
+    if digest.digest() != row_hash:
+        return None
+    return len(data), f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
 class _RemoteFile(io.RawIOBase):

@@ -30,6 +30,7 @@ LATEST = 84_006 * TICK_PER_DAY
 """Exports and searches lie in [EARLIEST, LATEST): from 1970 to the end of 2199."""
 _UNITS = {"s": TICK_PER_SECOND, "m": TICK_PER_MINUTE, "h": TICK_PER_HOUR, "d": TICK_PER_DAY}
 _DURATION = re.compile(r"([0-9]{1,9})([smhd])")
+_PLAIN = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 _INSTANT = re.compile(
     r"(\d{4})-(\d{2})-(\d{2})[Tt ](\d{2}):(\d{2})(?::(\d{2})(?:[.,](\d{1,7}))?)?([Zz]|[+-]\d{2}(?::?\d{2})?)"
 )
@@ -56,6 +57,12 @@ def parse_instant(text: str) -> int:
 
     Raises ValueError with one sentence, also for an instant whose UTC year is not one of 1 to 9999.
     """
+    if _PLAIN.fullmatch(text):
+        # As format_instant writes whole seconds; a year of hourly slices has tens of thousands of them.
+        try:
+            return from_datetime(datetime.fromisoformat(text))
+        except ValueError:
+            pass
     match = _INSTANT.fullmatch(text.strip())
     if match is None:
         raise ValueError(

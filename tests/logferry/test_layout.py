@@ -4,7 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-from logferry.layout import head_key, journal_key, manifest_key, slice_key, slice_of, staged_key
+from logferry.layout import (
+    checkpoint_key,
+    head_key,
+    journal_key,
+    journal_prefix,
+    lease_key,
+    manifest_key,
+    number_of,
+    piece_key,
+    slice_key,
+    slice_of,
+    staged_key,
+    staged_span,
+    staging_prefix,
+)
 from logferry.stores.base import check_key
 from logferry.window import TICK_PER_DAY, TICK_PER_HOUR, TICK_PER_MINUTE, Window, parse_instant
 
@@ -29,6 +43,15 @@ def test_manifests_lie_outside_the_table() -> None:
     assert manifest_key("web", window) == "_manifests/web/20261120T030000Z-20261120T040000Z.json"
     assert journal_key("web", 42) == "_manifests/web/journal/000000000042.json"
     assert head_key("web") == "_manifests/web/HEAD.json"
+    assert checkpoint_key("web", 48) == "_manifests/web/checkpoints/000000000048.json.gz"
+    assert lease_key("web") == "_manifests/web/lease.json"
+
+
+def test_a_record_or_checkpoint_tells_its_number() -> None:
+    assert number_of(journal_key("web", 42)) == 42
+    assert number_of(checkpoint_key("web", 42)) == 42
+    assert number_of(journal_prefix("web") + "42.json") is None
+    assert number_of(head_key("web")) is None
 
 
 @pytest.mark.parametrize(
@@ -53,3 +76,24 @@ def test_a_slice_is_read_back_from_its_key() -> None:
         slice_ = Window(start, start + length)
         assert slice_of(slice_key("web", slice_)) == slice_
     assert slice_of("web/dt=2026-11-20/other.parquet") is None
+
+
+def test_all_that_a_run_stages_lies_under_one_prefix_and_tells_its_time() -> None:
+    window = Window(START, START + TICK_PER_HOUR)
+    for run in ("r1", "scheduled__2026-11-20T00:00:00+00:00"):
+        part, piece = staged_key("web", run, window), piece_key("web", run, START + 1, START + 10_001)
+        for key in (part, piece):
+            assert key.startswith(staging_prefix("web", run))
+            assert key.startswith(staging_prefix("web"))
+            assert check_key(key) == key
+            assert not key.endswith(".parquet")
+        assert staged_span(part) == window
+        assert staged_span(piece) == Window(START + 1, START + 10_001)
+    assert not staged_key("web", "r10", window).startswith(staging_prefix("web", "r1"))
+
+
+@pytest.mark.parametrize(
+    "name", ["part-1.staged", "piece-5-5.staged", "piece-7-5.staged", "piece-1-2.parquet"]
+)
+def test_other_objects_in_the_staging_folder_tell_no_time(name: str) -> None:
+    assert staged_span(staging_prefix("web", "r1") + name) is None

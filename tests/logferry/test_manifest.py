@@ -10,6 +10,8 @@ import pytest
 
 from logferry.manifest import (
     FileEntry,
+    IntendedSlice,
+    Intent,
     Manifest,
     RunEntry,
     SliceEntry,
@@ -17,6 +19,7 @@ from logferry.manifest import (
     Status,
     content_hash,
     decode_manifest,
+    decode_record,
     worst,
 )
 from logferry.window import Window, parse_instant
@@ -98,3 +101,43 @@ def test_a_window_is_as_good_as_its_worst_slice() -> None:
 def test_a_span_is_a_window_as_text() -> None:
     window = Window(parse_instant("2026-11-20T00:00:00Z"), parse_instant("2026-11-20T00:00:00.0000001Z"))
     assert Span.of(window).window() == window
+
+
+INTENT = Intent(
+    export="web",
+    seq=41,
+    previous=None,
+    fingerprint="sha256:f",
+    window=MANIFEST.window,
+    slices=[
+        IntendedSlice(start=SLICE.start, end=SLICE.end, old="sha256:a", new="sha256:b", etag='"e"'),
+        IntendedSlice(start=SLICE.start, end=SLICE.end, old="sha256:a", new=None),
+    ],
+    run=MANIFEST.run,
+)
+
+
+def test_an_intent_is_told_from_a_publication_by_its_record() -> None:
+    assert decode_record(INTENT.encode()) == INTENT
+    assert decode_record(MANIFEST.encode()) == MANIFEST
+    found = json.loads(INTENT.encode())
+    assert (found["record"], found["format"]) == ("intent", 1)
+    assert found["slices"][1] == {
+        "from": "2026-11-20T00:00:00Z",
+        "to": "2026-11-20T01:00:00Z",
+        "old": "sha256:a",
+        "new": None,
+    }
+
+
+def test_a_record_of_an_older_engine_has_no_newer_fields() -> None:
+    old = MANIFEST.to_json()
+    for name in ("record", "intent", "removed", "mends"):
+        del old[name]
+    assert decode_record(json.dumps(old).encode()) == MANIFEST
+
+
+@pytest.mark.parametrize("data", [b"", b"{}", b"[]", b'{"record":"intent"}', b'{"record":7}', b"\xff"])
+def test_anything_else_is_no_record(data: bytes) -> None:
+    with pytest.raises((msgspec.DecodeError, UnicodeDecodeError)):
+        decode_record(data)
