@@ -9,30 +9,36 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol
 
 from logferry import __version__
+from logferry.answer_size import AnswerSize
 from logferry.clock import Clock, SystemClock
 from logferry.connection import Connection, is_sandbox
-from logferry.errors import DefinitionError, StoreError
+from logferry.errors import DefinitionError
+from logferry.fetch import Fetcher
 from logferry.http import Client
-from logferry.layout import slice_key, staged_key
-from logferry.manifest import FileEntry, Manifest, RunEntry, Span, Status
-from logferry.plan import ROW_BYTES_GUESS, Chunk, Plan, estimate_requests, slice_plans
+from logferry.kept import keep_unmoved
+from logferry.manifest import Manifest, RunEntry, Span, Status
+from logferry.parquet import arrow_schema
+from logferry.parts import Part, PartFiles
+from logferry.pieces import finest_bin
+from logferry.plan import Chunk, Plan, estimate_requests, slice_plans
 from logferry.prove import Finished, Prover, count_rows
 from logferry.publish import ChunkResult, SliceResult, publish
-from logferry.published_object import ROW_HASH_METADATA, published_row_hash
+from logferry.resume import FinishedParts, ProgressStore
 from logferry.sources.base import LogSource
 from logferry.sources.opening import open_source
 from logferry.spec import ExportSpec, fingerprint, lake_url
+from logferry.staging import Staging
 from logferry.stores.base import Store
 from logferry.stores.opening import open_store
 from logferry.window import Window, format_instant
+from logferry.work_folder import work_folder
 
 log = logging.getLogger(__name__)
 
@@ -92,6 +98,7 @@ class Ferry:
         self._clock = clock
         self._workdir = workdir
         self._progress: Progress = progress or Silent()
+        self._size = AnswerSize(source)
 
     def __enter__(self) -> Ferry:
         return self
@@ -125,26 +132,36 @@ class Ferry:
                 f"{format_instant(self.settled_at(window))}, now is {format_instant(now)}"
             )
 
-    def plan(self, window: Window) -> Plan:
-        """Count the window at the source and lay out its slices. Nothing is fetched."""
+    def plan(self, window: Window, *, only_moved: bool = False) -> Plan:
+        """Count the window at the source and lay out its slices. Nothing is fetched.
+
+        ``only_moved``: proven slices in place whose published rows equal the count are to be counted, not fetched.
+        """
         self.check(window)
         started_at = self._now()
         before = dict(self.client.stats)
         schema = self.client.run(lambda: self.source.schema(window))
-        counts = count_rows(self.client, self.source, window, self.spec.slice)
+        bin_ticks = finest_bin(self.source, window, self.spec.slice)
+        counts = count_rows(self.client, self.source, window, bin_ticks)
         counted_at = self._now()
-        slices = slice_plans(window, self.spec.slice, counts)
+        slices = slice_plans(
+            window, self.spec.slice, counts, bin_ticks=bin_ticks, piece_rows=self._size.piece_rows
+        )
+        if only_moved:
+            slices = keep_unmoved(
+                slices, store=self.store, export=self.spec.name, fingerprint=self.fingerprint
+            )
         requests = estimate_requests(self.source, slices)
-        rows = None if counts is None else sum(planned.rows or 0 for planned in slices)
+        to_fetch = sum(planned.to_fetch or 0 for planned in slices)
         per_second = self.client.budget.requests_per_second(self.source.search_bucket)
         return Plan(
             export=self.spec.name,
             window=Span.of(window),
             started_at=started_at,
             counted_at=counted_at,
-            rows=rows,
+            rows=None if counts is None else sum(planned.rows or 0 for planned in slices),
             requests=requests,
-            bytes=None if rows is None else rows * ROW_BYTES_GUESS,
+            bytes=None if counts is None else round(to_fetch * self._size.row_bytes),
             eta_s=None if per_second is None else round(requests / per_second, 1),
             slices=slices,
             schema=schema,
@@ -152,35 +169,53 @@ class Ferry:
             fingerprint=self.fingerprint,
         )
 
-    def export(self, chunk: Chunk) -> ChunkResult:
+    def export(self, chunk: Chunk, progress_store: ProgressStore | None = None) -> ChunkResult:
         """Fetch, write, prove and stage a chunk's slices. Short slices are reported, not raised.
 
+        With a ``progress_store`` finished parts are staged as they come and named there; after a failure they stay
+        for the next attempt, which fetches only the rest and counts everything. Without one nothing stays.
         Raises DefinitionError when the definition is not the planned one any more.
         """
         self._check_same_definition(chunk.fingerprint)
         before = dict(self.client.stats)
-        with _work_folder(self._workdir) as folder:
+        slices = [planned.window() for planned in chunk.slices]
+        span = Window(slices[0].start, slices[-1].end)
+        bin_ticks = finest_bin(self.source, span, self.spec.slice)
+        staging = Staging(self.store, self.spec.name, self.run.id)
+        finished = FinishedParts(
+            progress_store, chunk, bin_ticks=bin_ticks, store=self.store, staging=staging
+        )
+        with work_folder(self._workdir) as folder:
             prover = Prover(
                 self.client,
                 self.source,
-                chunk.schema,
-                grid=self.spec.slice,
-                folder=folder,
-                labels={"logferry.export": self.spec.name},
+                fetcher=Fetcher(
+                    self.client, self.source, chunk.schema, size=self._size, on_page=self._progress.page
+                ),
+                files=PartFiles(
+                    folder,
+                    arrow_schema(chunk.schema),
+                    labels={"logferry.export": self.spec.name},
+                    bin_ticks=bin_ticks,
+                ),
+                finished=finished,
+                bin_ticks=bin_ticks,
                 clock=self._clock,
-                on_page=self._progress.page,
             )
-            results = self._stage(prover.prove(chunk.slices))
+            proofs = prover.prove(chunk.slices)
+            results = self._stage(proofs, staging, slices, keep=progress_store is not None)
         spent = _spent(before, self.client.stats)
         for name, count in chunk.requests.items():
             spent[name] = spent.get(name, 0) + count
-        return ChunkResult(
+        result = ChunkResult(
             started_at=chunk.started_at,
             slices=results,
             schema=chunk.schema,
             requests=spent,
             fingerprint=chunk.fingerprint,
         )
+        finished.clear()
+        return result
 
     def publish(self, window: Window, results: list[ChunkResult], *, allow_shrink: bool = False) -> Manifest:
         """Commit the window; a short window is published and marked, the caller decides what fails.
@@ -211,9 +246,16 @@ class Ferry:
         """Remove the staged parts of results that will not be published."""
         self.store.delete([entry.staged for result in results for entry in result.slices if entry.staged])
 
-    def carry(self, window: Window, *, plan: Plan | None = None, allow_shrink: bool = False) -> Manifest:
-        """The whole way for one window in this process."""
-        plan = plan or self.plan(window)
+    def carry(
+        self,
+        window: Window,
+        *,
+        plan: Plan | None = None,
+        allow_shrink: bool = False,
+        only_moved: bool = False,
+    ) -> Manifest:
+        """The whole way for one window in this process; ``only_moved`` as in ``plan``, unless one is given."""
+        plan = plan or self.plan(window, only_moved=only_moved)
         results: list[ChunkResult] = []
         try:
             for chunk in plan.chunks():
@@ -230,58 +272,47 @@ class Ferry:
                 f"the definition of {self.spec.name} changed after this window was planned; plan the window again"
             )
 
-    def _stage(self, finished: list[Finished]) -> list[SliceResult]:
-        """Upload the parts whose rows are not published yet; none stays behind when one fails."""
-        parts: list[str] = []
+    def _stage(
+        self, finished: Iterable[Finished], staging: Staging, slices: list[Window], *, keep: bool
+    ) -> list[SliceResult]:
+        """Upload the slices whose rows are not published yet; unless ``keep``, none stays behind when one fails."""
         results: list[SliceResult] = []
         try:
-            for slice_ in finished:
-                part: str | None = None
-                if (
-                    published_row_hash(self.store, slice_key(self.spec.name, slice_.slice_))
-                    != slice_.file.row_hash
-                ):
-                    part = staged_key(self.spec.name, self.run.id, slice_.slice_)
-                    parts.append(part)
-                    self.store.put_file(
-                        part, slice_.file.path, metadata={ROW_HASH_METADATA: slice_.file.row_hash}
-                    )
-                slice_.file.path.unlink()
-                results.append(self._result(slice_, part))
+            for one in finished:
+                results.append(self._result(one, staging))
                 self._progress.slice_done(results[-1])
         except BaseException:
-            with contextlib.suppress(Exception):
-                self.store.delete(parts)
+            if not keep:
+                with contextlib.suppress(Exception):
+                    staging.discard_slices(slices)
             raise
         return results
 
-    def _result(self, finished: Finished, part: str | None) -> SliceResult:
+    def _result(self, finished: Finished, staging: Staging) -> SliceResult:
         span = Span.of(finished.slice_)
-        facts = finished.file
+        staged: str | None = None
+        file = finished.file
+        if isinstance(file, Part):
+            part = staging.stage(finished.slice_, file)
+            part.file.path.unlink()
+            staged = None if staging.is_published(finished.slice_, part) else part.key
+            file = staging.entry(finished.slice_, part)
         return SliceResult(
             start=span.start,
             end=span.end,
             status=self._status(finished),
-            rows=facts.rows,
+            rows=file.rows,
             source_rows=finished.counted,
             counted_at=None if finished.counted is None else format_instant(finished.counted_at),
-            file=FileEntry(
-                key=slice_key(self.spec.name, finished.slice_),
-                rows=facts.rows,
-                bytes=facts.bytes,
-                sha256=facts.sha256,
-                row_hash=facts.row_hash,
-                min_time=None if facts.first_tick is None else format_instant(facts.first_tick),
-                max_time=None if facts.last_tick is None else format_instant(facts.last_tick),
-            ),
-            notes=finished.notes,
-            staged=part,
+            file=file,
+            notes=dict(finished.notes),
+            staged=staged,
         )
 
     def _status(self, finished: Finished) -> Status:
         if finished.counted is None:
             return "unproven"
-        if finished.counted != finished.file.rows:
+        if not finished.agrees:
             return "short"
         retention = self.spec.source.retention
         forgotten = retention is not None and finished.slice_.start < finished.counted_at - retention
@@ -327,20 +358,6 @@ def open_ferry(
         workdir=workdir,
         progress=progress,
     )
-
-
-@contextlib.contextmanager
-def _work_folder(parent: Path | None) -> Iterator[Path]:
-    """A folder for unfinished files, gone afterwards. Raises StoreError when there is no room for one."""
-    try:
-        folder = tempfile.TemporaryDirectory(prefix="logferry-", dir=parent)
-    except OSError as error:
-        raise StoreError(
-            f"cannot make a folder for unfinished files in {parent or tempfile.gettempdir()}: "
-            f"{error.strerror or error}; free space there or set TMPDIR"
-        ) from error
-    with folder as name:
-        yield Path(name)
 
 
 def _spent(before: dict[str, int], after: dict[str, int]) -> dict[str, int]:

@@ -100,7 +100,26 @@ class SliceFile:
             raise AssertionError("rows reached the file out of order")
         self._first_tick = first if self._first_tick is None else self._first_tick
         self._last_tick = last
-        output = table.drop_columns([TICK_COLUMN, ID_COLUMN]).cast(self._schema)
+        self._append(table.drop_columns([TICK_COLUMN, ID_COLUMN]).cast(self._schema))
+
+    def extend(self, part: FileFacts) -> None:
+        """Append the rows of a finished file that come after all rows before, one row group at a time."""
+        if part.first_tick is None:
+            return
+        if self._last_tick is not None and part.first_tick < self._last_tick:
+            raise AssertionError("parts reached the file out of order")
+        self._first_tick = part.first_tick if self._first_tick is None else self._first_tick
+        self._last_tick = part.last_tick
+        try:
+            with pq.ParquetFile(part.path) as file:
+                for group in range(file.num_row_groups):
+                    self._append(file.read_row_group(group, use_threads=False).cast(self._schema))
+        except (pa.ArrowException, OSError) as error:
+            raise StoreError(
+                f"cannot read {part.path} back ({error}); check the disk it lies on, and run again"
+            ) from error
+
+    def _append(self, output: pa.Table) -> None:
         self._hash.update(output)
         while output.num_rows:
             part = self._fitting(output)

@@ -6,7 +6,9 @@ from typing import Any, Self
 
 import msgspec
 
-from logferry.manifest import Span
+from logferry.answer_size import AnswerSize
+from logferry.manifest import FileEntry, Span
+from logferry.pieces import coarsened
 from logferry.sources.base import LogSource, SourceSchema
 from logferry.window import Window
 
@@ -14,14 +16,24 @@ MOST_CHUNKS = 24
 ROWS_PER_CHUNK = 250_000
 SLICES_PER_CHUNK = 96
 """Keeps what a chunk and its result say of their slices to some ten kilobytes."""
-ROW_BYTES_GUESS = 1_000
-"""Bytes of answer per row assumed before any was seen; only estimates rest on it."""
 
 
-class SlicePlan(Span, frozen=True, kw_only=True):
-    """One slice and the rows the source counts in it; None where it cannot count."""
+class SlicePlan(Span, frozen=True, kw_only=True, omit_defaults=True):
+    """One slice and the rows the source counts in it; None where it cannot count.
+
+    ``bins``: its rows per equal bin, where it is denser than one piece. ``kept``: the published file, proven and in
+    place, that already holds as many rows: it is counted again and not fetched; ``kept_notes`` are its notes.
+    """
 
     rows: int | None
+    bins: list[int] | None = None
+    kept: FileEntry | None = None
+    kept_notes: dict[str, int] = msgspec.field(default_factory=dict)
+
+    @property
+    def to_fetch(self) -> int | None:
+        """Rows that the plan expects to fetch; None when unknown."""
+        return 0 if self.kept is not None else self.rows
 
 
 class Handed(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,9 +95,9 @@ class Plan(Handed, frozen=True, kw_only=True):
             target = -(-len(self.slices) // wanted)
             weights = [1] * len(self.slices)
         else:
-            wanted = max(1, min(most, len(self.slices), -(-self.rows // rows_per_chunk)))
-            target = max(1, -(-self.rows // wanted))
-            weights = [planned.rows or 0 for planned in self.slices]
+            weights = [planned.to_fetch or 0 for planned in self.slices]
+            wanted = max(1, min(most, len(self.slices), -(-sum(weights) // rows_per_chunk)))
+            target = max(1, -(-sum(weights) // wanted))
         groups: list[list[SlicePlan]] = [[]]
         weight = 0
         for planned, size in zip(self.slices, weights, strict=True):
@@ -109,18 +121,27 @@ class Plan(Handed, frozen=True, kw_only=True):
 
 
 def estimate_requests(source: LogSource, slices: list[SlicePlan]) -> int:
-    """Search requests of a healthy pass: full pages of every slice that holds rows; one where unknown."""
-    return sum(1 if planned.rows is None else -(-planned.rows // source.page_rows) for planned in slices)
+    """Search requests of a healthy pass: full answers for every slice that holds rows; one where unknown."""
+    full = source.page_rows if source.answer_rows is None else AnswerSize(source).piece_rows
+    return sum(1 if planned.to_fetch is None else -(-planned.to_fetch // full) for planned in slices)
 
 
-def slice_plans(window: Window, grid: int, counts: dict[int, int] | None) -> list[SlicePlan]:
-    """The window's slices with their rows; ``counts`` by slice start, absent is 0; None: nothing is known."""
-    return [
-        _planned(slice_, None if counts is None else counts.get(slice_.start, 0))
-        for slice_ in window.slices(grid)
-    ]
+def slice_plans(
+    window: Window, grid: int, counts: dict[int, int] | None, *, bin_ticks: int, piece_rows: int
+) -> list[SlicePlan]:
+    """The window's slices with their rows. ``counts`` by start of a bin of ``bin_ticks`` (a divisor of ``grid``),
+    absent is 0; None: nothing is known. Slices of more than ``piece_rows`` keep their bins."""
+    if counts is None:
+        return [_planned(slice_, None, None) for slice_ in window.slices(grid)]
+    plans = []
+    for slice_ in window.slices(grid):
+        bins = [counts.get(start, 0) for start in range(slice_.start, slice_.end, bin_ticks)]
+        rows = sum(bins)
+        dense = rows > piece_rows and len(bins) > 1
+        plans.append(_planned(slice_, rows, coarsened(bins, piece_rows) if dense else None))
+    return plans
 
 
-def _planned(slice_: Window, rows: int | None) -> SlicePlan:
+def _planned(slice_: Window, rows: int | None, bins: list[int] | None) -> SlicePlan:
     span = Span.of(slice_)
-    return SlicePlan(start=span.start, end=span.end, rows=rows)
+    return SlicePlan(start=span.start, end=span.end, rows=rows, bins=bins)

@@ -3,136 +3,306 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-
-import pyarrow as pa
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from logferry.clock import Clock
 from logferry.errors import CountUnavailable
-from logferry.fetch import Restart, fetch_slice
+from logferry.fetch import Account, Fetcher, Restart
 from logferry.http import Client
-from logferry.parquet import FileFacts, SliceFile, arrow_schema
+from logferry.manifest import FileEntry
+from logferry.parts import Part, PartFiles
+from logferry.pieces import Cutter, cells_of, finest_bin, too_coarse
 from logferry.plan import SlicePlan
-from logferry.sources.base import LogSource, SourceSchema
-from logferry.window import Window
+from logferry.resume import FinishedParts
+from logferry.sources.base import TICK_COLUMN, LogSource
+from logferry.twins import DIFFER_NOTE, MOST_CHECKED, UNCHECKED_NOTE, Twin, chosen, digest_of, ids_digest
+from logferry.window import Window, format_instant
 
 log = logging.getLogger(__name__)
 
 _ROUNDS = 4
-"""The first fetch, and at most three more of slices whose proof count differs."""
+"""The first fetch, and at most three more of parts whose proof differs."""
+BINS_DIFFER_NOTE = "bins_differ"
+"""Note of a slice: bins of the proof whose counts differ from the rows written, whatever the totals say."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
     """A written slice: ``counted`` rows at the source by a count at tick ``counted_at``, after the fetch; None
-    when it could not be counted. ``notes``: see ``Page.notes``."""
+    when it could not be counted. ``agrees``: that count, bin by bin, and the twins' identities are what was
+    written. ``file``: its file, or the published one of a slice that was only counted.
+    """
 
     slice_: Window
-    file: FileFacts
+    file: Part | FileEntry
     counted: int | None
     counted_at: int
-    notes: dict[str, int]
+    agrees: bool
+    notes: Mapping[str, int]
 
 
-def count_rows(client: Client, source: LogSource, window: Window, grid: int) -> dict[int, int] | None:
-    """Rows per slice of the window by slice start, None when the source cannot count."""
+def count_rows(client: Client, source: LogSource, window: Window, bin_ticks: int) -> dict[int, int] | None:
+    """Rows per bin of the window by bin start, None when the source cannot count."""
     try:
-        return client.run(lambda: source.count(window, grid))
+        return client.run(lambda: source.count(window, bin_ticks))
     except CountUnavailable as error:
         log.warning("%s: the window can only be unproven", error)
         return None
 
 
+@dataclass(slots=True)
+class _Slice:
+    """A slice at work. ``counted`` is per bin, None before a count and where none could be had."""
+
+    planned: SlicePlan
+    window: Window
+    kept: FileEntry | None
+    parts: list[Part] = field(default_factory=list)
+    counted: dict[int, int] | None = None
+    counted_at: int = 0
+    same_twins: set[Twin] = field(default_factory=set)
+    other_twins: list[Twin] = field(default_factory=list)
+
+    @property
+    def unsearched(self) -> bool:
+        """It was counted empty and nobody has looked."""
+        return self.planned.rows == 0 and any(not part.to_end for part in self.parts)
+
+    @property
+    def shrank(self) -> bool:
+        """The source now counts fewer rows than when the window was planned: one of the two is wrong, or rows are
+        being deleted."""
+        planned = self.planned.rows
+        return planned is not None and self.counted is not None and sum(self.counted.values()) < planned
+
+    def differing_bins(self) -> list[int]:
+        """Starts of the bins that were counted and written with different numbers."""
+        if self.counted is None:
+            return []
+        if self.kept is not None:
+            return [] if sum(self.counted.values()) == self.kept.rows else [self.window.start]
+        written: dict[int, int] = {}
+        for part in self.parts:
+            for start, rows in part.bins.items():
+                written[start] = written.get(start, 0) + rows
+        counted = {start: rows for start, rows in self.counted.items() if rows}
+        return sorted(
+            start for start in written.keys() | counted.keys() if written.get(start) != counted.get(start)
+        )
+
+
 class Prover:
-    """Writes and proves slices into ``folder``. ``labels`` go into each file's metadata."""
+    """Writes and proves the slices of one chunk. ``bin_ticks``: the bins in which rows and counts are compared."""
 
     def __init__(
         self,
         client: Client,
         source: LogSource,
-        schema: SourceSchema,
         *,
-        grid: int,
-        folder: Path,
-        labels: dict[str, str],
+        fetcher: Fetcher,
+        files: PartFiles,
+        finished: FinishedParts,
+        bin_ticks: int,
         clock: Clock,
-        on_page: Callable[[int, int], None],
     ) -> None:
         self._client = client
         self._source = source
-        self._schema = schema
-        self._arrow = arrow_schema(schema)
-        self._grid = grid
-        self._folder = folder
-        self._labels = labels
+        self._fetcher = fetcher
+        self._files = files
+        self._finished = finished
+        self._bin = bin_ticks
         self._clock = clock
-        self._on_page = on_page
 
-    def prove(self, slices: Sequence[SlicePlan]) -> list[Finished]:
+    def prove(self, slices: Sequence[SlicePlan]) -> Iterator[Finished]:
         """All slices (contiguous), in order. Those that differ at the end keep both numbers."""
-        finished: dict[Window, Finished] = {}
-        pending = [(planned.window(), planned.rows) for planned in slices]
+        known = self._finished.load(self._files)
+        works = [_Slice(planned, planned.window(), planned.kept) for planned in slices]
+        for work in works:
+            self._write(work, [part for part in known if work.window.covers(part.span)])
+        pending = works
         for attempt in range(_ROUNDS):
-            written = {slice_: self._write(slice_, rows) for slice_, rows in pending}
-            counts = count_rows(
-                self._client, self._source, Window(pending[0][0].start, pending[-1][0].end), self._grid
-            )
-            counted_at = self._clock.now()
-            if counts is None and any(rows is not None for _, rows in pending):
-                # The fetch stopped at the planned numbers; without a count to confirm them it must go to the end.
-                written = {slice_: self._write(slice_, None) for slice_, _ in pending}
-            for slice_, (file, notes) in written.items():
-                counted = None if counts is None else counts.get(slice_.start, 0)
-                finished[slice_] = Finished(slice_, file, counted, counted_at, notes)
-            differing = {slice_ for slice_ in written if _differs(finished[slice_])}
-            if not differing:
+            self._count(pending)
+            again = {work.window: spans for work in pending if (spans := self._doubtful(work))}
+            if again or any(work.shrank for work in pending):
+                # A count that was wrong once is not believed when it calls a slice empty.
+                again |= {work.window: [work.window] for work in works if work.unsearched}
+            if not again:
                 break
             log.warning(
-                "%d of %d slices differ from the count taken after the fetch%s",
-                len(differing),
-                len(written),
-                "; fetching them again" if attempt + 1 < _ROUNDS else ", after three more fetches",
+                "%d of %d slices differ from what the source says after the fetch%s",
+                len(again),
+                len(works),
+                "; fetching what differs again" if attempt + 1 < _ROUNDS else ", after three more fetches",
             )
-            # A count that was wrong once is not believed when it calls a slice empty.
-            believed_empty = {slice_ for slice_, rows in pending if rows == 0}
-            pending = [(slice_, None) for slice_ in sorted(differing | believed_empty)]
-        return [finished[slice_] for slice_ in sorted(finished)]
+            if attempt + 1 == _ROUNDS:
+                break
+            pending = [work for work in works if work.window in again]
+            for work in pending:
+                self._write_again(work, again[work.window])
+        for work in works:
+            yield self._finish(work)
 
-    def _write(self, slice_: Window, planned: int | None) -> tuple[FileFacts, dict[str, int]]:
-        """One slice to a local file. A slice that was counted empty is not searched; its proof count decides."""
+    def _write(self, work: _Slice, known: Sequence[Part]) -> None:
+        """The slice's parts: those an earlier attempt finished, and the rest."""
+        if known:
+            work.kept = None
+        if work.kept is not None:
+            return
+        if work.planned.rows == 0 and not known:
+            work.parts = [self._files.empty(work.window)]
+            return
+        work.parts = list(known)
+        for gap in _gaps(work.window, known):
+            work.parts += self._write_stretch(work, gap)
+        work.parts.sort(key=lambda part: part.span)
+
+    def _write_stretch(self, work: _Slice, stretch: Window) -> list[Part]:
+        if work.planned.rows is None:
+            return self._fetch(work, stretch, None)
+        cells = cells_of(work.window, work.planned.rows, work.planned.bins)
+        finest = finest_bin(self._source, work.window, work.window.ticks)
+        if (
+            self._source.answer_rows is not None
+            and cells[0].window.ticks > finest
+            and too_coarse(cells, self._fetcher.size.piece_rows)
+        ):
+            cells = cells_of(work.window, work.planned.rows, None)
+        cutter = Cutter(stretch, cells, source=self._source, recount=self._recount)
+        parts: list[Part] = []
+        start = stretch.start
+        while start < stretch.end:
+            piece = cutter.next(start, self._fetcher.size.piece_rows)
+            parts += self._fetch(work, piece.window, piece.rows, cutter)
+            start = piece.window.end
+        return parts
+
+    def _write_again(self, work: _Slice, spans: Sequence[Window]) -> None:
+        work.kept = None
+        for span in spans:
+            # Planned numbers are what the count may have got wrong, so this goes to the end.
+            new = self._fetch(work, span, None)
+            stale = [part for part in work.parts if span.covers(part.span)]
+            paths = {part.file.path for part in new}
+            for part in stale:
+                if part.file.path not in paths:
+                    part.file.path.unlink(missing_ok=True)
+            work.parts = sorted(
+                [*(part for part in work.parts if part not in stale), *new], key=lambda part: part.span
+            )
+
+    def _fetch(
+        self, work: _Slice, span: Window, planned: int | None, cutter: Cutter | None = None
+    ) -> list[Part]:
         try:
-            return self._write_once(slice_, planned, held=False)
+            return self._fetch_once(work, span, planned, cutter, held=False)
         except Restart:
-            return self._write_once(slice_, planned, held=True)
+            self._finished.forget(span)
+            return self._fetch_once(work, span, planned, cutter, held=True)
 
-    def _write_once(
-        self, slice_: Window, planned: int | None, *, held: bool
-    ) -> tuple[FileFacts, dict[str, int]]:
-        notes: dict[str, int] = {}
-        path = self._folder / f"{slice_.start}.part"
-        with SliceFile(path, self._arrow, metadata=self._labels) as file:
-            for table in self._rows(slice_, planned, notes, held=held):
-                file.write(table)
-            return file.close(), notes
+    def _fetch_once(
+        self, work: _Slice, span: Window, planned: int | None, cutter: Cutter | None, *, held: bool
+    ) -> list[Part]:
+        account = Account()
+        halves = cutter.halves if cutter else None
+        finals = self._fetcher.fetch(span, planned=planned, held=held, account=account, halves=halves)
+        parts = self._files.write(span, finals, account, planned=planned)
+        return [self._finished.add(work.window, part) for part in parts]
 
-    def _rows(
-        self, slice_: Window, planned: int | None, notes: dict[str, int], *, held: bool
-    ) -> Iterator[pa.Table]:
-        if planned == 0:
-            return iter(())
-        return fetch_slice(
-            self._client,
-            self._source,
-            slice_,
-            self._schema,
-            planned=planned,
-            held=held,
+    def _recount(self, window: Window, bin_ticks: int) -> dict[int, int] | None:
+        return count_rows(self._client, self._source, window, bin_ticks)
+
+    def _count(self, pending: Sequence[_Slice]) -> None:
+        whole = Window(pending[0].window.start, pending[-1].window.end)
+        counts = count_rows(self._client, self._source, whole, self._bin)
+        counted_at = self._clock.now()
+        for work in pending:
+            work.counted_at = counted_at
+            work.counted = (
+                None
+                if counts is None
+                else {start: rows for start, rows in counts.items() if start in work.window}
+            )
+
+    def _doubtful(self, work: _Slice) -> list[Window]:
+        """The parts that must be fetched again: they differ, or nothing confirms the number they stopped at."""
+        differing = work.differing_bins()
+        if work.kept is not None:
+            return [work.window] if differing else []
+        if work.counted is None:
+            doubtful = {part.span for part in work.parts if not part.to_end}
+        else:
+            bins = [Window(start, start + self._bin) for start in differing]
+            doubtful = {part.span for part in work.parts if any(_overlap(part.span, bin_) for bin_ in bins)}
+        if not doubtful:
+            self._ask_for_twins(work)
+            ticks = [twin.tick for twin in work.other_twins]
+            doubtful = {part.span for part in work.parts if any(tick in part.span for tick in ticks)}
+        return sorted(doubtful)
+
+    def _ask_for_twins(self, work: _Slice) -> None:
+        sample = chosen((twin for part in work.parts for twin in part.twins), work.window.start)
+        work.other_twins = []
+        for twin in sample:
+            if twin in work.same_twins:
+                continue
+            if self._ids_at(work.window, twin.tick) == twin.ids:
+                work.same_twins.add(twin)
+            else:
+                log.warning("the rows at %s came under other identities", format_instant(twin.tick))
+                work.other_twins.append(twin)
+
+    def _ids_at(self, slice_: Window, tick: int) -> str:
+        """The digest of the identities that the source gives for one tick now."""
+        start = tick // self._source.tick * self._source.tick
+        span = Window(max(start, slice_.start), min(start + self._source.tick, slice_.end))
+        digests = [
+            ids_digest(final.table, tick)
+            for final in self._fetcher.fetch(span, planned=None, held=True, account=Account())
+            if final.table is not None and tick in final.table[TICK_COLUMN].to_pylist()
+        ]
+        return digests[0] if digests else digest_of(())
+
+    def _finish(self, work: _Slice) -> Finished:
+        differing = len(work.differing_bins())
+        notes: dict[str, int]
+        file: Part | FileEntry
+        if work.kept is not None:
+            file, notes = work.kept, dict(work.planned.kept_notes)
+        else:
+            part = work.parts[0]
+            if len(work.parts) > 1:
+                part = self._finished.add(work.window, self._files.assemble(work.window, work.parts))
+            file, notes = part, dict(part.notes)
+            unchecked = max(0, part.twin_ticks - MOST_CHECKED)
+            own = {
+                BINS_DIFFER_NOTE: differing,
+                DIFFER_NOTE: len(work.other_twins),
+                UNCHECKED_NOTE: unchecked,
+            }
+            notes |= {name: count for name, count in own.items() if count}
+        return Finished(
+            slice_=work.window,
+            file=file,
+            counted=None if work.counted is None else sum(work.counted.values()),
+            counted_at=work.counted_at,
+            agrees=not differing and not work.other_twins,
             notes=notes,
-            on_page=self._on_page,
         )
 
 
-def _differs(finished: Finished) -> bool:
-    return finished.counted is not None and finished.counted != finished.file.rows
+def _gaps(slice_: Window, known: Sequence[Part]) -> list[Window]:
+    """What of the slice is in none of the parts, which are in order and disjoint."""
+    gaps = []
+    at = slice_.start
+    for part in known:
+        if at < part.span.start:
+            gaps.append(Window(at, part.span.start))
+        at = part.span.end
+    if at < slice_.end:
+        gaps.append(Window(at, slice_.end))
+    return gaps
+
+
+def _overlap(one: Window, other: Window) -> bool:
+    return one.start < other.end and other.start < one.end

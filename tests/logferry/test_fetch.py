@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import zlib
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -15,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from logferry.errors import CursorLost, FailedAnswer, SourceError, TooMuch
-from logferry.fetch import Restart, fetch_slice
+from logferry.fetch import Account, Fetcher, Restart, fetch_slice
 from logferry.http import Client
 from logferry.sources.base import (
     ID_COLUMN,
@@ -24,6 +25,7 @@ from logferry.sources.base import (
     Page,
     Request,
     Response,
+    Share,
     SourceColumn,
     SourceSchema,
 )
@@ -57,10 +59,16 @@ class PagedSource:
     tick: int = TICK_PER_MS
     answer_rows: int | None = None
     page_rows: int = 3
+    most_bins: int = 100
+    most_shares: int = 1
     search_bucket: str = "search"
     ordered: bool = True
     unique_ids: bool = True
+    body_fits: int | None = None
+    """Rows of a page whose body comes through whole; larger pages fail."""
     asked: list[Window] = field(default_factory=list)
+    limits: list[int | None] = field(default_factory=list)
+    shares: list[Share | None] = field(default_factory=list)
     calls: int = 0
 
     def __post_init__(self) -> None:
@@ -70,17 +78,27 @@ class PagedSource:
         return sorted(self.events, key=lambda event: (event.tick // self.tick, event.id or "", event.value))
 
     def page(
-        self, span: Window, cursor: str | None, schema: SourceSchema
+        self,
+        span: Window,
+        cursor: str | None,
+        schema: SourceSchema,
+        *,
+        limit: int | None = None,
+        share: Share | None = None,
     ) -> Generator[Request, Response, Page]:
         yield from ()
         self.calls += 1
         assert self.calls < 5_000, "the fetch does not end"
         self.asked.append(span)
+        self.limits.append(limit)
+        self.shares.append(share)
         low, high = (
             span.start // self.tick * self.tick - self.tick,
             -(-span.end // self.tick) * self.tick + self.tick,
         )
         found = [event for event in self.listed() if low <= event.tick <= high]
+        if share is not None:
+            found = [event for event in found if hash_of(event) % share.of == share.index]
         inside = [event for event in found if event.tick in span]
         if self.most_rows is not None and len(inside) > self.most_rows:
             raise TooMuch("more rows than an answer holds")
@@ -90,8 +108,10 @@ class PagedSource:
             raise CursorLost("the cursor expired")
         if fault == "failed":
             raise FailedAnswer("the answer was partial")
-        size = 1 if fault == "short" else self.page_size
+        size = 1 if fault == "short" else min(self.page_size, limit or self.page_size)
         rows = found[at : at + size]
+        if self.body_fits is not None and len(rows) > self.body_fits:
+            raise FailedAnswer("the body was cut")
         after = {"at": at + len(rows), "call": self.calls}
         if fault == "empty":
             rows, after = [], {"at": at, "call": self.calls}
@@ -105,6 +125,10 @@ class PagedSource:
             rows = random.Random(self.calls).sample(rows, len(rows))
         more = after["at"] < len(found) or (self.ends_with_cursor and bool(rows))
         return _page(rows, json.dumps(after) if more else None)
+
+
+def hash_of(event: Event) -> int:
+    return zlib.crc32(repr((event.id, event.value)).encode())
 
 
 class PermutedSource(PagedSource):
@@ -281,24 +305,105 @@ def test_a_source_without_cursors_and_order_gives_all_rows(
         assert fetch(source, planned=planned) == truth(doubled)
 
 
-def test_planned_pieces_of_a_capped_source_tile_the_slice() -> None:
+@given(
+    st.lists(st.sampled_from([3, 3, 3, 4, 20, 39]), max_size=60).map(lambda times: events_at(*times)),
+    st.integers(1, 12),
+)
+def test_a_tick_that_is_too_much_is_asked_for_in_shares(events: list[Event], cap: int) -> None:
     source = PermutedSource(
-        events_at(*range(40)), page_size=1_000, most_rows=10, answer_rows=10, ordered=False
+        events, page_size=1_000, most_rows=cap, answer_rows=cap, ordered=False, most_shares=256
     )
-    assert fetch(source, planned=40) == truth(source.events)
-    assert source.asked[0].start == SLICE.start
-    assert source.asked[-1].end == SLICE.end
-    assert all(one.end == two.start for one, two in pairwise(source.asked))
+    assert fetch(source) == truth(events)
+    assert all(
+        share is None
+        for share, span in zip(source.shares, source.asked, strict=True)
+        if span.ticks > source.tick
+    )
 
 
-@given(layouts, st.integers(1, 5))
-def test_an_answer_that_stays_partial_is_asked_again_in_halves(events: list[Event], failures: int) -> None:
-    source = PagedSource(events, page_size=100, faults=["failed"] * failures)
+def test_rows_that_no_share_can_divide_are_an_error_that_says_so() -> None:
+    events = [Event(START, "same", "same") for _ in range(10)]
+    source = PermutedSource(
+        events, page_size=1_000, most_rows=4, answer_rows=4, ordered=False, unique_ids=False, most_shares=8
+    )
+    with pytest.raises(TooMuch, match="cannot be cut further"):
+        fetch(source)
+    assert {share.of for share in source.shares if share} == {2, 4, 8}
+
+
+def test_reaching_the_planned_number_is_told_apart_from_the_sources_own_end() -> None:
+    events = events_at(1, 2, 3, 4, 5)
+
+    def to_end(planned: int | None) -> bool:
+        account = Account()
+        source = PagedSource(events, 2, ends_with_cursor=True)
+        fetcher = Fetcher(
+            cast(Client, DirectClient()), cast(LogSource, source), SCHEMA, on_page=lambda *_: None
+        )
+        list(fetcher.fetch(SLICE, planned=planned, account=account))
+        return account.to_end
+
+    assert [to_end(4), to_end(5), to_end(7), to_end(None)] == [False, False, True, True]
+
+
+@given(layouts, st.integers(1, 9), harmless, st.booleans())
+def test_rows_are_handed_on_up_to_ticks_that_are_final(
+    events: list[Event], page_size: int, faults: list[str], ends_with_cursor: bool
+) -> None:
+    """A part may end at any of these ticks: what came until then is all there is before it."""
+    source = PagedSource(events, page_size, faults, ends_with_cursor=ends_with_cursor)
+    fetcher = Fetcher(cast(Client, DirectClient()), cast(LogSource, source), SCHEMA, on_page=lambda *_: None)
+    got: list[str] = []
+    before = SLICE.start
+    try:
+        for final in fetcher.fetch(SLICE, planned=None, account=Account()):
+            if final.table is not None:
+                assert all(before <= tick < final.before for tick in final.table[TICK_COLUMN].to_pylist())
+                got += final.table[ID_COLUMN].to_pylist()
+            before = final.before
+            assert sorted(got) == sorted(str(event.id) for event in truth(events) if event.tick < before)
+    except Restart:
+        return
+    assert before == SLICE.end
+
+
+@given(layouts, st.integers(1, 9))
+def test_an_answer_without_a_cursor_that_stays_partial_is_asked_again_in_halves(
+    events: list[Event], failures: int
+) -> None:
+    source = PermutedSource(
+        events, page_size=100, faults=["failed"] * failures, answer_rows=100, ordered=False
+    )
     if failures <= 4:
         assert fetch(source) == truth(events)
+        assert source.limits == [None] * source.calls
     else:
         with pytest.raises(FailedAnswer):
             fetch(source)
+
+
+@given(layouts, st.integers(1, 40), st.integers(1, 40))
+def test_bodies_that_come_cut_are_asked_for_with_fewer_rows(
+    events: list[Event], page_size: int, body_fits: int
+) -> None:
+    source = PagedSource(events, page_size, body_fits=body_fits, page_rows=page_size)
+    assert fetch(source) == truth(events)
+    assert set(source.asked) <= {Window(at.start, SLICE.end) for at in source.asked}, "time was cut in vain"
+
+
+def test_a_page_of_one_row_that_fails_is_asked_for_in_halves_and_then_given_up() -> None:
+    source = PagedSource(events_at(*range(40)), page_size=8, page_rows=8, faults=["failed"] * 99)
+    with pytest.raises(FailedAnswer):
+        fetch(source)
+    assert source.limits[:4] == [None, 4, 2, 1]
+    assert source.calls <= 3 + 6
+
+
+def test_pages_grow_back_after_one_that_failed_and_slower_each_time() -> None:
+    events = events_at(*range(40))
+    source = PagedSource(events, 8, ["none", "failed"], page_rows=8)
+    assert fetch(source) == truth(events)
+    assert source.limits[:6] == [None, None, 4, 4, None, None]
 
 
 def test_a_partial_answer_late_in_a_chain_repeats_no_row() -> None:

@@ -6,11 +6,12 @@ import json
 from types import SimpleNamespace
 from typing import cast
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from logferry.manifest import Span
-from logferry.plan import Chunk, Plan, estimate_requests, slice_plans
+from logferry.manifest import FileEntry, Span
+from logferry.plan import Chunk, Plan, SlicePlan, estimate_requests, slice_plans
 from logferry.sources.base import LogSource, SourceColumn, SourceSchema
 from logferry.window import TICK_PER_HOUR, Window, parse_instant
 
@@ -25,7 +26,7 @@ def plan_of(counts: list[int] | None, slices: int) -> Plan:
         if counts is None
         else {START + at * TICK_PER_HOUR: rows for at, rows in enumerate(counts) if rows}
     )
-    planned = slice_plans(window, TICK_PER_HOUR, by_bin)
+    planned = slice_plans(window, TICK_PER_HOUR, by_bin, bin_ticks=TICK_PER_HOUR, piece_rows=50_000)
     return Plan(
         export="web",
         window=Span.of(window),
@@ -73,13 +74,49 @@ def test_an_empty_window_still_has_a_chunk_with_all_its_slices() -> None:
     assert chunk.label == "2026-11-20T00:00:00Z/2026-11-21T00:00:00Z"
 
 
-def test_a_slice_that_is_not_counted_is_empty_and_one_of_no_count_is_unknown() -> None:
+def planned_by(counts: dict[int, int] | None, bin_ticks: int, piece_rows: int = 100) -> list[SlicePlan]:
     window = Window(START, START + 2 * TICK_PER_HOUR)
-    assert [planned.rows for planned in slice_plans(window, TICK_PER_HOUR, {START: 3})] == [3, 0]
-    assert [planned.rows for planned in slice_plans(window, TICK_PER_HOUR, None)] == [None, None]
+    return slice_plans(window, TICK_PER_HOUR, counts, bin_ticks=bin_ticks, piece_rows=piece_rows)
 
 
-def test_requests_are_full_pages_and_one_where_nothing_is_known() -> None:
-    source = cast(LogSource, SimpleNamespace(page_rows=1000))
-    assert estimate_requests(source, plan_of([0, 1, 1000, 1001], 4).slices) == 0 + 1 + 1 + 2
-    assert estimate_requests(source, plan_of(None, 4).slices) == 4
+def test_a_slice_that_is_not_counted_is_empty_and_one_of_no_count_is_unknown() -> None:
+    assert [planned.rows for planned in planned_by({START: 3}, TICK_PER_HOUR)] == [3, 0]
+    assert [planned.rows for planned in planned_by(None, TICK_PER_HOUR)] == [None, None]
+
+
+def test_only_slices_denser_than_a_piece_keep_their_bins() -> None:
+    quarter = TICK_PER_HOUR // 4
+    counts = {START: 60, START + 3 * quarter: 40, START + 4 * quarter: 60, START + 7 * quarter: 41}
+    first, second = planned_by(counts, quarter)
+    assert (first.rows, first.bins) == (100, None)
+    assert (second.rows, second.bins) == (101, [60, 0, 0, 41])
+    assert "bins" not in Plan.to_json(plan_of([1], 1))["slices"][0]
+
+
+@given(st.lists(st.integers(0, 900), min_size=60, max_size=60))
+def test_bins_are_as_coarse_as_still_cuts_well_and_hold_all_rows(rows: list[int]) -> None:
+    minute = TICK_PER_HOUR // 60
+    first, _ = planned_by({START + at * minute: count for at, count in enumerate(rows)}, minute, 9_000)
+    assert first.rows == sum(rows)
+    if first.bins is not None:
+        assert sum(first.bins) == sum(rows) > 9_000
+        assert len(first.bins) == 60 or max(first.bins) <= 900
+
+
+def test_requests_are_full_answers_and_one_where_nothing_is_known() -> None:
+    paged = cast(LogSource, SimpleNamespace(page_rows=1000, answer_rows=None))
+    assert estimate_requests(paged, plan_of([0, 1, 1000, 1001], 4).slices) == 0 + 1 + 1 + 2
+    assert estimate_requests(paged, plan_of(None, 4).slices) == 4
+    capped = cast(LogSource, SimpleNamespace(page_rows=100, answer_rows=100))
+    assert estimate_requests(capped, plan_of([0, 98, 99], 3).slices) == 0 + 1 + 2
+
+
+def test_slices_that_are_kept_cost_no_request_and_no_share_of_a_chunk() -> None:
+    plan = plan_of([500, 500, 500, 500], 4)
+    file = FileEntry(key="k", rows=500, bytes=1, sha256="s", row_hash="r", min_time=None, max_time=None)
+    kept = [msgspec.structs.replace(planned, kept=file, kept_notes={"n": 1}) for planned in plan.slices[:3]]
+    plan = msgspec.structs.replace(plan, slices=[*kept, plan.slices[3]])
+    paged = cast(LogSource, SimpleNamespace(page_rows=100, answer_rows=None))
+    assert estimate_requests(paged, plan.slices) == 5
+    (chunk,) = plan.chunks(4, 500)
+    assert Chunk.from_json(json.loads(json.dumps(chunk.to_json()))) == chunk

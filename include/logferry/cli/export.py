@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
 
@@ -23,9 +23,12 @@ from logferry.clock import SystemClock
 from logferry.connection import connection_for
 from logferry.errors import LogferryError, ShortError, gravest
 from logferry.ferry import Ferry, open_ferry
-from logferry.manifest import Manifest, worst
-from logferry.spec import load_exports
+from logferry.manifest import Manifest, SliceEntry, worst
+from logferry.prove import BINS_DIFFER_NOTE
+from logferry.spec import ExportSpec, load_exports
+from logferry.twins import DIFFER_NOTE
 from logferry.window import Window, format_instant
+from logferry.wording import counted
 
 log = logging.getLogger(__name__)
 
@@ -41,30 +44,43 @@ def export(
             "--allow-shrink", help="Replace proven slices even where the source now holds fewer rows."
         ),
     ] = False,
+    only_moved: Annotated[
+        bool,
+        typer.Option(
+            "--only-moved",
+            help="Count proven slices, and fetch only those whose count is no longer the published one.",
+        ),
+    ] = False,
 ) -> int:
     """Fetch, prove and publish a range; it is cut at the schedule's boundaries."""
     spec = load_exports().get(export)
-    clock = SystemClock()
-    window = export_range(spec, start, end, now=clock.now())
-    run = _Run(as_json=as_json, allow_shrink=allow_shrink)
-    with (
-        watcher(sys.stderr if as_json else sys.stdout) as watching,
-        open_ferry(spec, connection_for, clock=clock, run_id=run_id(clock.now()), progress=watching) as ferry,
-    ):
-        for piece in spec.schedule_windows(window):
-            run.carry(ferry, piece, watching)
-            if run.hopeless:
-                break
+    window = export_range(spec, start, end, now=SystemClock().now())
+    run = Carrying(as_json=as_json, allow_shrink=allow_shrink, only_moved=only_moved)
+    carry_windows(spec, spec.schedule_windows(window), run)
     run.show(spec.name)
     return gravest(run.codes)
 
 
-class _Run:
+def carry_windows(spec: ExportSpec, windows: Iterable[Window], run: Carrying) -> None:
+    """Export the windows one after the other, until the next one would fail the same way."""
+    clock = SystemClock()
+    with (
+        watcher(sys.stderr if run.as_json else sys.stdout) as watching,
+        open_ferry(spec, connection_for, clock=clock, run_id=run_id(clock.now()), progress=watching) as ferry,
+    ):
+        for window in windows:
+            run.carry(ferry, window, watching)
+            if run.hopeless:
+                break
+
+
+class Carrying:
     """The windows of one command, with what became of each."""
 
-    def __init__(self, *, as_json: bool, allow_shrink: bool) -> None:
-        self._as_json = as_json
+    def __init__(self, *, as_json: bool, allow_shrink: bool, only_moved: bool = False) -> None:
+        self.as_json = as_json
         self._allow_shrink = allow_shrink
+        self._only_moved = only_moved
         self._manifests: list[Manifest] = []
         self._errors: list[tuple[Window, str, int]] = []
         self.hopeless = False
@@ -77,7 +93,7 @@ class _Run:
 
     def carry(self, ferry: Ferry, window: Window, watching: Watcher) -> None:
         with self._noted(window):
-            plan = ferry.plan(window)
+            plan = ferry.plan(window, only_moved=self._only_moved)
             say(summary(plan), stderr=True)
             watching.begin(plan)
             self._manifests.append(ferry.carry(window, plan=plan, allow_shrink=self._allow_shrink))
@@ -100,19 +116,15 @@ class _Run:
         for manifest in self._manifests:
             for entry in manifest.slices:
                 if entry.status == "short":
-                    say(
-                        f"logferry: [{entry.start}, {entry.end}) is short: {number(entry.rows)} rows "
-                        "written, "
-                        f"{number(entry.source_rows)} counted at the source; export it again",
-                        stderr=True,
-                    )
-        if self._as_json:
-            print_json(self._json(name))
+                    say(f"logferry: {_short(entry)}", stderr=True)
+        if self.as_json:
+            print_json(self.to_json(name))
         elif self._manifests:
             console().print(_table(self._manifests))
 
-    def _json(self, name: str) -> dict[str, Any]:
-        status = "failed" if self._errors else worst([one.status for one in self._manifests])
+    def to_json(self, name: str) -> dict[str, Any]:
+        statuses = [one.status for one in self._manifests] or ["proven"]
+        status = "failed" if self._errors else worst(statuses)
         result: dict[str, Any] = {
             "export": name,
             "status": status,
@@ -128,6 +140,24 @@ class _Run:
                 for window, text, code in self._errors
             ]
         return result
+
+
+def _short(entry: SliceEntry) -> str:
+    """What is wrong with a short slice and what to do about it."""
+    numbers = f"{number(entry.rows)} rows written, {number(entry.source_rows)} counted at the source"
+    text = f"[{entry.start}, {entry.end}) is short: {numbers}"
+    if entry.rows != entry.source_rows:
+        return f"{text}; export it again"
+    if DIFFER_NOTE in entry.notes:
+        return (
+            f"{text}, but equal rows of one instant came under other ids each time they were asked for "
+            f"({counted(entry.notes[DIFFER_NOTE], 'instant')}), so one row may stand in for another; export it "
+            "again, and if it stays so, ask the vendor why ids change"
+        )
+    return (
+        f"{text}, but they lie at other times than the source counts them "
+        f"({counted(entry.notes.get(BINS_DIFFER_NOTE, 0), 'bin')} differ); export it again"
+    )
 
 
 def _table(manifests: list[Manifest]) -> Table:

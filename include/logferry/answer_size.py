@@ -1,0 +1,80 @@
+"""How much to ask for at once: learned from the answers, so that few are too much and few are needlessly small."""
+
+from __future__ import annotations
+
+import math
+
+from logferry.sources.base import LogSource
+
+PIECE_ROWS = 50_000
+"""Rows of a piece where a cursor continues the answer: some fifty pages, so that a broken chain costs little."""
+ROW_BYTES_GUESS = 1_000
+"""Bytes of answer per row assumed before any was seen."""
+ANSWER_BYTES = 64_000_000
+"""Bytes one answer without a cursor is first taken to hold (Log Analytics:
+https://learn.microsoft.com/azure/azure-monitor/service-limits)."""
+_ROWS_FILL = 0.98
+"""Share of an answer's rows that a piece aims for. Rows are counted, so only late ones can make it too much."""
+_BYTES_FILL = 0.9
+"""Share of an answer's bytes that a piece aims for: they are known from other rows only."""
+_NEWEST = 0.5
+"""Weight of the newest answer in the bytes per row: they drift with the hours of a day."""
+_NEAR = 1.15
+
+
+class AnswerSize:
+    """What one answer of a source holds: at most ``answer_rows``, and bytes that are learned.
+
+    The bytes begin at ANSWER_BYTES. A larger answer raises them; a range that was too much although its rows were
+    few enough lowers them, as soon as its halves have come and its size is known.
+    """
+
+    def __init__(self, source: LogSource) -> None:
+        self._answer_rows = source.answer_rows
+        self._row_bytes = float(ROW_BYTES_GUESS)
+        self._seen = False
+        self._most = float(ANSWER_BYTES)
+        self._largest = 0
+        self._lowered = False
+
+    @property
+    def piece_rows(self) -> int:
+        """Rows that the next piece should hold at most."""
+        if self._answer_rows is None:
+            return PIECE_ROWS
+        by_bytes = self._aim() / self._row_bytes
+        return max(1, int(min(self._answer_rows * _ROWS_FILL, by_bytes)))
+
+    @property
+    def row_bytes(self) -> float:
+        """Bytes of answer per row."""
+        return self._row_bytes
+
+    def came(self, rows: int, body_bytes: int) -> None:
+        """A whole answer."""
+        if self._answer_rows is None or not rows:
+            return
+        here = body_bytes / rows
+        self._row_bytes = self._row_bytes + (here - self._row_bytes) * _NEWEST if self._seen else here
+        self._seen = True
+        self._largest = max(self._largest, body_bytes)
+        self._most = max(self._most, self._largest)
+
+    def was_too_much(self, rows: int, body_bytes: int) -> None:
+        """A range that did not come at once came in parts: its rows and bytes together.
+
+        One of more rows than an answer holds says nothing of bytes, and neither does one smaller than an answer
+        that came (a query that ran out of time).
+        """
+        if self._answer_rows is None or rows > self._answer_rows or body_bytes <= self._largest:
+            return
+        self._most = min(self._most, float(body_bytes))
+        self._lowered = True
+
+    def _aim(self) -> float:
+        if not self._lowered:
+            return self._most * _BYTES_FILL
+        # The limit lies between the largest that came and the smallest that did not.
+        if self._most <= self._largest * _NEAR:
+            return float(self._largest)
+        return math.sqrt(self._largest * self._most)

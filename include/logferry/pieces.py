@@ -1,0 +1,223 @@
+"""Where a slice is cut: into pieces of equal work, at the edges of the bins that were counted.
+
+A ``Cell`` is a counted part of a slice. Pieces are chosen one at a time, because every answer teaches how many rows
+the next one may hold; a cell too dense for one piece is counted again by finer bins where the source can do that,
+else taken to be even.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from logferry.sources.base import BINS, LogSource
+from logferry.window import Window
+
+_COARSE = 8
+"""Cells larger than this part of a piece waste too much of it; slices of more pieces than this are worth a count."""
+
+Recount = Callable[[Window, int], Mapping[int, int] | None]
+"""``recount(window, bin)``: rows by bin start; None when the source cannot count (any more)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A part of a slice and its rows, as they were ``counted`` for this window or reckoned from a count of that
+    one; None: taken to be spread evenly."""
+
+    window: Window
+    rows: int
+    counted: Window | None
+
+    @property
+    def exact(self) -> bool:
+        return self.counted == self.window
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What is fetched as one: ``rows`` when they are known exactly, else None."""
+
+    window: Window
+    rows: int | None
+
+
+def finest_bin(source: LogSource, window: Window, grid: int) -> int:
+    """The shortest bin, a divisor of ``grid``, of which one count request carries the window; else ``grid``."""
+    if source.most_bins < 2:
+        return grid
+    return next(
+        (bin_ for bin_ in BINS if grid % bin_ == 0 and window.ticks // bin_ <= source.most_bins), grid
+    )
+
+
+def coarsened(bins: Sequence[int], most: int) -> list[int]:
+    """As few equal bins as still let a slice be cut well: none fuller than a tenth of ``most`` where possible."""
+    for size in range(len(bins), 1, -1):
+        if len(bins) % size == 0:
+            merged = [sum(bins[at : at + size]) for at in range(0, len(bins), size)]
+            if max(merged) * 10 <= most:
+                return merged
+    return list(bins)
+
+
+def cells_of(slice_: Window, rows: int, bins: Sequence[int] | None) -> list[Cell]:
+    """The slice as cells: its equal ``bins``, or itself."""
+    if not bins:
+        return [Cell(slice_, rows, slice_)]
+    step = slice_.ticks // len(bins)
+    edges = range(slice_.start, slice_.end, step)
+    return [_counted(start, start + step, count) for start, count in zip(edges, bins, strict=True)]
+
+
+def too_coarse(cells: Sequence[Cell], most: int) -> bool:
+    """Whether a count of finer bins would save more answers of ``most`` rows than the request it costs."""
+    return (
+        max(cell.rows for cell in cells) * _COARSE > most
+        and sum(cell.rows for cell in cells) > _COARSE * most
+    )
+
+
+class Cutter:
+    """Cuts one stretch of a slice. Whatever is asked, the windows given tile the stretch exactly."""
+
+    def __init__(
+        self, stretch: Window, cells: Sequence[Cell], *, source: LogSource, recount: Recount
+    ) -> None:
+        self._cells = _within(cells, stretch)
+        self._source = source
+        self._recount = recount
+
+    def next(self, start: int, most: int) -> Piece:
+        """The piece that begins at ``start``, of at most ``most`` rows where that can be known."""
+        at = self._at(start)
+        # With a cursor, a piece of any size is fetched page by page; only a whole answer must fit.
+        while self._source.answer_rows is not None and self._refined(at, most):
+            pass
+        ahead = self._cells[at:]
+        chosen = ahead[: _first_of([cell.rows for cell in ahead], most)]
+        exact = all(cell.exact for cell in chosen)
+        rows = sum(cell.rows for cell in chosen)
+        return Piece(Window(start, chosen[-1].window.end), rows if exact else None)
+
+    def halves(self, span: Window) -> list[Window]:
+        """The span cut in two at its middle row, as near as is known; as itself when it is one tick."""
+        while True:
+            inside = _within(self._cells, span)
+            rows = sum(cell.rows for cell in inside)
+            before = 0
+            for cell in inside:
+                if 2 * (before + cell.rows) >= rows > 0:
+                    break
+                before += cell.rows
+            else:
+                return span.pieces(2, self._source.tick)
+            edge = _edge_near_half(cell, before, rows, span)
+            if edge is not None:
+                return [Window(span.start, edge), Window(edge, span.end)]
+            if cell not in self._cells or not self._finer(self._cells.index(cell)):
+                break
+        # The middle row lies in a cell that holds most rows and of which no more is known.
+        middle = (cell.window.start + cell.window.ticks // 2) // self._source.tick * self._source.tick
+        if span.start < middle < span.end:
+            return [Window(span.start, middle), Window(middle, span.end)]
+        return span.pieces(2, self._source.tick)
+
+    def _at(self, start: int) -> int:
+        at = bisect_left(self._cells, start, key=lambda cell: cell.window.start)
+        if at == len(self._cells) or self._cells[at].window.start != start:
+            raise AssertionError("pieces are asked for in order, each where the one before ended")
+        return at
+
+    def _refined(self, start: int, most: int) -> bool:
+        """Whether a cell that was too dense could be cut; each is tried until it is one tick."""
+        dense = (at for at in range(start, len(self._cells)) if self._cells[at].rows > most)
+        return any(self._finer(at) or self._even(at, most) for at in dense)
+
+    def _finer(self, at: int) -> bool:
+        """Put the bins of a count of its own in the cell's place."""
+        cell = self._cells[at]
+        if cell.counted is None:
+            return False
+        bin_ = finest_bin(self._source, cell.counted, cell.counted.ticks)
+        if bin_ >= cell.counted.ticks or cell.counted.start % bin_:
+            return False
+        counts = self._recount(cell.counted, bin_)
+        if counts is None:
+            return False
+        finer = (
+            _counted(start, start + bin_, counts.get(start, 0))
+            for start in range(cell.counted.start, cell.counted.end, bin_)
+        )
+        self._cells[at : at + 1] = _within(finer, cell.window)
+        return True
+
+    def _even(self, at: int, most: int) -> bool:
+        cell = self._cells[at]
+        parts = cell.window.pieces(-(-cell.rows // most), self._source.tick)
+        if len(parts) < 2:
+            return False
+        share = min(most, -(-cell.rows // len(parts)))
+        self._cells[at : at + 1] = [Cell(part, share, None) for part in parts]
+        return True
+
+
+def _edge_near_half(cell: Cell, before: int, rows: int, span: Window) -> int | None:
+    """The edge of the middle row's cell that leaves at least a quarter of the rows on both sides."""
+    sides = [(before, cell.window.start), (before + cell.rows, cell.window.end)]
+    fair = [
+        (abs(2 * left - rows), edge)
+        for left, edge in sides
+        if rows <= 4 * left <= 3 * rows and span.start < edge < span.end
+    ]
+    return min(fair)[1] if fair else None
+
+
+def _counted(start: int, end: int, rows: int) -> Cell:
+    window = Window(start, end)
+    return Cell(window, rows, window)
+
+
+def _within(cells: Iterable[Cell], stretch: Window) -> list[Cell]:
+    return [clipped for cell in cells if (clipped := _clipped(cell, stretch)) is not None]
+
+
+def _clipped(cell: Cell, stretch: Window) -> Cell | None:
+    start, end = max(cell.window.start, stretch.start), min(cell.window.end, stretch.end)
+    if start >= end:
+        return None
+    if cell.window.start == start and cell.window.end == end:
+        return cell
+    return Cell(Window(start, end), -(-cell.rows * (end - start) // cell.window.ticks), cell.counted)
+
+
+def _first_of(rows: Sequence[int], most: int) -> int:
+    """How many cells the first of the pieces takes: as few pieces as possible, of as equal rows as possible."""
+    fewest = _pieces(rows, most)
+    low, high = 1, most
+    while low < high:
+        middle = (low + high) // 2
+        if _pieces(rows, middle) <= fewest:
+            high = middle
+        else:
+            low = middle + 1
+    return _filled(rows, 0, low)
+
+
+def _pieces(rows: Sequence[int], most: int) -> int:
+    count = at = 0
+    while at < len(rows):
+        at += _filled(rows, at, most)
+        count += 1
+    return count
+
+
+def _filled(rows: Sequence[int], start: int, most: int) -> int:
+    """Cells from ``start`` that fit ``most`` together; at least one, however full it is."""
+    total = 0
+    for at in range(start, len(rows)):
+        total += rows[at]
+        if total > most and at > start:
+            return at - start
+    return len(rows) - start
