@@ -40,7 +40,7 @@ PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _HEADING = re.compile(r"^#+ +(.+)$", re.MULTILINE)
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_COMMAND = re.compile(r"\blogferry (search|plan|export|doctor)\b(.*)")
+_COMMAND = re.compile(r"\blogferry (search|plan|export|coverage|gaps|verify|doctor)\b(.*)")
 _OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 
 
@@ -214,7 +214,7 @@ def test_every_option_of_a_command_shown_exists(page: Path) -> None:
     assert unknown == []
 
 
-@pytest.mark.parametrize("command", ["search", "plan", "export", "doctor"])
+@pytest.mark.parametrize("command", ["search", "plan", "export", "coverage", "gaps", "verify", "doctor"])
 def test_the_section_of_a_command_names_its_options_and_no_others(command: str) -> None:
     text = (DOCS / "commands.md").read_text()
     section = text.partition(f"\n## {command}\n")[2].partition("\n## ")[0]

@@ -15,10 +15,13 @@ import typer
 from typer.exceptions import TyperException
 
 from logferry import __version__
+from logferry.cli.coverage import coverage
 from logferry.cli.doctor import doctor
 from logferry.cli.export import export
+from logferry.cli.gaps import gaps
 from logferry.cli.plan import plan
 from logferry.cli.search import search
+from logferry.cli.verify import verify
 from logferry.errors import LogferryError
 
 INTERRUPTED = 130
@@ -34,6 +37,9 @@ app = typer.Typer(
 app.command()(search)
 app.command()(plan)
 app.command()(export)
+app.command()(coverage)
+app.command()(gaps)
+app.command()(verify)
 app.command()(doctor)
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from logferry.coverage import default_range
 from logferry.errors import DefinitionError
 from logferry.spec import ExportSpec
 from logferry.window import (
@@ -26,6 +27,17 @@ From = Annotated[
     str, typer.Option("--from", help="Absolute time with a zone, on the slice grid.", metavar="TIME")
 ]
 To = Annotated[str, typer.Option("--to", help="Likewise; not part of the range.", metavar="TIME")]
+Since = Annotated[
+    str | None,
+    typer.Option(
+        "--from",
+        help="Absolute time with a zone, on the slice grid; default: the export's start.",
+        metavar="TIME",
+    ),
+]
+Until = Annotated[
+    str | None, typer.Option("--to", help="Likewise, not part of the range; default: now.", metavar="TIME")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
 
 
@@ -50,6 +62,34 @@ def export_range(spec: ExportSpec, start: str, end: str, *, now: int) -> Window:
             f"{format_duration(spec.settle)}; the latest --to is {format_instant(latest)} now, and this one "
             "can "
             f"be given from {format_instant(last + spec.settle)}"
+        )
+    return Window(first, last)
+
+
+def archive_range(spec: ExportSpec, start: str | None, end: str | None, *, now: int) -> Window | None:
+    """The range of an archive that ``--from`` and ``--to`` name, None without them; ``now`` is a tick.
+
+    Each has its default: the start of the export, and the end of the slice that is under way, which is also the
+    latest ``--to``. DefinitionError naming what would be right.
+    """
+    if start is None and end is None:
+        return None
+    latest = default_range(spec, now).end
+    first = spec.start if start is None else _edge("--from", start, spec)
+    last = latest if end is None else _edge("--to", end, spec)
+    if first < spec.start:
+        raise DefinitionError(
+            f"--from {format_instant(first)} lies before the start of {spec.name}; give "
+            f"{format_instant(spec.start)} or later"
+        )
+    if last > latest:
+        raise DefinitionError(
+            f"--to {format_instant(last)} lies in the future; give {format_instant(latest)} or earlier"
+        )
+    if first >= last:
+        raise DefinitionError(
+            f"the range from {format_instant(first)} to {format_instant(last)} is "
+            f"{'empty' if first == last else 'reversed'}; give a --from that lies before --to"
         )
     return Window(first, last)
 

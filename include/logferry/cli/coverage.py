@@ -1,0 +1,179 @@
+"""``logferry coverage``: what an archive holds, hour by hour, without asking the source.
+
+``--json``: ``{"export", "window": {"from", "to"}, "now", "slice", "fingerprint", "final_up_to", "totals": {"slices":
+{state: count}, "rows", "bytes", "gaps"}, "slices": […], "gaps": […], "remedies": […], "definitions": […],
+"interrupted": […], "damage": […], "findings": […], "notes": […]}``; see docs/commands.md.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+
+from rich.text import Text
+
+from logferry.archive import Examined, examine, open_archive
+from logferry.cli.archive_json import coverage_json, remedies_of
+from logferry.cli.calendar import calendar, legend, symbols
+from logferry.cli.narrow import command_lines, listed, wrapped
+from logferry.cli.options import AsJson, Export, Since, Until, archive_range
+from logferry.cli.output import console, number, print_json, size
+from logferry.clock import SystemClock
+from logferry.connection import connection_for
+from logferry.gaps import Remedy, gaps, remedies
+from logferry.spec import load_exports
+from logferry.window import format_duration, format_instant
+from logferry.wording import counted
+
+_MOST_LINES = 15
+
+
+def coverage(export: Export, start: Since = None, end: Until = None, as_json: AsJson = False) -> int:
+    """Show which hours of an export are proven, unproven, short, missing or not due. Asks the source nothing."""
+    spec = load_exports().get(export)
+    now = SystemClock().now()
+    examined = examine(open_archive(spec, connection_for), archive_range(spec, start, end, now=now), now=now)
+    if as_json:
+        print_json(coverage_json(examined, now=now))
+    else:
+        _show(examined, now=now)
+    return 0
+
+
+def _show(examined: Examined, *, now: int) -> None:
+    out = console()
+    plain = not _can_show(symbols())
+    spec, cover = examined.archive.spec, examined.coverage
+    out.print(f"{spec.name}, slices of {format_duration(spec.slice)}, UTC")
+    out.print(f"{format_instant(cover.window.start)} to {format_instant(cover.window.end)}")
+    out.print()
+    for line in calendar(cover, spec.slice, plain=plain):
+        out.print(line)
+    out.print()
+    for line in legend(cover, plain=plain):
+        out.print(line)
+    out.print()
+    for text in _sentences(examined, now=now):
+        out.print(Text(text if not plain else text.replace("…", "...")), soft_wrap=True)
+
+
+def _sentences(examined: Examined, *, now: int) -> Iterator[str]:
+    cover = examined.coverage
+    states = cover.count()
+    yield from wrapped(
+        "slices: "
+        + ", ".join(f"{count:,} {state.replace('_', ' ')}" for state, count in states.items() if count)
+    )
+    yield f"rows: {number(cover.rows)} in {size(cover.bytes)}"
+    moved = sum(one.entry.previous_rows is not None for one in cover.published)
+    if moved:
+        yield f"late rows: the last publication of {counted(moved, 'slice')} changed its count (--json)"
+    if cover.final_up_to is None:
+        yield "final up to: nothing is final yet"
+    else:
+        yield f"final up to {format_instant(cover.final_up_to)}"
+    yield from _gap_lines(examined, now)
+    yield from _definition_lines(examined, now)
+    yield from _interrupted_lines(examined)
+    yield from _damage_lines(examined)
+
+
+def _gap_lines(examined: Examined, now: int) -> Iterator[str]:
+    spec = examined.archive.spec
+    found = gaps(examined.coverage)
+    if not found:
+        return
+    yield ""
+    yield f"gaps ({counted(sum(one.slices for one in found), 'slice')}):"
+    lines = (
+        line
+        for gap in found
+        for line in wrapped(
+            f"{format_instant(gap.window.start)} to {format_instant(gap.window.end)} {gap.state}: {gap.reason}",
+            2,
+        )
+    )
+    yield from listed(lines, _MOST_LINES, f"logferry gaps {spec.name}")
+    yield from _mended_by(remedies(spec, [gap.window for gap in found], now=now), spec.name, "to mend them")
+
+
+def _mended_by(found: list[Remedy], export: str, purpose: str) -> Iterator[str]:
+    yield f"  {purpose}:" if len(found) == 1 else f"  {purpose}, one after the other:"
+    for remedy in found[:3]:
+        yield from command_lines(remedy.command)
+    if len(found) > 3:
+        yield f"    … and {len(found) - 3:,} more: logferry gaps {export}"
+
+
+def _definition_lines(examined: Examined, now: int) -> Iterator[str]:
+    spec = examined.archive.spec
+    used = examined.definitions()
+    if examined.definition.note:
+        yield ""
+        yield from wrapped(f"note: {examined.definition.note}")
+    if len(used) < 2 and all(use.present is not False for use in used):
+        return
+    yield ""
+    yield "definitions:"
+    for use in used:
+        mark = {True: "the present one", False: "another one", None: "cannot be compared"}[use.present]
+        yield f"  {use.fingerprint.removeprefix('sha256:')[:12]}, {mark}: {counted(use.slices, 'slice')}"
+        lines = (f"    {format_instant(one.start)} to {format_instant(one.end)}" for one in use.ranges)
+        yield from listed(lines, 5, f"logferry coverage {spec.name} --json")
+        if use.source is not None and use.present is not True:
+            asked = ", ".join(f"{name} {value}" for name, value in use.source.items() if value is not None)
+            yield from wrapped(f"asked: {asked}", 4)
+        commands = remedies_of(use, examined, now)
+        if commands:
+            yield "    to have them under the present definition (or give the export"
+            yield "    another name, and both archives stay whole):"
+            for remedy in commands[:3]:
+                yield from command_lines(remedy.command, 6)
+
+
+def _interrupted_lines(examined: Examined) -> Iterator[str]:
+    spec = examined.archive.spec
+    runs = examined.interrupted()
+    if not runs:
+        return
+    yield ""
+    yield "interrupted (or still at work):"
+    for one in runs[:_MOST_LINES]:
+        span = f"{format_instant(one.window.start)} to {format_instant(one.window.end)}"
+        began = f"the run {one.intent.run} began at {one.intent.began_at}"
+        yield from wrapped(f"{span}: {began}; if it died, run the window again", 2)
+    if len(runs) > _MOST_LINES:
+        yield f"  … and {len(runs) - _MOST_LINES:,} more: logferry coverage {spec.name} --json"
+
+
+def _damage_lines(examined: Examined) -> Iterator[str]:
+    spec = examined.archive.spec
+    lines = [
+        f"{one.key}: {one.detail}"
+        + ("" if one.acknowledged is None else f" (record {one.acknowledged} went on after it)")
+        for one in examined.ledger.damage
+    ]
+    lines += [
+        one.finding.sentence()
+        for found in (slice_.damage for slice_ in examined.coverage.slices)
+        for one in found
+    ]
+    lines += [one.finding.sentence() for one in examined.beside()]
+    if not lines:
+        return
+    yield ""
+    yield "damage:"
+    for line in dict.fromkeys(lines[:_MOST_LINES]):
+        yield from wrapped(line, 2)
+    if len(lines) > _MOST_LINES:
+        yield f"  … and {len(lines) - _MOST_LINES:,} more: logferry verify {spec.name}"
+    elif examined.ledger.damage:
+        yield from wrapped(f"to know what else it touches: logferry verify {spec.name}", 2)
+
+
+def _can_show(text: str) -> bool:
+    try:
+        text.encode(sys.stdout.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True

@@ -1,0 +1,54 @@
+"""Text that fits into 80 columns, and commands that can be copied out of it."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Iterator
+
+WIDTH = 80
+
+
+def wrapped(text: str, indent: int = 0) -> Iterator[str]:
+    """The text in lines; those after the first are indented two more. Words longer than a line stay whole."""
+    yield from textwrap.wrap(
+        text,
+        WIDTH,
+        initial_indent=" " * indent,
+        subsequent_indent=" " * (indent + 2),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def command_lines(command: str, indent: int = 4) -> Iterator[str]:
+    """A command of a shell, continued with a backslash before an option where it is too long."""
+    line = " " * indent
+    parts = _before_options(command.split(" "))
+    for at, part in enumerate(parts):
+        last = at == len(parts) - 1
+        room = WIDTH if last else WIDTH - 2
+        if line.strip() and len(line) + 1 + len(part) > room:
+            yield f"{line} \\"
+            line = " " * (indent + 2) + part
+        else:
+            line += f" {part}" if line.strip() else part
+    yield line
+
+
+def listed(lines: Iterable[str], most: int, more: str) -> Iterator[str]:
+    """The first lines; instead of the rest how many they are and where to see them."""
+    every = list(lines)
+    yield from every[:most]
+    if len(every) > most:
+        yield f"  … and {len(every) - most:,} more: {more}"
+
+
+def _before_options(words: list[str]) -> list[str]:
+    """The words of a command, an option with its value as one."""
+    parts: list[str] = []
+    for word in words:
+        if parts and not word.startswith("--") and (parts[-1].startswith("--") or len(parts) == 1):
+            parts[-1] += f" {word}"
+        else:
+            parts.append(word)
+    return parts

@@ -1,0 +1,83 @@
+"""``logferry verify``: whether an archive still is what was published; needs no keys and asks the source nothing.
+
+``--json``: ``{"export", "window": {"from", "to"} | null, "deep", "status": "intact" | "damaged", "seq", "hash",
+"records", "objects", "findings": [{"kind", "level", "window": {"from", "to"} | null, "key", "detail", "remedy"}]}``.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from logferry.archive import open_archive
+from logferry.cli.archive_json import finding_json, window_json
+from logferry.cli.options import AsJson, Export, Since, Until, archive_range
+from logferry.cli.output import print_json, say
+from logferry.clock import SystemClock
+from logferry.connection import connection_for
+from logferry.errors import DefinitionError, ShortError
+from logferry.spec import load_exports
+from logferry.verify import Verification, Witness
+from logferry.verify import verify as verify_archive
+from logferry.wording import counted
+
+
+def verify(
+    export: Export,
+    start: Since = None,
+    end: Until = None,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Decode every row too: hash, order, times, unique ids.")
+    ] = False,
+    witness: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--witness",
+            help="Sequence number and hash of an asset event, which the journal must hold; may be repeated.",
+            metavar="SEQ:HASH",
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Compare every object and the journal with what was published; without a range, all of it."""
+    spec = load_exports().get(export)
+    now = SystemClock().now()
+    window = archive_range(spec, start, end, now=now)
+    try:
+        witnesses = [Witness.parse(text) for text in witness or ()]
+    except ValueError as error:
+        raise DefinitionError(f"--witness: {error}") from None
+    archive = open_archive(spec, connection_for)
+    found = verify_archive(archive.store, spec.name, now=now, window=window, deep=deep, witnesses=witnesses)
+    if as_json:
+        print_json(
+            {
+                "export": found.export,
+                "window": None if window is None else window_json(window),
+                "deep": deep,
+                "status": "damaged" if found.failed else "intact",
+                "seq": found.seq,
+                "hash": found.hash,
+                "records": found.records,
+                "objects": found.objects,
+                "findings": [finding_json(one) for one in found.findings],
+            }
+        )
+    else:
+        _show(found)
+    return ShortError.exit_code if found.failed else 0
+
+
+def _show(found: Verification) -> None:
+    for one in found.findings:
+        say(f"note: {one.sentence()}" if one.level == "note" else one.sentence())
+    wrong = sum(one.level == "finding" for one in found.findings)
+    looked = f"{counted(found.objects, 'object')} and {counted(found.records, 'record')} of {found.export}"
+    how = "with every row decoded" if found.deep else "byte by byte"
+    if wrong:
+        say(f"{looked}, {how}: {counted(wrong, 'finding')}")
+    elif found.hash is None:
+        say(f"{found.export} has published nothing yet")
+    else:
+        say(f"{looked}, {how}: all as published; witness {found.seq}:{found.hash}")
