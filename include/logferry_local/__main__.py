@@ -38,6 +38,7 @@ from logferry_local.watch import (
     wait_until_healthy,
 )
 
+_UPKEEP = "archive_upkeep"
 _HEALTHY_S = 240.0
 _SANDBOX_S = 60.0
 
@@ -104,7 +105,7 @@ def _run(settings: Settings, console: Console, cleanup: ExitStack) -> int:
         api.log_in()
         tell("waiting for the DAGs")
         _ensure_pools(api, accounts.ready)
-        _pause(api, accounts.missing)
+        _pause(api, [*(f"export_{name}" for name in accounts.missing), _UPKEEP])
         now = SystemClock().now()
         windows = [(spec, last_settled_day(spec, now)) for spec in accounts.ready]
         runs = start_runs(api, windows, check, since)
@@ -119,6 +120,7 @@ def _run(settings: Settings, console: Console, cleanup: ExitStack) -> int:
         return code
     password = kept_secret(settings.home, "airflow-password")
     console.print(f"Airflow: {settings.ui}  user {USER}, password {password}", highlight=False)
+    api.patch(f"/dags/{_UPKEEP}", {"is_paused": False})
     console.print("It stays up, and goes on exporting by schedule, until Ctrl-C.")
     try:
         _stay(check)
@@ -180,11 +182,12 @@ def _ensure_pools(api: Api, exports: Sequence[ExportSpec]) -> None:
             )
 
 
-def _pause(api: Api, names: Iterable[str]) -> None:
-    """An export that an earlier run unpaused and that has no credentials now would fail every night."""
-    for name in names:
-        if api.get(f"/dags/export_{name}") is not None:
-            api.patch(f"/dags/export_{name}", {"is_paused": True})
+def _pause(api: Api, dag_ids: Iterable[str]) -> None:
+    """What an earlier run unpaused and would disturb this one: an export without credentials fails every night, and
+    the upkeep goes to work as soon as Airflow is up."""
+    for dag_id in dag_ids:
+        if api.get(f"/dags/{dag_id}") is not None:
+            api.patch(f"/dags/{dag_id}", {"is_paused": True})
 
 
 def _report(runs: Sequence[Watched], api: Api, lakes: Lakes, console: Console) -> int:

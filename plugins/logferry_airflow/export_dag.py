@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from airflow.sdk import DAG, Asset, CronDataIntervalTimetable, Param
+from airflow.sdk import DAG, CronDataIntervalTimetable, Param
 
 from logferry.spec import ExportSpec
 from logferry.window import to_datetime
+from logferry_airflow.assets import export_asset
 from logferry_airflow.operators.export import ExportChunkOperator, ExportPlanOperator, PublishOperator
 from logferry_airflow.retry import FERRY_RETRIES
 from logferry_airflow.tables import definition_table
@@ -20,12 +21,24 @@ overlap. Publications may not: they form one chain, so ``publish`` runs one at a
 """
 
 
+PARAMS_MD = """\
+A run is about its data interval. To run another window, trigger the DAG with params:
+
+| param | meaning |
+|---|---|
+| `from`, `to` | the window, both or neither: absolute, with a zone, on the slice grid |
+| `only_moved` | count proven slices again, and fetch only those whose count changed (late rows) |
+| `allow_shrink` | replace a proven slice also by fewer rows; else it stays, and what the source said is recorded |
+
+Runs named `upkeep__…` were started by `archive_upkeep`; their note says why."""
+
+
 def export_dag(spec: ExportSpec) -> DAG:
     """The DAG ``export_<name>``, its window the run's data interval or its params ``from`` and ``to``."""
     with DAG(
         dag_id=f"export_{spec.name}",
         description=f"{spec.source.kind} to Parquet, {spec.schedule}",
-        doc_md=definition_table(spec),
+        doc_md=f"{definition_table(spec)}\n\n{PARAMS_MD}",
         # A plain cron string would give a data interval of zero length in Airflow 3.
         schedule=CronDataIntervalTimetable(spec.schedule, timezone="UTC"),
         start_date=to_datetime(spec.start),
@@ -43,6 +56,18 @@ def export_dag(spec: ExportSpec) -> DAG:
         params={
             "from": _instant_param("From", "First instant of the window, with a zone, on the slice grid."),
             "to": _instant_param("To", "The instant just after the window, with a zone, on the slice grid."),
+            "only_moved": Param(
+                False,
+                type="boolean",
+                title="Only what moved",
+                description="Count proven slices again, and fetch only those whose count changed.",
+            ),
+            "allow_shrink": Param(
+                False,
+                type="boolean",
+                title="Allow fewer rows",
+                description="Replace a proven slice also by fewer rows, for rows that were removed on purpose.",
+            ),
         },
         tags=["logferry", spec.source.kind],
     ) as dag:
@@ -56,16 +81,6 @@ def export_dag(spec: ExportSpec) -> DAG:
             max_active_tis_per_dag=1,
         )
     return dag
-
-
-def export_asset(name: str) -> Asset:
-    """The asset of an export's table; consumers write ``Asset("<name>")`` or the URI.
-
-    The URI names the export and not the bucket: it stays when the destination moves, and where the files are is
-    in the event (``manifest``). Its scheme begins with ``x-`` because Airflow takes such a URI as it is; for any
-    other it first imports every provider's URI handlers, boto3 among them, at each parse.
-    """
-    return Asset(name=name, uri=f"x-logferry://exports/{name}")
 
 
 def _instant_param(title: str, description: str) -> Param:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.exceptions import AirflowFailException
 
 from logferry.layout import manifest_key
-from logferry.manifest import Manifest, content_hash
+from logferry.manifest import Manifest, SliceEntry, content_hash
 from logferry.schedule import Schedule
 from logferry.window import Window, to_datetime
+from logferry.wording import counted
 
 if TYPE_CHECKING:
     from airflow.sdk import Asset
@@ -22,15 +23,20 @@ _MOST_NAMED = 5
 
 
 def announce(
-    manifest: Manifest, windows: Sequence[Window], *, outlets: Iterable[Asset], context: Mapping[str, Any]
+    manifest: Manifest,
+    windows: Sequence[Window],
+    *,
+    lake: str,
+    outlets: Iterable[Asset],
+    context: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Attach the publication to the event of each outlet, and return its summary (a small JSON object).
 
-    Each of ``windows`` is a partition: its key is the window's start as ``2026-11-20T00:00:00``, the form of
-    Airflow's own partition mappers. Airflow makes one event of each key, with the whole publication's summary,
-    and sends them only when the task succeeds.
+    ``lake``: the URL of the store that it went to. Each of ``windows`` is a partition: its key is the window's start
+    as ``2026-11-20T00:00:00``, the form of Airflow's own partition mappers. Airflow makes one event of each key, with
+    the whole publication's summary, and sends them only when the task succeeds.
     """
-    summary = summarize(manifest)
+    summary = summarize(manifest, lake)
     extra = {key: value for key, value in summary.items() if key != "export"}
     keys = [to_datetime(window.start).strftime("%Y-%m-%dT%H:%M:%S") for window in windows]
     for outlet in outlets:
@@ -47,8 +53,11 @@ def scheduled_windows(spec: ExportSpec, window: Window) -> list[Window]:
     return [Window(start, end) for start, end in pairwise(boundaries)] or [window]
 
 
-def summarize(manifest: Manifest) -> dict[str, Any]:
-    """The publication in numbers and keys: ``hash`` is the manifest's, ``manifest`` its key in the lake."""
+def summarize(manifest: Manifest, lake: str) -> dict[str, Any]:
+    """The publication in numbers and keys: ``hash`` is the manifest's, ``manifest`` its key in the lake.
+
+    ``seq`` and ``hash`` are the witness that an audit compares with the journal of that ``lake``.
+    """
     return {
         "export": manifest.export,
         "window": {"from": manifest.window.start, "to": manifest.window.end},
@@ -59,20 +68,49 @@ def summarize(manifest: Manifest) -> dict[str, Any]:
         "seq": manifest.seq,
         "hash": content_hash(manifest.encode()),
         "manifest": manifest_key(manifest.export, manifest.window.window()),
+        "lake": lake,
     }
 
 
 def fail_if_short(manifest: Manifest) -> None:
-    """Raise AirflowFailException with both numbers when the window is short; it is published and marked."""
+    """Raise AirflowFailException when the window is short: both numbers, the likely cause, and what to do.
+
+    The window is published and marked already.
+    """
     if manifest.status != "short":
         return
     short = [entry for entry in manifest.slices if entry.status == "short"]
     named = ", ".join(
-        f"{entry.start} ({entry.rows:,} of {entry.source_rows:,})" for entry in short[:_MOST_NAMED]
+        f"{entry.start} ({entry.rows:,} of {_count(entry.source_rows)})" for entry in short[:_MOST_NAMED]
     )
     more = f" and {len(short) - _MOST_NAMED} more" if len(short) > _MOST_NAMED else ""
     raise AirflowFailException(
         f"the window {manifest.window.start} to {manifest.window.end} of {manifest.export} is short: "
-        f"{manifest.rows:,} rows are written, the source counts {manifest.source_rows or 0:,}; slices {named}{more}; "
-        "it is published and marked `short`; clear all tasks of this run to export the window again"
+        f"{manifest.rows:,} rows are written, the source counts {_count(manifest.source_rows)}; slices {named}{more}; "
+        f"likely {'; '.join(_causes(short))}; it is published and marked `short`; clear all tasks of this run to "
+        "export the window again (archive_upkeep does so when the source's count moves, and after the horizon)"
     )
+
+
+def _causes(short: Sequence[SliceEntry]) -> list[str]:
+    """What lies behind differences that three more fetches did not settle."""
+    causes = []
+    if any(entry.rows < (entry.source_rows or 0) for entry in short):
+        causes.append(
+            "the source counts rows that its searches leave out, or rows are still coming in (`settle`)"
+        )
+    if any(entry.source_rows is not None and entry.rows > entry.source_rows for entry in short):
+        causes.append(
+            "the source gives rows that it does not count, or removes rows at this very time (`retention`)"
+        )
+    twins = [entry for entry in short if entry.notes.get("twins_differ")]
+    if twins:
+        causes.append(
+            f"in {counted(len(twins), 'slice')} from {twins[0].start} on rows of one instant came with other ids each "
+            "time they were asked for, so one may be lost and another doubled although the counts agree"
+        )
+    return causes or ["the source contradicts itself"]
+
+
+def _count(rows: int | None) -> str:
+    return "an unknown number" if rows is None else f"{rows:,}"

@@ -1,4 +1,4 @@
-"""The window of a DAG run, by one rule for every operator."""
+"""What a DAG run asks for, its window and its switches, by one rule for every operator."""
 
 from __future__ import annotations
 
@@ -57,6 +57,20 @@ def run_window(
         'trigger it with the params from and to, such as {"from": "2026-11-20T00:00:00Z", '
         '"to": "2026-11-21T00:00:00Z"}'
     )
+
+
+def run_switch(context: Mapping[str, Any], name: str, given: bool | None) -> bool:
+    """Whether a switch is on: the operator's own argument if it has one, else the run's param, else off.
+
+    Anything but true and false raises AirflowFailException with one sentence: ``"false"``, taken as text that is not
+    empty, would switch on what was meant to stay off.
+    """
+    value = (context.get("params") or {}).get(name) if given is None else given
+    if value is None:
+        return False
+    if not isinstance(value, bool):
+        raise AirflowFailException(f"{name} is {value!r}; write true or false (JSON, without quotes)")
+    return value
 
 
 def _window(names: tuple[str, str], first: Any, last: Any, grid: int) -> Window:

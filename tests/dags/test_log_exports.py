@@ -49,7 +49,8 @@ def shipped() -> dict[str, DAG]:
     with pytest.MonkeyPatch.context() as monkeypatch:
         bag = parse(SHIPPED, monkeypatch)
     assert bag.import_errors == {}
-    return bag.dags
+    assert "archive_upkeep" in bag.dags
+    return {name: dag for name, dag in bag.dags.items() if name.startswith("export_")}
 
 
 def test_every_shipped_definition_is_one_dag(shipped: dict[str, DAG]) -> None:
@@ -88,7 +89,7 @@ def test_publications_of_one_export_never_run_side_by_side(shipped: dict[str, DA
 
 def test_the_params_are_empty_by_default_and_the_outlet_is_the_table(shipped: dict[str, DAG]) -> None:
     for name, dag in shipped.items():
-        assert dict(dag.params) == {"from": None, "to": None}
+        assert dict(dag.params) == {"from": None, "to": None, "only_moved": False, "allow_shrink": False}
         (asset,) = dag.task_dict["publish"].outlets
         assert asset.name == name.removeprefix("export_")
         assert asset.uri == f"x-logferry://exports/{asset.name}"
@@ -110,6 +111,7 @@ def test_the_definition_decides_schedule_start_pool_and_documentation(
     assert dag.doc_md is not None
     assert "service:web \\| 'status':error" in dag.doc_md
     assert "| slice | 1h |" in dag.doc_md
+    assert all(f"`{param}`" in dag.doc_md for param in dag.params)
 
 
 @pytest.mark.parametrize(
@@ -143,7 +145,7 @@ def test_a_broken_definition_is_one_import_error_and_hides_no_other_dag(
     define(tmp_path, "no_schedule", "name: no_schedule\n")
     define(tmp_path, "no_yaml", "name: [")
     bag = parse(tmp_path, monkeypatch)
-    assert set(bag.dags) == {"export_good", "export_also_good"}
+    assert set(bag.dags) == {"archive_upkeep", "export_good", "export_also_good"}
     ((file, text),) = bag.import_errors.items()
     assert Path(file).name == "broken_exports.py"
     assert str(tmp_path / "no_schedule.yaml") in text
@@ -159,7 +161,7 @@ def test_two_definitions_of_one_name_break_both_and_no_third(
     for file in ("one", "two"):
         define(tmp_path, file, DEFINITION.format(name="same"))
     bag = parse(tmp_path, monkeypatch)
-    assert set(bag.dags) == {"export_good"}
+    assert set(bag.dags) == {"archive_upkeep", "export_good"}
     ((_, text),) = bag.import_errors.items()
     assert "one.yaml" in text
     assert "two.yaml" in text
@@ -180,7 +182,7 @@ def test_parsing_loads_neither_pyarrow_nor_an_http_client() -> None:
         "import sys\n"
         "from airflow.dag_processing.dagbag import DagBag\n"
         f"bag = DagBag({str(DAGS)!r})\n"
-        "assert len(bag.dags) == 3 and not bag.import_errors, bag.import_errors\n"
+        "assert len(bag.dags) == 4 and not bag.import_errors, bag.import_errors\n"
         "heavy = {'pyarrow', 'boto3', 'requests', 'msal', 'logferry.ferry'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )

@@ -13,6 +13,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+import yaml
+from airflow.dag_processing.bundles.manager import DagBundlesManager
 from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
 from airflow.models.asset import AssetEvent
 from airflow.models.dag import DagModel
@@ -20,8 +22,15 @@ from airflow.models.dagrun import DagRun
 from airflow.models.errors import ParseImportError
 from airflow.utils.db import initdb
 from airflow.utils.session import create_session
+from airflow.utils.state import DagRunState
 from sqlalchemy import func, select
 
+from logferry.clock import SystemClock
+from logferry.ferry import open_ferry
+from logferry.spec import load_export
+from logferry.window import TICK_PER_DAY, TICK_PER_SECOND, Window, format_compact, format_instant
+from logferry_airflow.hooks.connections import connect
+from logferry_airflow.task_progress import TaskProgress
 from logferry_sandbox.azure_sandbox import AzureSandbox
 from logferry_sandbox.datadog_sandbox import DatadogSandbox
 
@@ -38,6 +47,7 @@ NAMES = ("web_errors", "app_requests", "legacy_events")
 @pytest.fixture(scope="module", autouse=True)
 def database() -> None:
     initdb()
+    DagBundlesManager().sync_bundles_to_db()
 
 
 @pytest.fixture(scope="module")
@@ -186,7 +196,8 @@ def test_a_window_that_runs_again_leaves_the_same_files(run: Run, lake: Path) ->
     run("web_errors", logical_date=DAY)
     assert {path: path.read_bytes() for path in (lake / "web_errors").rglob("*.parquet")} == before
     second = manifest(lake, "web_errors")
-    assert (second["seq"], second["rows"], second["status"]) == (first["seq"] + 1, first["rows"], "proven")
+    assert (second["rows"], second["status"]) == (first["rows"], "proven")
+    assert second["seq"] > first["seq"]
     assert not list(lake.glob("_staging/**/*.staged"))
 
 
@@ -225,6 +236,191 @@ def test_a_short_window_is_published_marked_and_fails_the_run(
     assert published["status"] == "short"
     assert published["rows"] < published["source_rows"]
     assert len(events("web_errors")) == before
+
+
+def searches(datadog: DatadogSandbox) -> int:
+    return sum(datadog.api.plan.stats()["requests"].get("POST /api/v2/logs/events/search", {}).values())
+
+
+def test_a_try_that_dies_midway_is_gone_on_with_by_the_next_one(
+    run: Run, lake: Path, datadog: DatadogSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved: list[int] = []
+    save = TaskProgress.save
+
+    def save_and_die(self: TaskProgress, progress: dict[str, Any]) -> None:
+        save(self, progress)
+        saved.append(len(progress["parts"]))
+        if len(saved) == 4:
+            raise SystemExit("the worker is gone")
+
+    before = searches(datadog)
+    assert run("web_errors", logical_date=DAY).state == "success"
+    healthy = searches(datadog) - before
+    assert healthy > 4
+
+    monkeypatch.setattr(TaskProgress, "save", save_and_die)
+    define(lake, "again", horizon="24h")
+    before = searches(datadog)
+    finished = run("again", logical_date=DAY)
+    assert finished.state == "success", states(finished)
+    tries = {ti.task_id: ti.try_number for ti in finished.get_task_instances()}
+    assert tries == {"plan": 1, "export": 2, "publish": 1}
+    assert saved[:5] == [1, 2, 3, 4, 5]
+    assert searches(datadog) - before == healthy
+    published = manifest(lake, "again")
+    assert published["status"] == "proven"
+    assert published["rows"] == rows_in(lake, "again") == manifest(lake, "web_errors")["rows"]
+    assert published["run"]["id"] == finished.run_id
+
+
+def define(lake: Path, name: str, **replaced: Any) -> Path:
+    """Another export beside the shipped ones: the web store's logs, day by day."""
+    definition = {
+        "name": name,
+        "source": {"kind": "datadog", "connection": "datadog_default", "query": "service:web-store"},
+        "schedule": "@daily",
+        "start": "2026-01-01T00:00:00Z",
+        "settle": "0m",
+        "destination": {"url": lake.as_uri()},
+        **replaced,
+    }
+    path = lake.parent / "exports" / f"{name}.yaml"
+    path.write_text(yaml.safe_dump(definition))
+    return path
+
+
+class At:
+    """A clock of another time; waiting costs none."""
+
+    def __init__(self, tick: int) -> None:
+        self.tick = tick
+
+    def now(self) -> int:
+        return self.tick
+
+    def sleep(self, seconds: float) -> None:
+        self.tick += int(seconds * TICK_PER_SECOND) + 1
+
+
+def test_upkeep_runs_a_missed_day_and_a_day_whose_rows_came_late_and_then_nothing(
+    run: Run, lake: Path, datadog: DatadogSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in NAMES:
+        (lake.parent / "exports" / f"{name}.yaml").unlink()
+    today = SystemClock().now() // TICK_PER_DAY * TICK_PER_DAY
+    first, missed, late = (
+        Window(today - n * TICK_PER_DAY, today - (n - 1) * TICK_PER_DAY) for n in (3, 2, 1)
+    )
+    spec = load_export(define(lake, "shop", start=format_instant(first.start), horizon="30d", slice="6h"))
+    settings = datadog.api.settings
+    datadog.api.settings = settings.updated({"late_every": 7})
+    for window in (first, late):
+        with open_ferry(spec, connect, run_id="past", clock=At(window.end)) as ferry:
+            past = ferry.carry(window)
+    datadog.api.settings = settings.updated({"late_every": 0})
+    before = rows_in(lake, "shop")
+    sync_bag_to_db(DagBag(DAGS, bundle_path=DAGS, bundle_name="dags-folder"), "dags-folder", None)
+
+    assert upkeep() == {"survey": "success", "gather": "success", "trigger": "success"}
+    due = {dag_run.run_id: dag_run for dag_run in runs_of("export_shop")}
+    assert [due[run_id(first, 2)].conf, due[run_id(missed, 0)].conf, due[run_id(late, past.seq)].conf] == [
+        {**span(first), "only_moved": True},
+        span(missed),
+        {**span(late), "only_moved": True},
+    ]
+    assert len(due) == 3
+    assert {dag_run.logical_date for dag_run in due.values()} == {None}
+    assert {str(dag_run.state) for dag_run in due.values()} == {"queued"}
+
+    # While they wait, a pass starts nothing.
+    assert upkeep() == {"survey": "success", "gather": "success", "trigger": "skipped"}
+    assert len(runs_of("export_shop")) == 3
+
+    # One that failed is started again, under its id.
+    with create_session() as session:
+        session.get_one(DagRun, due[run_id(missed, 0)].id).state = DagRunState.FAILED
+    assert upkeep() == {"survey": "success", "gather": "success", "trigger": "success"}
+    assert {str(dag_run.state) for dag_run in runs_of("export_shop")} == {"queued"}
+    assert len(runs_of("export_shop")) == 3
+
+    for dag_run in due.values():
+        assert run("shop", conf=dag_run.conf).state == "success"
+    whole = Window(first.start, late.end)
+    truth = datadog.store.truth(whole.start // 10_000, whole.end // 10_000, "service:web-store")
+    assert rows_in(lake, "shop") == len(truth) > before
+    again = manifest(lake, "shop", f"{format_compact(late.start)}-{format_compact(late.end)}")
+    moved = [entry for entry in again["slices"] if "previous_rows" in entry]
+    assert moved
+    assert all(entry["previous_rows"] < entry["rows"] for entry in moved)
+
+    assert upkeep() == {"survey": "success", "gather": "success", "trigger": "skipped"}
+
+    with create_session() as session:
+        told = session.get_one(AssetEvent, events("shop")[-1].id)
+        assert told.extra["lake"] == lake.as_uri()
+        told.extra = {**told.extra, "hash": "sha256:" + "0" * 64}
+    finished = upkeep_run()
+    assert finished.state == "failed"
+    assert states(finished)["audit"] == "failed"
+
+
+def test_an_export_whose_survey_fails_holds_up_no_other_and_fails_the_pass(
+    run: Run, lake: Path, datadog: DatadogSandbox
+) -> None:
+    for name in NAMES:
+        (lake.parent / "exports" / f"{name}.yaml").unlink()
+    today = SystemClock().now() // TICK_PER_DAY * TICK_PER_DAY
+    first, missed = (Window(today - n * TICK_PER_DAY, today - (n - 1) * TICK_PER_DAY) for n in (2, 1))
+    define(lake, "dark", destination={"url": "s3://a-bucket/logs", "connection": "aws_not_there"})
+    spec = load_export(define(lake, "lit", start=format_instant(first.start), slice="1d", horizon="30d"))
+    with open_ferry(spec, connect, run_id="past", clock=At(first.end)) as ferry:
+        ferry.carry(first)
+    sync_bag_to_db(DagBag(DAGS, bundle_path=DAGS, bundle_name="dags-folder"), "dags-folder", None)
+
+    finished = upkeep_run()
+    assert finished.state == "failed"
+    assert {
+        (ti.task_id, ti.rendered_map_index or ""): str(ti.state) for ti in finished.get_task_instances()
+    } == {
+        ("survey", "dark"): "failed",
+        ("survey", "lit"): "success",
+        ("all_surveyed", ""): "upstream_failed",
+        ("gather", ""): "success",
+        ("trigger", f"export_lit {run_id(missed, 0)}"): "success",
+        ("audit", "dark"): "failed",
+        ("audit", "lit"): "success",
+    }
+    assert run_id(missed, 0) in {dag_run.run_id for dag_run in runs_of("export_lit")}
+
+
+def upkeep_run() -> DagRun:
+    """One pass of ``archive_upkeep``."""
+    finished: DagRun = DagBag(DAGS).dags["archive_upkeep"].test()
+    return finished
+
+
+def upkeep() -> dict[str, str]:
+    """One pass that succeeds: what became of its tasks."""
+    finished = upkeep_run()
+    found = states(finished)
+    assert finished.state == "success", found
+    assert (found.pop("audit"), found.pop("all_surveyed")) == ("success", "success")
+    return found
+
+
+def runs_of(dag_id: str) -> list[DagRun]:
+    with create_session() as session:
+        query = select(DagRun).where(DagRun.dag_id == dag_id, DagRun.run_id.startswith("upkeep__"))
+        return list(session.scalars(query))
+
+
+def run_id(window: Window, seq: int) -> str:
+    return f"upkeep__{format_compact(window.start)}-{format_compact(window.end)}__{seq}"
+
+
+def span(window: Window) -> dict[str, str]:
+    return {"from": format_instant(window.start), "to": format_instant(window.end)}
 
 
 def test_a_broken_definition_is_an_import_error_beside_running_dags(

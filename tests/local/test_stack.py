@@ -296,6 +296,15 @@ def test_the_same_backfill_again_uploads_nothing_new(stack: Stack, backfilled: d
     assert len(before) == 24
 
 
+def test_the_upkeep_is_at_work_and_finds_nothing_to_do(stack: Stack) -> None:
+    def run_id() -> str | None:
+        runs = stack.api.get("/dags/archive_upkeep/dagRuns")["dag_runs"]
+        return runs[0]["dag_run_id"] if runs else None
+
+    until(run_id, "the first run of the upkeep")
+    assert stack.finished("archive_upkeep", str(run_id())) == "success"
+
+
 def row_hashes(manifest: dict[str, Any]) -> list[str]:
     return [entry["file"]["row_hash"] for entry in manifest["slices"]]
 

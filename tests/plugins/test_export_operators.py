@@ -160,7 +160,7 @@ def test_running_a_window_again_publishes_the_same_bytes(
     second = publish(spec, run_context(), export(spec, run_context()))
     assert files(lake) == before
     assert {**second, "seq": 0, "hash": ""} == {**first, "seq": 0, "hash": ""}
-    assert second["seq"] == first["seq"] + 1
+    assert second["seq"] > first["seq"]
     assert not list(lake.glob("_staging/**/*.staged"))
 
 

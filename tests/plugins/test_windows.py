@@ -19,7 +19,7 @@ from logferry.window import (
     parse_instant,
     to_datetime,
 )
-from logferry_airflow.windows import run_window
+from logferry_airflow.windows import run_switch, run_window
 
 pytestmark = pytest.mark.airflow
 
@@ -175,3 +175,27 @@ def test_a_datetime_and_its_text_mean_the_same_window(day: int) -> None:
     as_texts = window({}, format_instant(start), format_instant(end))
     assert window(as_datetimes) == as_texts
     assert parse_instant(format_instant(start)) == as_texts.start
+
+
+@pytest.mark.parametrize(
+    ("own", "params", "on"),
+    [
+        (None, {}, False),
+        (None, None, False),
+        (None, {"only_moved": None}, False),
+        (None, {"only_moved": False}, False),
+        (None, {"only_moved": True}, True),
+        (False, {"only_moved": True}, False),
+        (True, {"only_moved": False}, True),
+    ],
+)
+def test_a_switch_is_the_operators_own_then_the_runs_then_off(
+    own: bool | None, params: dict[str, Any] | None, on: bool
+) -> None:
+    assert run_switch({"params": params}, "only_moved", own) is on
+
+
+@pytest.mark.parametrize("value", ["false", "yes", 1, 0, ["x"]])
+def test_a_switch_is_never_guessed_from_text_or_numbers(value: object) -> None:
+    with pytest.raises(AirflowFailException, match="write true or false"):
+        run_switch({"params": {"allow_shrink": value}}, "allow_shrink", None)

@@ -12,6 +12,8 @@ from logferry_airflow.progress import ProgressLog
 from logferry_airflow.publication import announce, fail_if_short, scheduled_windows
 from logferry_airflow.retry import FERRY_RETRIES
 from logferry_airflow.tables import plan_table, publication_table
+from logferry_airflow.task_progress import TaskProgress, state_store
+from logferry_airflow.windows import run_switch
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, XComArg
@@ -27,23 +29,27 @@ class ExportPlanOperator(WindowOperator):
     window is not settled.
 
     :param spec: the export's definition.
+    :param only_moved: count proven slices, and fetch only those whose count is no longer the published one.
+        Default: the run's param ``only_moved``, else off.
     :param start: see ``WindowOperator``. (templated)
     :param end: see ``WindowOperator``. (templated)
     """
 
     ui_color = "#dbeafe"
 
-    def __init__(self, *, spec: ExportSpec, **kwargs: Any) -> None:
+    def __init__(self, *, spec: ExportSpec, only_moved: bool | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.spec = spec
+        self.only_moved = only_moved
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
         from logferry_airflow.ferries import open_run_ferry
 
         window = self.window(context, self.spec)
+        only_moved = run_switch(context, "only_moved", self.only_moved)
         self.defer_until_settled(window, self.spec)
         with open_run_ferry(self.spec, context) as ferry:
-            plan = ferry.plan(window)
+            plan = ferry.plan(window, only_moved=only_moved)
         chunks = plan.chunks()
         self.log.info("%s", plan_table(plan, chunks))
         return [chunk.to_json() for chunk in chunks]
@@ -53,7 +59,8 @@ class ExportChunkOperator(BaseOperator):
     """Fetch, write and prove the slices of one chunk; what is written is staged, not yet visible.
 
     Returns the chunk's result as a small dict for ``PublishOperator``. A short slice does not fail the task: it
-    is published, marked, and fails the run there.
+    is published, marked, and fails the run there. What a worker had finished when it died is not fetched again by
+    the next try (see ``TaskProgress``); a successful task that is cleared starts over.
 
     :param spec: the export's definition.
     :param chunk: one of the chunks returned by ``ExportPlanOperator``. (templated)
@@ -86,11 +93,12 @@ class ExportChunkOperator(BaseOperator):
         from logferry_airflow.ferries import open_run_ferry
 
         chunk = Chunk.from_json(self.chunk)
+        states = state_store(context)
         with (
             ProgressLog(self.log, slices=len(chunk.slices)) as progress,
             open_run_ferry(self.spec, context, progress=progress) as ferry,
         ):
-            result = ferry.export(chunk)
+            result = ferry.export(chunk, None if states is None else TaskProgress(states))
         self.log.info("chunk %s done: %s", self.slices_label, progress.line())
         return result.to_json()
 
@@ -106,6 +114,8 @@ class PublishOperator(WindowOperator):
 
     :param spec: the export's definition.
     :param results: the results of all ``ExportChunkOperator`` tasks of the run. (templated)
+    :param allow_shrink: replace a proven slice also by fewer rows. Default: the run's param ``allow_shrink``, else
+        off.
     :param start: see ``WindowOperator``. (templated)
     :param end: see ``WindowOperator``. (templated)
     """
@@ -114,25 +124,36 @@ class PublishOperator(WindowOperator):
     ui_color = "#93c5fd"
 
     def __init__(
-        self, *, spec: ExportSpec, results: Sequence[dict[str, Any]] | XComArg, **kwargs: Any
+        self,
+        *,
+        spec: ExportSpec,
+        results: Sequence[dict[str, Any]] | XComArg,
+        allow_shrink: bool | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.spec = spec
         self.results = results
+        self.allow_shrink = allow_shrink
 
     def execute(self, context: Context) -> dict[str, Any]:
         from logferry.publish import ChunkResult
         from logferry_airflow.ferries import open_run_ferry
 
         window = self.window(context, self.spec)
+        allow_shrink = run_switch(context, "allow_shrink", self.allow_shrink)
         # A slice of the lazy sequence of mapped results is one request; iterating it would be one per chunk.
         rendered = cast("Sequence[dict[str, Any]]", self.results)[:]
         results = [ChunkResult.from_json(result) for result in rendered]
         with open_run_ferry(self.spec, context) as ferry:
-            manifest = ferry.publish(window, results)
+            manifest = ferry.publish(window, results, allow_shrink=allow_shrink)
         self.log.info("%s", publication_table(manifest))
         summary = announce(
-            manifest, scheduled_windows(self.spec, window), outlets=self.outlets, context=context
+            manifest,
+            scheduled_windows(self.spec, window),
+            lake=ferry.store.url,
+            outlets=self.outlets,
+            context=context,
         )
         fail_if_short(manifest)
         return summary

@@ -12,16 +12,23 @@ from logferry_airflow.operators.window import WindowOperator
 from logferry_airflow.progress import ProgressLog
 from logferry_airflow.publication import announce, fail_if_short
 from logferry_airflow.tables import plan_table, publication_table
+from logferry_airflow.task_progress import WindowProgress, state_store
+from logferry_airflow.windows import run_switch
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from logferry.ferry import Ferry
+    from logferry.manifest import Manifest
+    from logferry.plan import Plan
 
 
 class LogsToParquetOperator(WindowOperator):
     """Carry one window of a log search to Parquet and prove it, in one task.
 
     It waits (deferred) until ``settle`` after the window's end, writes one file per slice and a manifest, and
-    fails when the window is short. Running it again for the same window publishes the same result.
+    fails when the window is short. Running it again for the same window publishes the same result. What a worker had
+    finished when it died is not fetched again by the next try.
 
     Returns the manifest's summary: window, status, rows, source_rows, bytes, seq, hash and the manifest's key.
 
@@ -31,6 +38,10 @@ class LogsToParquetOperator(WindowOperator):
     :param destination_conn_id: an ``aws`` connection for an ``s3://`` destination; default: the AWS chain.
     :param slice: length of a slice, such as ``1h``; each slice is one file and one proof.
     :param settle: how long after the window's end late rows are waited for, such as ``30m``.
+    :param only_moved: count proven slices, and fetch only those whose count is no longer the published one.
+        Default: the run's param ``only_moved`` where the DAG has one, else off.
+    :param allow_shrink: replace a proven slice also by fewer rows. Default: the run's param ``allow_shrink`` where
+        the DAG has one, else off.
     :param start: see ``WindowOperator``. (templated)
     :param end: see ``WindowOperator``. (templated)
     """
@@ -46,6 +57,8 @@ class LogsToParquetOperator(WindowOperator):
         destination_conn_id: str | None = None,
         slice: str = "1h",
         settle: str = "30m",
+        only_moved: bool | None = None,
+        allow_shrink: bool | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -54,6 +67,8 @@ class LogsToParquetOperator(WindowOperator):
         self.destination_conn_id = destination_conn_id
         self.slice = slice
         self.settle = settle
+        self.only_moved = only_moved
+        self.allow_shrink = allow_shrink
         self._left_out: set[str] = set()
         self.may_be_left_out("destination", url=destination_url, connection=destination_conn_id)
 
@@ -108,15 +123,30 @@ class LogsToParquetOperator(WindowOperator):
 
         spec = self.spec()
         window = self.window(context, spec)
+        only_moved = run_switch(context, "only_moved", self.only_moved)
+        allow_shrink = run_switch(context, "allow_shrink", self.allow_shrink)
         self.defer_until_settled(window, spec)
         with (
             ProgressLog(self.log, slices=window.ticks // spec.slice) as progress,
             open_run_ferry(spec, context, progress=progress) as ferry,
         ):
-            plan = ferry.plan(window)
+            plan = ferry.plan(window, only_moved=only_moved)
             self.log.info("%s", plan_table(plan, plan.chunks()))
-            manifest = ferry.carry(window, plan=plan)
+            manifest = _carry(ferry, plan, context, allow_shrink=allow_shrink)
         self.log.info("%s", publication_table(manifest))
-        summary = announce(manifest, [window], outlets=self.outlets, context=context)
+        summary = announce(manifest, [window], lake=ferry.store.url, outlets=self.outlets, context=context)
         fail_if_short(manifest)
         return summary
+
+
+def _carry(ferry: Ferry, plan: Plan, context: Context, *, allow_shrink: bool) -> Manifest:
+    """Export and publish the plan; with a task state store, on from what an earlier try of this task finished."""
+    window = plan.window.window()
+    states = state_store(context)
+    if states is None:
+        return ferry.carry(window, plan=plan, allow_shrink=allow_shrink)
+    progress = WindowProgress(states)
+    results = [ferry.export(chunk, progress.of(chunk.label)) for chunk in plan.chunks()]
+    manifest = ferry.publish(window, results, allow_shrink=allow_shrink)
+    progress.clear()
+    return manifest

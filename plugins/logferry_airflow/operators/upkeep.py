@@ -1,0 +1,258 @@
+"""The tasks of ``archive_upkeep``: survey an export, gather the runs that are due, audit an archive."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from http import HTTPStatus
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Any, cast
+
+from airflow.sdk import BaseOperator, RetryPolicy, conf
+from airflow.sdk.exceptions import AirflowFailException
+
+from logferry.clock import SystemClock
+from logferry.spec import load_exports
+from logferry.upkeep import RunState, Visit, audit_sample, choose, survey
+from logferry.window import TICK_PER_HOUR, Window, to_datetime
+from logferry.wording import counted
+from logferry_airflow.assets import export_asset
+from logferry_airflow.retry import FERRY_RETRIES
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context, XComArg
+
+    from logferry.ferry import Ferry
+    from logferry.findings import Finding
+
+UNDER_WAY = ["queued", "running"]
+WITNESSES = 24
+"""Newest events of an export's asset whose hashes are compared with its journal."""
+_MOST_NAMED = 20
+
+
+class ExportUpkeepOperator(BaseOperator):
+    """An operator about one export of the project.
+
+    :param export: the export's name. (templated)
+    """
+
+    template_fields: Sequence[str] = ("export",)
+    ui_color = "#e2e8f0"
+
+    def __init__(
+        self,
+        *,
+        export: str,
+        map_index_template: str | None = "{{ task.export }}",
+        retry_policy: RetryPolicy | None = FERRY_RETRIES,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(map_index_template=map_index_template, retry_policy=retry_policy, **kwargs)
+        self.export = export
+
+
+class SurveyOperator(ExportUpkeepOperator):
+    """Find the windows of an export that a run is due for, and return the runs to start.
+
+    Returns arguments for ``TriggerDagRunOperator.partial(...).expand_kwargs(...)``, at most ``upkeep.MOST_RUNS``. The
+    run's id stands for the window and the newest publication in it: while such a run is queued or running nothing is
+    started, and one that ended without a publication is started again, under its id.
+
+    An export whose DAG is paused is left alone: triggered runs would wait in its queue and all start together when it
+    is unpaused. Its missed windows are found by the first pass after that. The source is asked only where there is
+    something to count.
+    """
+
+    def execute(self, context: Context) -> list[dict[str, Any]]:
+        from logferry.archive import open_archive
+        from logferry.ledger import read_ledger
+        from logferry.prove import count_rows
+        from logferry_airflow.ferries import open_run_ferry
+        from logferry_airflow.hooks.connections import connect
+
+        spec = load_exports().get(self.export)
+        dag_id = f"export_{spec.name}"
+        runs = ExportRuns(context["ti"], dag_id)
+        if not runs.wanted():
+            self.log.info("%s is paused, or Airflow does not know it yet: nothing is started", dag_id)
+            return []
+        archive = open_archive(spec, connect)
+        ledger = read_ledger(archive.store, spec.name)
+        for damage in ledger.damage:
+            if damage.acknowledged is None:
+                self.log.warning("%s: %s", damage.key, damage.detail)
+        if ledger.first_published_at is None:
+            self.log.info("%s has published nothing yet: there is nothing to keep up", spec.name)
+            return []
+        with contextlib.ExitStack() as opened:
+
+            @cache
+            def ferry_once() -> Ferry:
+                return opened.enter_context(open_run_ferry(spec, context))
+
+            def count(window: Window) -> Mapping[int, int] | None:
+                ferry = ferry_once()
+                if not ferry.source.most_bins:
+                    self.log.info("%s is not counted here: it would cost a request for every slice", window)
+                    return None
+                self.log.info("counting %s at the source", window)
+                return count_rows(ferry.client, ferry.source, window, spec.slice)
+
+            definition = archive.definition(ledger.source)
+            found = survey(spec, ledger, count, SystemClock().now(), fingerprint=definition.fingerprint)
+        for window in found.lost:
+            self.log.warning("%s is missing, and the source holds it no more (`retention`)", window)
+        return self._start(runs, found.visits)
+
+    def _start(self, runs: ExportRuns, visits: Sequence[Visit]) -> list[dict[str, Any]]:
+        chosen = choose(visits, runs.state)
+        for visit, again in chosen:
+            verb = "starting again" if again else "starting"
+            self.log.info("%s %s: %s", verb, visit.run_id, visit.reason)
+        self.log.info(
+            "%s: %s due, %s to start, %d under way or left for a later pass",
+            self.export,
+            counted(len(visits), "window"),
+            counted(len(chosen), "run"),
+            len(visits) - len(chosen),
+        )
+        return [
+            {
+                "trigger_dag_id": runs.dag_id,
+                "trigger_run_id": visit.run_id,
+                "conf": visit.conf,
+                "reset_dag_run": again,
+                "note": visit.reason,
+            }
+            for visit, again in chosen
+        ]
+
+
+class ExportRuns:
+    """What Airflow knows of an export's DAG and its runs, asked through the task's own connection to it."""
+
+    def __init__(self, ti: Any, dag_id: str) -> None:
+        self._ti = ti
+        self.dag_id = dag_id
+
+    def wanted(self) -> bool:
+        """Whether the DAG is there and not paused."""
+        from airflow.sdk.exceptions import AirflowRuntimeError
+
+        try:
+            return not self._ti.get_dag(self.dag_id).is_paused
+        except AirflowRuntimeError as error:
+            if (error.error.detail or {}).get("status_code") == HTTPStatus.NOT_FOUND:
+                return False
+            raise
+
+    def state(self, visit: Visit) -> RunState:
+        """Of the run for this visit; the schedule's own run or a backfill's for the window counts as well.
+
+        Their logical date is the start of the window.
+        """
+        start = [to_datetime(visit.window.start)]
+        if self._ti.get_dr_count(dag_id=self.dag_id, logical_dates=start, states=UNDER_WAY):
+            return "under way"
+        if not self._ti.get_dr_count(dag_id=self.dag_id, run_ids=[visit.run_id]):
+            return "new"
+        busy = self._ti.get_dr_count(dag_id=self.dag_id, run_ids=[visit.run_id], states=UNDER_WAY)
+        return "under way" if busy else "ended"
+
+
+class GatherRunsOperator(BaseOperator):
+    """Put the runs of all surveys into one list for ``expand_kwargs``, and name the definitions that are broken.
+
+    :param found: the results of all ``SurveyOperator`` tasks that succeeded. (templated)
+    """
+
+    template_fields: Sequence[str] = ("found",)
+    ui_color = "#e2e8f0"
+
+    def __init__(self, *, found: Sequence[list[dict[str, Any]]] | XComArg, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.found = found
+
+    def execute(self, context: Context) -> list[dict[str, Any]]:
+        loaded = load_exports()
+        for _, reason in sorted(loaded.broken.items()):
+            self.log.warning("left out, its definition is broken: %s", reason)
+        if not loaded.exports:
+            self.log.info("there is no export in %s: nothing to keep up", loaded.folder)
+        surveys = cast("Sequence[list[dict[str, Any]] | None]", self.found or [])[:]
+        # In turns, so that a long list of one export does not push the others' beyond Airflow's limit.
+        runs = [
+            run for turn in zip_longest(*(one or [] for one in surveys)) for run in turn if run is not None
+        ]
+        most = conf.getint("core", "max_map_length")
+        if len(runs) > most:
+            self.log.warning(
+                "%d of %d runs wait for the next pass ([core] max_map_length)", len(runs) - most, len(runs)
+            )
+        return runs[:most]
+
+
+class AuditOperator(ExportUpkeepOperator):
+    """Verify a sample of an export's published slices, and its journal against what Airflow was told of it.
+
+    Every object of the sample is read and hashed; each pass takes another sample, see ``upkeep.audit_sample``. The
+    sequence numbers and hashes in the newest events of the export's asset are witnesses: whoever rewrites the journal
+    cannot rewrite them. Fails with one sentence per finding. The source is not asked, and nothing is mended:
+    ``verify`` leaves a note of what it finds in the lake (``findings.json``), which coverage shows.
+    """
+
+    def execute(self, context: Context) -> None:
+        from logferry.archive import open_archive
+        from logferry.ledger import read_ledger
+        from logferry.verify import Witness, verify
+        from logferry_airflow.hooks.connections import connect
+
+        spec = load_exports().get(self.export)
+        store = open_archive(spec, connect).store
+        witnesses = [Witness(seq, hash_) for seq, hash_ in self._told(context, store.url)]
+        now = SystemClock().now()
+        sample = audit_sample(read_ledger(store, spec.name).slices.values(), now // TICK_PER_HOUR)
+        if sample is None and not witnesses:
+            self.log.info("%s has published nothing yet: there is nothing to audit", spec.name)
+            return
+        found = verify(store, spec.name, now=now, window=sample, witnesses=witnesses)
+        self.log.info(
+            "%s: %s of the journal, %s and %s of the asset looked over, %s",
+            spec.name,
+            counted(found.records, "record"),
+            counted(found.objects, "object") + (f" of {sample}" if sample else ""),
+            counted(len(witnesses), "event"),
+            counted(sum(one.level == "finding" for one in found.findings), "finding"),
+        )
+        self._judge(spec.name, found.findings)
+
+    def _told(self, context: Context, lake: str) -> list[tuple[int, str]]:
+        """Sequence number and hash of the newest publications in this lake that Airflow was told of."""
+        events = context["inlet_events"][export_asset(self.export)].ascending(False).limit(WITNESSES)
+        extras = [event.extra or {} for event in events]
+        told = {(extra.get("seq"), extra.get("hash")) for extra in extras if extra.get("lake") == lake}
+        return sorted((seq, hash_) for seq, hash_ in told if isinstance(seq, int) and isinstance(hash_, str))
+
+    def _judge(self, name: str, findings: Iterable[Finding]) -> None:
+        sentences = []
+        for one in findings:
+            if one.level == "finding":
+                sentences.append(one.sentence())
+            else:
+                self.log.info("%s", one.sentence())
+        if not sentences:
+            return
+        for sentence in sentences:
+            self.log.error("%s", sentence)
+        more = (
+            f"\nand {len(sentences) - _MOST_NAMED} more, all in this log"
+            if len(sentences) > _MOST_NAMED
+            else ""
+        )
+        raise AirflowFailException(
+            f"the archive of {name} is not what was published, {counted(len(sentences), 'finding')}:\n"
+            + "\n".join(sentences[:_MOST_NAMED])
+            + more
+        )

@@ -1,0 +1,107 @@
+"""Progress of a chunk in Airflow's task state store."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any
+
+import pytest
+
+from logferry_airflow.task_progress import KEY, PACKED_FROM, TaskProgress, WindowProgress, state_store
+
+pytestmark = pytest.mark.airflow
+
+
+class States(dict[str, Any]):
+    """What a ``task_state_store`` does: it takes JSON values alone, no tuples, and not None."""
+
+    def set(self, key: str, value: Any) -> None:
+        assert value is not None
+        assert json.loads(json.dumps(value)) == value
+        self[key] = value
+
+    def delete(self, key: str) -> None:
+        self.pop(key, None)
+
+
+class Down:
+    """A state store whose API server does not answer."""
+
+    def get(self, key: str) -> Any:
+        raise ConnectionError("no API server")
+
+    def set(self, key: str, value: Any) -> None:
+        raise ConnectionError("no API server")
+
+    def delete(self, key: str) -> None:
+        raise ConnectionError("no API server")
+
+
+def test_what_one_try_saved_the_next_one_loads() -> None:
+    states = States()
+    progress = {"fingerprint": "sha256:1", "parts": [{"start": 17_000_000_000_000_000, "bins": [[1, 2]]}]}
+    TaskProgress(states).save(progress)
+    assert TaskProgress(states).load() == progress
+    assert states[KEY] == progress  # short progress can be read in the UI
+
+
+def test_tuples_are_saved_as_the_lists_that_airflow_takes() -> None:
+    states = States()
+    TaskProgress(states).save({"parts": [{"bins": [(1, 2), (3, 4)]}]})
+    assert TaskProgress(states).load() == {"parts": [{"bins": [[1, 2], [3, 4]]}]}
+
+
+def test_long_progress_stays_below_the_size_that_airflow_warns_about() -> None:
+    states = States()
+    bins = [[17_000_000_000_000_000 + 300_000_000 * number, number % 700] for number in range(10_000)]
+    progress = {"fingerprint": "sha256:1", "parts": [{"bins": bins}]}
+    assert len(json.dumps(progress)) > 3 * PACKED_FROM
+    TaskProgress(states).save(progress)
+    assert len(json.dumps(states[KEY])) < 65_536
+    assert TaskProgress(states).load() == progress
+
+
+def test_nothing_saved_and_progress_cleared_are_nothing_to_go_on_from() -> None:
+    states = States()
+    progress = TaskProgress(states)
+    assert progress.load() is None
+    progress.save({"parts": []})
+    progress.clear()
+    assert progress.load() is None
+    assert states == {}
+
+
+@pytest.mark.parametrize("found", ["text", 7, [1], {"zlib": "!!"}, {"zlib": 7}, {"zlib": "AAAA"}])
+def test_what_cannot_be_read_is_nothing_to_go_on_from(
+    found: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert TaskProgress(States({KEY: found})).load() is None
+    assert "all is fetched" in caplog.text
+
+
+def test_a_store_that_is_down_costs_time_and_not_the_export(caplog: pytest.LogCaptureFixture) -> None:
+    progress = TaskProgress(Down())
+    with caplog.at_level(logging.WARNING):
+        assert progress.load() is None
+        progress.save({"parts": []})
+        progress.clear()
+    assert caplog.text.count("no API server") == 3
+
+
+def test_a_chunk_that_is_done_is_kept_until_its_window_is() -> None:
+    states = States()
+    progress = WindowProgress(states)
+    labels = ("2026-03-02T06:00:00Z/2026-03-02T09:00:00Z", "2026-03-02T09:00:00Z/2026-03-02T12:00:00Z")
+    for number, label in enumerate(labels):
+        chunk = progress.of(label)
+        chunk.save({"number": number})
+        chunk.clear()
+    again = WindowProgress(states)
+    assert [again.of(label).load() for label in labels] == [{"number": 0}, {"number": 1}]
+    again.clear()
+    assert states == {}
+
+
+def test_a_context_without_a_store_has_none() -> None:
+    assert state_store({"run_id": "manual__1"}) is None
