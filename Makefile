@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format sandbox lock clean environment environment-dev
+.PHONY: help run test chaos lint format sandbox lock clean environment environment-dev
 
 # Airflow is many processes: compiled modules must be kept, or each of them compiles Airflow again.
 unexport PYTHONDONTWRITEBYTECODE
@@ -20,6 +20,9 @@ run: environment ## export yesterday's logs through a local Airflow, show the re
 
 test: lint ## check style and types, then run every test
 	@exec $(BIN)/python -m pytest -n 2 --dist loadfile
+
+chaos: environment-dev ## random faults, kills and races for five minutes; is the lake the truth? (ARGS="--seed N")
+	@exec $(BIN)/python -m tests.chaos --seconds 300 $(ARGS)
 
 lint: environment-dev ## ruff and mypy
 	@$(BIN)/ruff check --quiet .
