@@ -16,29 +16,29 @@ from types import TracebackType
 from typing import Protocol
 
 from logferry import __version__
-from logferry.answer_size import AnswerSize
 from logferry.clock import Clock, SystemClock
 from logferry.connection import Connection, is_sandbox
 from logferry.errors import DefinitionError
-from logferry.fetch import Fetcher
+from logferry.fetching.answer_size import AnswerSize
+from logferry.fetching.fetch import Fetcher
+from logferry.fetching.pieces import finest_bin
 from logferry.http import Client
-from logferry.kept import keep_unmoved
-from logferry.manifest import Manifest, RunEntry, Span, Status
-from logferry.parquet import arrow_schema
-from logferry.parts import Part, PartFiles
-from logferry.pieces import finest_bin
 from logferry.plan import Chunk, Plan, estimate_requests, slice_plans
-from logferry.prove import Finished, Prover, count_rows
-from logferry.publish import ChunkResult, SliceResult, publish
-from logferry.resume import FinishedParts, ProgressStore
+from logferry.proof.kept import keep_unmoved
+from logferry.proof.prove import Finished, Prover, count_rows
+from logferry.publishing.publish import ChunkResult, SliceResult, publish
+from logferry.records.manifest import Manifest, RunEntry, Span, Status
 from logferry.sources.base import LogSource
 from logferry.sources.opening import open_source
 from logferry.spec import ExportSpec, fingerprint, lake_url
-from logferry.staging import Staging
 from logferry.stores.base import Store
 from logferry.stores.opening import open_store
 from logferry.window import Window, format_instant
-from logferry.work_folder import work_folder
+from logferry.writing.parquet import arrow_schema
+from logferry.writing.parts import Part, PartFiles
+from logferry.writing.resume import FinishedParts, ProgressStore
+from logferry.writing.staging import Staging
+from logferry.writing.work_folder import work_folder
 
 log = logging.getLogger(__name__)
 

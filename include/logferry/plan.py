@@ -6,9 +6,9 @@ from typing import Any, Self
 
 import msgspec
 
-from logferry.answer_size import AnswerSize
-from logferry.manifest import FileEntry, Span
-from logferry.pieces import coarsened
+from logferry.fetching.answer_size import AnswerSize
+from logferry.fetching.pieces import coarsened
+from logferry.records.manifest import FileEntry, Span
 from logferry.sources.base import LogSource, SourceSchema
 from logferry.window import Window
 

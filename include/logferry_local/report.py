@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from logferry.layout import manifest_key
-from logferry.manifest import Manifest, decode_manifest
+from logferry.records.manifest import Manifest, decode_manifest
 from logferry.spec import ExportSpec
 from logferry.stores.base import NotFound, Store
 from logferry.window import Window

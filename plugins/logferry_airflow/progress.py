@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from logferry.publish import SliceResult
+    from logferry.publishing.publish import SliceResult
 
 HEARTBEAT_S = 10.0
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.exceptions import AirflowFailException
 
 from logferry.layout import manifest_key
-from logferry.manifest import Manifest, SliceEntry, content_hash
+from logferry.records.manifest import Manifest, SliceEntry, content_hash
 from logferry.schedule import Schedule
 from logferry.window import Window, to_datetime
 from logferry.wording import counted

@@ -10,8 +10,8 @@ from logferry.window import format_duration, format_instant
 from logferry.wording import counted
 
 if TYPE_CHECKING:
-    from logferry.manifest import Manifest
     from logferry.plan import Chunk, Plan
+    from logferry.records.manifest import Manifest
 
 
 def text_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

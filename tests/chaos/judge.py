@@ -18,13 +18,13 @@ from tests.chaos.reader import rows_of, slice_of
 from tests.chaos.truth import Truth
 from tests.chaos.world import ANSWER_ROWS, EXPORTS, PAGE_ROWS, World, definition, hours_of
 
+from logferry.audit.coverage import cover
+from logferry.audit.gaps import gaps
+from logferry.audit.verify import verify
 from logferry.clock import SystemClock
-from logferry.coverage import cover
-from logferry.gaps import gaps
-from logferry.ledger import read_ledger
+from logferry.records.ledger import read_ledger
 from logferry.spec import export_from
 from logferry.stores.base import Store
-from logferry.verify import verify
 from logferry.window import TICK_PER_HOUR, TICK_PER_SECOND, Window, parse_instant
 
 _COUNT_TAKES = 15 * TICK_PER_SECOND

@@ -25,9 +25,9 @@ from logferry.clock import SystemClock
 from logferry.connection import Connection
 from logferry.errors import LogferryError
 from logferry.ferry import Ferry, open_ferry
-from logferry.manifest import Manifest
 from logferry.plan import Chunk, Plan
-from logferry.publish import ChunkResult, SliceResult
+from logferry.publishing.publish import ChunkResult, SliceResult
+from logferry.records.manifest import Manifest
 from logferry.spec import export_from
 from logferry.stores.base import Store
 from logferry.window import Window

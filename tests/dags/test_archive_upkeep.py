@@ -9,8 +9,8 @@ from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk import DAG, CronTriggerTimetable
 from airflow.serialization.serialized_objects import DagSerialization
 
+from logferry.audit.upkeep import MOST_RUNS
 from logferry.spec import load_exports
-from logferry.upkeep import MOST_RUNS
 
 pytestmark = pytest.mark.airflow
 

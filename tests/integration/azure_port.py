@@ -12,7 +12,7 @@ from tests.integration.datadog_port import DAY, ManualClock
 
 from logferry.connection import Connection
 from logferry.ferry import Ferry, Progress, open_ferry
-from logferry.manifest import Manifest
+from logferry.records.manifest import Manifest
 from logferry.spec import ExportSpec, export_from
 from logferry.window import TICK_PER_HOUR, Window
 from logferry_sandbox.azure_sandbox import AzureSandbox

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from logferry.connection import Connection
 from logferry.ferry import Ferry, open_ferry
-from logferry.manifest import Manifest
+from logferry.records.manifest import Manifest
 from logferry.spec import ExportSpec, export_from
 from logferry.stores.base import Store
 from logferry.window import TICK_PER_HOUR, TICK_PER_MS, TICK_PER_SECOND, Window, parse_instant

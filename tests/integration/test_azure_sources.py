@@ -13,7 +13,7 @@ import pytest
 
 from logferry.budget import Budget
 from logferry.errors import CredentialsError, FailedAnswer, QueryRejected, SourceError, TooMuch
-from logferry.fetch import fetch_slice
+from logferry.fetching.fetch import fetch_slice
 from logferry.http import Client
 from logferry.sources.azure_adhoc import run_kql, run_log_search
 from logferry.sources.azure_log_search import AzureLogSearchSource

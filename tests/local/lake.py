@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from logferry.layout import manifest_key
-from logferry.manifest import FileEntry, Manifest, RunEntry, SliceEntry, Span, Status
+from logferry.records.manifest import FileEntry, Manifest, RunEntry, SliceEntry, Span, Status
 from logferry.stores.base import Store
 from logferry.window import Window, parse_instant
 

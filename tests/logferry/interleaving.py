@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from tests.logferry.memory_store import MemoryStore
-from tests.logferry.publishing import Publisher
+from tests.logferry.publishing_runs import Publisher
 
 from logferry.window import TICK_PER_SECOND
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import msgspec
 import pyarrow as pa
 
-from logferry.checkpoint import encode_checkpoint
 from logferry.convert.datadog import output_schema
-from logferry.fold import Ledger
-from logferry.journal import Head, Record
 from logferry.layout import checkpoint_key, head_key, journal_key, manifest_key, slice_key
-from logferry.manifest import (
+from logferry.records.checkpoint import encode_checkpoint
+from logferry.records.fold import Ledger
+from logferry.records.journal import Head, Record
+from logferry.records.manifest import (
     FileEntry,
     IntendedSlice,
     Intent,
@@ -25,7 +25,6 @@ from logferry.manifest import (
     content_hash,
     worst,
 )
-from logferry.parquet import SliceFile
 from logferry.sources.base import ID_COLUMN, TICK_COLUMN
 from logferry.stores.local import LocalStore
 from logferry.window import (
@@ -36,6 +35,7 @@ from logferry.window import (
     format_instant,
     parse_instant,
 )
+from logferry.writing.parquet import SliceFile
 
 START = parse_instant("2026-11-10T00:00:00Z")
 EXPORT = "web"

@@ -22,8 +22,8 @@ from logferry.errors import (
     StoreError,
     Unavailable,
 )
-from logferry.manifest import Span
 from logferry.plan import Plan, SlicePlan
+from logferry.records.manifest import Span
 from logferry.sources.base import SourceSchema
 from logferry.spec import DatadogSourceSpec, ExportSpec
 from logferry.window import TICK_PER_HOUR, TICK_PER_MINUTE, Window, format_instant, parse_instant

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from tests.logferry.made_archive import SOURCE, MadeArchive, hours
 
+from logferry.audit.verify import verify
 from logferry.cli import main
 from logferry.cli.calendar import LOOKS
 from logferry.clock import SystemClock
@@ -18,7 +19,6 @@ from logferry.errors import StoreError
 from logferry.layout import head_key
 from logferry.spec import fingerprint, load_export
 from logferry.stores.local import LocalStore
-from logferry.verify import verify
 from logferry.window import parse_instant
 
 NOW = parse_instant("2026-11-13T06:10:00Z")

@@ -13,7 +13,7 @@ from tests.logferry.test_cli_coverage import define
 
 from logferry.cli import main
 from logferry.layout import head_key, manifest_key
-from logferry.ledger import read_ledger
+from logferry.records.ledger import read_ledger
 from logferry_sandbox.datadog_sandbox import DatadogSandbox
 
 DAY = ["--from", "2026-11-10T00:00:00Z", "--to", "2026-11-11T00:00:00Z"]

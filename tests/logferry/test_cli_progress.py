@@ -7,9 +7,9 @@ import io
 import pytest
 
 from logferry.cli.progress import Bar, Lines, watcher
-from logferry.manifest import FileEntry, Span
 from logferry.plan import Plan, SlicePlan
-from logferry.publish import SliceResult
+from logferry.publishing.publish import SliceResult
+from logferry.records.manifest import FileEntry, Span
 from logferry.sources.base import SourceSchema
 
 FROM, MIDDLE, TO = "2026-11-20T00:00:00Z", "2026-11-20T01:00:00Z", "2026-11-20T02:00:00Z"

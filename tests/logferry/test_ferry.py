@@ -15,10 +15,10 @@ from logferry.errors import CountUnavailable, DefinitionError, StoreError, Unava
 from logferry.ferry import Ferry, Run
 from logferry.http import Client
 from logferry.layout import slice_key
-from logferry.manifest import Manifest, Status
 from logferry.plan import Chunk, Plan
-from logferry.publish import ChunkResult
-from logferry.published_object import published_row_hash
+from logferry.publishing.publish import ChunkResult
+from logferry.publishing.published_object import published_row_hash
+from logferry.records.manifest import Manifest, Status
 from logferry.sources.base import (
     ID_COLUMN,
     TICK_COLUMN,

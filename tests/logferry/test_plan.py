@@ -10,8 +10,8 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from logferry.manifest import FileEntry, Span
 from logferry.plan import Chunk, Plan, SlicePlan, estimate_requests, slice_plans
+from logferry.records.manifest import FileEntry, Span
 from logferry.sources.base import LogSource, SourceColumn, SourceSchema
 from logferry.window import TICK_PER_HOUR, Window, parse_instant
 

@@ -7,8 +7,8 @@ import threading
 
 import pytest
 
-from logferry.manifest import FileEntry
-from logferry.publish import SliceResult
+from logferry.publishing.publish import SliceResult
+from logferry.records.manifest import FileEntry
 from logferry_airflow.progress import ProgressLog
 
 pytestmark = pytest.mark.airflow

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
-from logferry.manifest import FileEntry, Manifest, RunEntry, SliceEntry, Span, Status
+from logferry.records.manifest import FileEntry, Manifest, RunEntry, SliceEntry, Span, Status
 from logferry_airflow.publication import fail_if_short
 
 pytestmark = pytest.mark.airflow

@@ -16,11 +16,11 @@ import yaml
 from airflow.sdk.exceptions import AirflowFailException, AirflowRuntimeError, ErrorType
 from airflow.sdk.execution_time.comms import ErrorResponse
 
+from logferry.audit.upkeep import MOST_RUNS
 from logferry.clock import SystemClock
 from logferry.errors import CredentialsError
 from logferry.ferry import open_ferry
 from logferry.spec import ExportSpec, load_export
-from logferry.upkeep import MOST_RUNS
 from logferry.window import (
     TICK_PER_DAY,
     TICK_PER_HOUR,

@@ -21,7 +21,7 @@ from logferry.credentials.azure import azure_access
 from logferry.credentials.datadog import datadog_access
 from logferry.errors import DefinitionError
 from logferry.kql_pipeline import OPERATORS
-from logferry.manifest import FileEntry, Manifest, RunEntry, SliceEntry, decode_manifest
+from logferry.records.manifest import FileEntry, Manifest, RunEntry, SliceEntry, decode_manifest
 from logferry.spec import (
     AzureLogSearchSourceSpec,
     AzureMonitorSourceSpec,

@@ -6,12 +6,12 @@ from typing import Any
 
 import msgspec
 
-from logferry.archive import Examined, Interrupted
-from logferry.coverage import SliceCover
-from logferry.definitions import DefinitionUse
-from logferry.findings import Finding
-from logferry.gaps import Gap, Remedy, gaps, remedies
-from logferry.journal import Damage
+from logferry.audit.archive import Examined, Interrupted
+from logferry.audit.coverage import SliceCover
+from logferry.audit.definitions import DefinitionUse
+from logferry.audit.findings import Finding
+from logferry.audit.gaps import Gap, Remedy, gaps, remedies
+from logferry.records.journal import Damage
 from logferry.window import Window, format_duration, format_instant
 
 

@@ -12,8 +12,8 @@ from itertools import groupby
 
 from rich.text import Text
 
+from logferry.audit.coverage import Coverage, SliceCover
 from logferry.cli.narrow import WIDTH
-from logferry.coverage import Coverage, SliceCover
 from logferry.window import TICK_PER_DAY, TICK_PER_HOUR, Window, to_datetime
 
 _MOST_DAYS = 40

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 
 from rich.text import Text
 
-from logferry.archive import Examined, examine, open_archive
+from logferry.audit.archive import Examined, examine, open_archive
+from logferry.audit.gaps import Remedy, gaps, remedies
 from logferry.cli.archive_json import coverage_json, remedies_of
 from logferry.cli.calendar import calendar, legend, symbols
 from logferry.cli.narrow import command_lines, listed, wrapped
@@ -20,7 +21,6 @@ from logferry.cli.options import AsJson, Export, Since, Until, archive_range
 from logferry.cli.output import console, number, print_json, size
 from logferry.clock import SystemClock
 from logferry.connection import connection_for
-from logferry.gaps import Remedy, gaps, remedies
 from logferry.spec import load_exports
 from logferry.window import format_duration, format_instant
 from logferry.wording import counted

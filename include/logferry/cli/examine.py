@@ -12,7 +12,7 @@ from logferry.connection import connection_for
 from logferry.credentials.azure import azure_access
 from logferry.credentials.datadog import datadog_access
 from logferry.errors import CountUnavailable, LogferryError
-from logferry.fetch import fetch_slice
+from logferry.fetching.fetch import fetch_slice
 from logferry.http import Client
 from logferry.sources.azure_adhoc import LegacyAnswer, run_kql, run_log_search
 from logferry.sources.azure_search_job import LegacyWorkspace

@@ -23,10 +23,10 @@ from logferry.clock import SystemClock
 from logferry.connection import connection_for
 from logferry.errors import LogferryError, ShortError, gravest
 from logferry.ferry import Ferry, open_ferry
-from logferry.manifest import Manifest, SliceEntry, worst
-from logferry.prove import BINS_DIFFER_NOTE
+from logferry.proof.prove import BINS_DIFFER_NOTE
+from logferry.proof.twins import DIFFER_NOTE
+from logferry.records.manifest import Manifest, SliceEntry, worst
 from logferry.spec import ExportSpec, load_exports
-from logferry.twins import DIFFER_NOTE
 from logferry.window import Window, format_instant
 from logferry.wording import counted
 

@@ -11,7 +11,10 @@ from typing import Annotated, Any
 
 import typer
 
-from logferry.archive import Examined, examine, open_archive
+from logferry.audit.archive import Examined, examine, open_archive
+from logferry.audit.definitions import DefinitionUse
+from logferry.audit.gaps import Gap, Remedy, remedies
+from logferry.audit.gaps import gaps as gaps_of
 from logferry.cli.archive_json import definition_json, gap_json, remedy_json, window_json
 from logferry.cli.export import Carrying, carry_windows
 from logferry.cli.narrow import command_lines, wrapped
@@ -19,10 +22,7 @@ from logferry.cli.options import AsJson, Export, Since, Until, archive_range
 from logferry.cli.output import print_json, say
 from logferry.clock import SystemClock
 from logferry.connection import connection_for
-from logferry.definitions import DefinitionUse
 from logferry.errors import DefinitionError, ShortError, gravest
-from logferry.gaps import Gap, Remedy, remedies
-from logferry.gaps import gaps as gaps_of
 from logferry.spec import load_exports
 from logferry.window import format_instant
 from logferry.wording import counted

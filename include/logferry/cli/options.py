@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from logferry.coverage import default_range
+from logferry.audit.coverage import default_range
 from logferry.errors import DefinitionError
 from logferry.spec import ExportSpec
 from logferry.window import (

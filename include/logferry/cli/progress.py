@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from logferry.cli.output import number
 from logferry.plan import Plan
-from logferry.publish import SliceResult
+from logferry.publishing.publish import SliceResult
 
 
 class Watcher(Protocol):

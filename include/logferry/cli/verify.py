@@ -10,7 +10,9 @@ from typing import Annotated
 
 import typer
 
-from logferry.archive import open_archive
+from logferry.audit.archive import open_archive
+from logferry.audit.verify import Verification, Witness
+from logferry.audit.verify import verify as verify_archive
 from logferry.cli.archive_json import finding_json, window_json
 from logferry.cli.options import AsJson, Export, Since, Until, archive_range
 from logferry.cli.output import print_json, say
@@ -18,8 +20,6 @@ from logferry.clock import SystemClock
 from logferry.connection import connection_for
 from logferry.errors import DefinitionError, ShortError
 from logferry.spec import load_exports
-from logferry.verify import Verification, Witness
-from logferry.verify import verify as verify_archive
 from logferry.wording import counted
 
 

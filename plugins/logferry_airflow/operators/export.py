@@ -137,7 +137,7 @@ class PublishOperator(WindowOperator):
         self.allow_shrink = allow_shrink
 
     def execute(self, context: Context) -> dict[str, Any]:
-        from logferry.publish import ChunkResult
+        from logferry.publishing.publish import ChunkResult
         from logferry_airflow.ferries import open_run_ferry
 
         window = self.window(context, self.spec)

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from logferry.ferry import Ferry
-    from logferry.manifest import Manifest
     from logferry.plan import Plan
+    from logferry.records.manifest import Manifest
 
 
 class LogsToParquetOperator(WindowOperator):

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, cast
 from airflow.sdk import BaseOperator, RetryPolicy, conf
 from airflow.sdk.exceptions import AirflowFailException
 
+from logferry.audit.upkeep import RunState, Visit, audit_sample, choose, survey
 from logferry.clock import SystemClock
 from logferry.spec import load_exports
-from logferry.upkeep import RunState, Visit, audit_sample, choose, survey
 from logferry.window import TICK_PER_HOUR, Window, to_datetime
 from logferry.wording import counted
 from logferry_airflow.assets import export_asset
@@ -23,8 +23,8 @@ from logferry_airflow.retry import FERRY_RETRIES
 if TYPE_CHECKING:
     from airflow.sdk import Context, XComArg
 
+    from logferry.audit.findings import Finding
     from logferry.ferry import Ferry
-    from logferry.findings import Finding
 
 UNDER_WAY = ["queued", "running"]
 WITNESSES = 24
@@ -66,9 +66,9 @@ class SurveyOperator(ExportUpkeepOperator):
     """
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
-        from logferry.archive import open_archive
-        from logferry.ledger import read_ledger
-        from logferry.prove import count_rows
+        from logferry.audit.archive import open_archive
+        from logferry.proof.prove import count_rows
+        from logferry.records.ledger import read_ledger
         from logferry_airflow.ferries import open_run_ferry
         from logferry_airflow.hooks.connections import connect
 
@@ -204,9 +204,9 @@ class AuditOperator(ExportUpkeepOperator):
     """
 
     def execute(self, context: Context) -> None:
-        from logferry.archive import open_archive
-        from logferry.ledger import read_ledger
-        from logferry.verify import Witness, verify
+        from logferry.audit.archive import open_archive
+        from logferry.audit.verify import Witness, verify
+        from logferry.records.ledger import read_ledger
         from logferry_airflow.hooks.connections import connect
 
         spec = load_exports().get(self.export)

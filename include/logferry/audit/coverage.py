@@ -1,0 +1,215 @@
+"""Which slices of an export are in the archive, and how surely: one state for every slice of a range.
+
+Everything is told from the ledger and the clock; the source is not asked.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from logferry.audit.findings import Remembered
+from logferry.records.ledger import Ledger, Published
+from logferry.schedule import Schedule
+from logferry.spec import ExportSpec
+from logferry.window import TICK_PER_DAY, Window, parse_instant
+
+State = Literal["proven", "unproven", "short", "missing", "not_due"]
+STATES: tuple[State, ...] = ("proven", "unproven", "short", "missing", "not_due")
+
+_WORST_FIRST: tuple[State, ...] = ("missing", "short", "unproven", "proven")
+
+
+@dataclass(frozen=True, slots=True)
+class SliceCover:
+    """One slice of the export's grid.
+
+    ``state``: what the last publication says; ``missing``: none, although the window of the schedule that it belongs
+    to has ended and settled; ``not_due``: none yet, as that one has not. ``published``: the records it rests on, one
+    unless the slice was published on another grid. ``other_definition``: the rows there are of a definition that is
+    not the present one. ``interrupted``: a run began to replace it and has not ended. ``damage``: what ``verify``
+    found since it was published.
+    """
+
+    window: Window
+    state: State
+    published: tuple[Published, ...] = ()
+    other_definition: bool = False
+    interrupted: bool = False
+    damage: tuple[Remembered, ...] = ()
+
+    @property
+    def good(self) -> bool:
+        """The rows are there and nothing is known against them."""
+        return self.state in ("proven", "unproven") and not self.interrupted and not self.damage
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """A range, slice by slice, without holes. ``final_up_to``: a tick, see ``final_up_to``; None: nothing is final."""
+
+    window: Window
+    slices: tuple[SliceCover, ...]
+    final_up_to: int | None
+
+    def count(self) -> dict[State, int]:
+        """Slices per state, every state named."""
+        found = Counter(one.state for one in self.slices)
+        return {state: found[state] for state in STATES}
+
+    @property
+    def published(self) -> list[Published]:
+        """Every publication that the range rests on, once."""
+        return list({one.window: one for slice_ in self.slices for one in slice_.published}.values())
+
+    @property
+    def rows(self) -> int:
+        return sum(one.entry.rows for one in self.published)
+
+    @property
+    def bytes(self) -> int:
+        return sum(one.entry.file.bytes for one in self.published)
+
+
+def due_before(spec: ExportSpec, now: int) -> int:
+    """The tick before which every slice is due: the last boundary of the schedule whose settle time is over.
+
+    A slice is due with the window of the schedule that carries it, not by itself: a daily export that runs at
+    midnight misses nothing at noon. At least ``spec.start``.
+    """
+    return max(spec.start, Schedule(spec.schedule).previous_at_or_before(now - spec.settle))
+
+
+def default_range(spec: ExportSpec, now: int) -> Window:
+    """From the start of the export to the end of the slice that is under way; at least one slice."""
+    end = -(-now // spec.slice) * spec.slice
+    return Window(spec.start, max(end, spec.start + spec.slice))
+
+
+def cover(
+    spec: ExportSpec,
+    ledger: Ledger,
+    window: Window,
+    *,
+    now: int,
+    fingerprint: str | None,
+    damage: Mapping[Window, Sequence[Remembered]],
+) -> Coverage:
+    """The coverage of ``window``, which lies on the grid.
+
+    ``now``: a tick. ``fingerprint``: of the present definition; None when it cannot be told, then no slice of the
+    present grid is called one of another definition. ``damage``: see ``findings.damage``.
+    """
+    elsewhere = _OtherGrids(ledger.slices.values(), spec.slice)
+    due = due_before(spec, now)
+    slices = []
+    for slice_ in window.slices(spec.slice):
+        own = ledger.slices.get(slice_)
+        published = (own,) if own is not None else elsewhere.covering(slice_)
+        intents = slice_ in ledger.open_intents or any(one.window in ledger.open_intents for one in published)
+        other = bool(published) and (
+            own is None or (fingerprint is not None and own.fingerprint != fingerprint)
+        )
+        state: State
+        if published:
+            states = {one.entry.status for one in published}
+            state = next(one for one in _WORST_FIRST if one in states)
+        else:
+            state = "missing" if slice_.end <= due else "not_due"
+        slices.append(
+            SliceCover(
+                slice_,
+                state,
+                published,
+                other_definition=other,
+                interrupted=intents,
+                damage=tuple(found for one in published for found in damage.get(one.window, ())),
+            )
+        )
+    return Coverage(window, tuple(slices), final_up_to(spec, ledger, damage=damage))
+
+
+def final_up_to(
+    spec: ExportSpec, ledger: Ledger, *, damage: Mapping[Window, Sequence[Remembered]]
+) -> int | None:
+    """The tick before which nothing is expected to change; None when not even the first slice is final.
+
+    Every slice from the start of the export to there is proven by a count that was taken when no late row could come
+    any more: at its end plus the horizon, or after.
+    """
+    elsewhere = _OtherGrids(ledger.slices.values(), spec.slice)
+    at = spec.start
+    while True:
+        slice_ = Window(at, at + spec.slice)
+        own = ledger.slices.get(slice_)
+        published = (own,) if own is not None else elsewhere.covering(slice_)
+        if not published or not all(
+            _final(one, spec.horizon) and one.window not in ledger.open_intents and not damage.get(one.window)
+            for one in published
+        ):
+            return at if at > spec.start else None
+        at = slice_.end
+
+
+def proved_at(published: Published) -> int | None:
+    """The tick of the newest count that proves the rows which are published; None when none does.
+
+    A later record that only kept them (no count could be had any more) leaves the count that proved them.
+    """
+    if published.proof is None or published.proof.counted_at is None:
+        return None
+    try:
+        return parse_instant(published.proof.counted_at)
+    except ValueError:
+        return None
+
+
+def _final(published: Published, horizon: int) -> bool:
+    at = proved_at(published)
+    return published.entry.status != "short" and at is not None and at >= published.window.end + horizon
+
+
+class _OtherGrids:
+    """Published slices of other lengths than the present grid's, by the days that they touch."""
+
+    def __init__(self, published: Iterable[Published], grid: int) -> None:
+        self._grid = grid
+        self._at: dict[int, list[Published]] = {}
+        for one in published:
+            ours = one.window.ticks == grid and one.window.on_grid(grid)
+            if (
+                ours or one.window.ticks > TICK_PER_DAY
+            ):  # no slice is longer, so a record that says so is forged
+                continue
+            for cell in range(one.window.start // grid, -(-one.window.end // grid)):
+                self._at.setdefault(cell, []).append(one)
+
+    def covering(self, slice_: Window) -> tuple[Published, ...]:
+        """The slices of other grids that hold every instant of this one; none when some instant is in none."""
+        found = self._at.get(slice_.start // self._grid)
+        if not found:
+            return ()
+        found.sort(key=lambda one: one.window)
+        at = slice_.start
+        for one in found:
+            if one.window.start > at:
+                return ()
+            at = max(at, one.window.end)
+        return tuple(found) if at >= slice_.end else ()
+
+
+def runs(slices: Iterable[SliceCover]) -> Iterator[Window]:
+    """The slices as the fewest windows; they come in order of time."""
+    start = end = None
+    for one in slices:
+        if start is None or end is None:
+            start, end = one.window.start, one.window.end
+        elif one.window.start == end:
+            end = one.window.end
+        else:
+            yield Window(start, end)
+            start, end = one.window.start, one.window.end
+    if start is not None and end is not None:
+        yield Window(start, end)

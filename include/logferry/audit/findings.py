@@ -1,0 +1,162 @@
+"""What ``verify`` finds, and how the archive remembers it until it is healed.
+
+The memory is ``_manifests/<name>/findings.json``, so that coverage shows damage that only reading every object can
+see. It proves nothing and may be deleted: the next ``verify`` writes it anew.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from typing import Literal
+
+import msgspec
+
+from logferry.errors import StoreError
+from logferry.layout import findings_key
+from logferry.records.manifest import Span
+from logferry.stores.base import NotFound, Store
+from logferry.window import Window
+
+log = logging.getLogger(__name__)
+
+OBJECT_KINDS = frozenset(
+    {
+        "object_missing",
+        "object_size",
+        "object_sha256",
+        "object_swapped",
+        "object_unreadable",
+        "footer_rows",
+        "footer_times",
+        "row_hash",
+        "row_order",
+        "row_outside",
+        "row_ids",
+    }
+)
+"""Findings about the object of one slice: they damage it until it is published or verified again."""
+
+_MOST = 20_000
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that is not as the journal says. ``level`` note: explained, nothing is lost.
+
+    ``window``: the slice or window it is about, None for the journal as a whole. ``key``: the object. ``detail`` and
+    ``remedy``: one clause each, for people.
+    """
+
+    kind: str
+    level: Literal["finding", "note"] = "finding"
+    window: Span | None
+    key: str
+    detail: str
+    remedy: str
+
+    @property
+    def damages(self) -> bool:
+        """It is about the object of a slice, whose rows cannot be trusted."""
+        return self.kind in OBJECT_KINDS and self.level == "finding"
+
+    def sentence(self) -> str:
+        return f"{self.key}: {self.detail}; {self.remedy}"
+
+
+class Remembered(msgspec.Struct, frozen=True, kw_only=True):
+    """A finding with the newest sequence number of the journal when it was found, and the time."""
+
+    finding: Finding
+    seq: int
+    found_at: str
+
+
+class _Memory(msgspec.Struct, frozen=True, kw_only=True):
+    format: int = 1
+    export: str
+    found: list[Remembered]
+
+
+_decode = msgspec.json.Decoder(_Memory).decode
+
+
+def remembered(store: Store, export: str) -> list[Remembered]:
+    """What the last verifications found. An unreadable memory is as good as none: it is only a memory."""
+    try:
+        memory = _decode(store.read(findings_key(export)))
+        for one in memory.found:
+            if one.finding.window is not None:
+                one.finding.window.window()
+    except NotFound:
+        return []
+    except (msgspec.DecodeError, ValueError) as error:
+        log.warning("%s in %s is not readable and passed over: %s", findings_key(export), store.url, error)
+        return []
+    return memory.found
+
+
+def remember(
+    store: Store,
+    export: str,
+    findings: Iterable[Finding],
+    *,
+    verified: Window | None,
+    seq: int,
+    found_at: str,
+) -> None:
+    """Replace what was remembered of the verified range (None: of everything) by ``findings``.
+
+    What is about no window is replaced always: the journal is verified whole. A lake that cannot be written to is
+    logged and no error.
+    """
+    try:
+        before = remembered(store, export)
+        kept = [one for one in before if not _within(one.finding, verified)]
+        new = [
+            Remembered(finding=finding, seq=seq, found_at=found_at)
+            for finding in findings
+            if finding.level == "finding"
+        ]
+        after = [*kept, *new][:_MOST]
+        if [(one.finding, one.seq) for one in after] == [(one.finding, one.seq) for one in before]:
+            return
+        data = msgspec.json.encode(_Memory(export=export, found=after))
+        store.put_bytes(findings_key(export), msgspec.json.format(data, indent=1) + b"\n")
+    except StoreError as error:
+        log.warning("the findings could not be kept in the lake, so coverage will not show them: %s", error)
+
+
+def damage(found: Iterable[Remembered], newest: Mapping[Window, int]) -> dict[Window, list[Remembered]]:
+    """Per slice the findings that still stand; ``newest``: the sequence number of each slice's last publication.
+
+    A newer publication has looked at the object, byte by byte, and replaced it where it was not right.
+    """
+    standing: dict[Window, list[Remembered]] = {}
+    for one in found:
+        if one.finding.window is None or not one.finding.damages:
+            continue
+        slice_ = one.finding.window.window()
+        if newest.get(slice_, one.seq + 1) <= one.seq:
+            standing.setdefault(slice_, []).append(one)
+    return standing
+
+
+def beside(found: Iterable[Remembered], newest: Mapping[Window, int]) -> list[Remembered]:
+    """The remembered findings that are about no slice's rows: journal, HEAD, window copies, stray objects.
+
+    ``newest``: the sequence number of the last publication of each window and slice; a newer one has written the
+    copy, or removed the stray object, anew.
+    """
+    return [
+        one
+        for one in found
+        if not one.finding.damages
+        and (one.finding.window is None or newest.get(one.finding.window.window(), 0) <= one.seq)
+    ]
+
+
+def _within(finding: Finding, verified: Window | None) -> bool:
+    if verified is None or finding.window is None:
+        return True
+    window = finding.window.window()
+    return window.start < verified.end and verified.start < window.end

@@ -1,0 +1,286 @@
+"""Upkeep: which windows of an export a run is due for, and what of the archive to look over next.
+
+Pure: the ledger, a way to count and the time go in, visits come out. A visit is due for a window that was
+
+* missed: the schedule had it after the export's first publication, it has settled, and not all of it is published;
+* moved: a slice inside the horizon whose count at the source is no longer the one that the ledger knows;
+* closing: its horizon has ended, and a slice was last counted before its own did. No row can come any more, so one
+  visit is enough.
+
+A visit is a whole window of the schedule wherever it can be, because the latest manifest of a window lies under the
+window's own key: publishing the moved slices alone would leave a window whose manifest is not the last word on it.
+Its unmoved slices are counted and not fetched (``only_moved``). Slices of another definition are never visited: to
+export them again is a decision, not upkeep.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Literal
+
+from logferry.audit.stretches import Stretches
+from logferry.schedule import Schedule
+from logferry.window import Window, format_compact, format_duration, format_instant, parse_instant
+from logferry.wording import counted
+
+if TYPE_CHECKING:
+    from logferry.records.ledger import Ledger, Published
+    from logferry.spec import ExportSpec
+
+MOST_RUNS = 12
+"""Runs of one export that upkeep has under way at once; what is left waits for a later pass.
+
+With a pass an hour a week of missed hours is made good within a day, and a day's own run never waits long.
+"""
+MOST_TRIED = 4 * MOST_RUNS
+"""Visits whose runs ended without a publication that one pass steps over, looking for ones never tried."""
+AUDIT_SLICES = 24
+"""Slices that one audit reads, at most."""
+AUDIT_BYTES = 2 * 2**30
+"""Their bytes, at most."""
+_GOLDEN = 0x9E3779B97F4A7C15
+"""2**64 divided by the golden ratio: its multiples, modulo 2**64, fall evenly, however many they are."""
+
+Count = Callable[[Window], Mapping[int, int] | None]
+"""Rows per slice of a window at the source, by slice start (absent: none); None when it cannot count, or only at the
+price of a request for every slice."""
+RunState = Literal["new", "under way", "ended"]
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """A run that is due. ``seq``: the newest publication of any part of the window, 0 when there is none.
+
+    ``reason``: for people; it begins with what makes the window due.
+    """
+
+    window: Window
+    seq: int
+    reason: str
+
+    @property
+    def run_id(self) -> str:
+        """One id for one state of the window: the same until something of it is published."""
+        start, end = format_compact(self.window.start), format_compact(self.window.end)
+        return f"upkeep__{start}-{end}__{self.seq}"
+
+    @property
+    def conf(self) -> dict[str, str | bool]:
+        """The params of the run; a function of window and ``seq``, as the id is."""
+        span: dict[str, str | bool] = {
+            "from": format_instant(self.window.start),
+            "to": format_instant(self.window.end),
+        }
+        return {**span, "only_moved": True} if self.seq else span
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """``visits``: missed windows before moved ones, and closing ones last, each oldest first: years of windows to
+    close must not hold up a night that was missed. ``lost``: missed windows that lie wholly beyond the source's
+    retention."""
+
+    visits: list[Visit]
+    lost: list[Window]
+
+
+def survey(spec: ExportSpec, ledger: Ledger, count: Count, now: int, *, fingerprint: str | None) -> Survey:
+    """What is due at tick ``now``; nothing before the export's first publication.
+
+    ``count`` is asked once for each contiguous range of slices inside the horizon, and not again after it answered
+    None; its errors pass through. ``fingerprint``: of the present definition; where it cannot be told (None), what
+    is published is left alone.
+    """
+    if ledger.first_published_at is None:
+        return Survey([], [])
+    return _Surveyor(spec, ledger, count, now, fingerprint=fingerprint).survey()
+
+
+class _Surveyor:
+    """One survey under way."""
+
+    def __init__(
+        self, spec: ExportSpec, ledger: Ledger, count: Count, now: int, *, fingerprint: str | None
+    ) -> None:
+        self._spec = spec
+        self._ledger = ledger
+        self._count = count
+        self._now = now
+        self._schedule = Schedule(spec.schedule)
+        retention = spec.source.retention
+        self._held_from = spec.start if retention is None else now - retention
+        self._own = {
+            slice_: published
+            for slice_, published in sorted(ledger.slices.items())
+            if published.fingerprint == fingerprint
+            and slice_.ticks == spec.slice
+            and slice_.on_grid(spec.slice)
+            and slice_.start >= spec.start
+        }
+        self._stretches = Stretches(self._own)
+        self._foreign = Stretches(slice_ for slice_ in ledger.slices if slice_ not in self._own)
+
+    def survey(self) -> Survey:
+        reasons: dict[Window, list[str]] = {}
+        lost = []
+        for window, missing in self._missed():
+            if window.end <= self._held_from:
+                lost.append(window)
+                continue
+            whole = window.ticks // self._spec.slice
+            what = "all" if missing == whole else f"{missing} of"
+            reasons.setdefault(window, []).append(f"missed: {what} {counted(whole, 'slice')} not published")
+        missed = sorted(reasons)
+        for window, slices in self._in_windows(self._moved(), missed):
+            (first, rows), *_ = slices
+            told = f"{self._own[first].entry.rows:,} published, {rows:,} at the source"
+            reasons.setdefault(window, []).append(
+                f"moved: {counted(len(slices), 'slice')}, the first at {format_instant(first.start)} ({told})"
+            )
+        for window, _ in self._in_windows(((slice_, 0) for slice_ in self._closing()), missed):
+            # Once for the window, and not with the horizon of each of its slices.
+            if window.end + self._spec.horizon <= self._now:
+                horizon = format_duration(self._spec.horizon)
+                reasons.setdefault(window, []).append(f"closing: its horizon of {horizon} has ended")
+        # The dict has them in this order already: what is first due for a better reason came first.
+        visits = [Visit(window, self._seq(window), "; ".join(why)) for window, why in reasons.items()]
+        return Survey(visits, lost)
+
+    def _missed(self) -> Iterator[tuple[Window, int]]:
+        """Windows of the schedule that should be published by now, and how many of their slices are not."""
+        first = self._ledger.first_published_at
+        if first is None:
+            return
+        begin = max(self._spec.start, self._schedule.previous_at_or_before(first))
+        settled = self._now - self._spec.settle
+        if settled < begin:
+            return
+        published = Stretches(self._ledger.slices)
+        for start, end in pairwise(self._schedule.boundaries(Window(begin, settled + 1))):
+            if published.around(start, Window(start, end)) == Window(start, end):
+                continue
+            # Beside slices of another definition only what is left between them is this definition's to write.
+            for piece in self._foreign.gaps(Window(start, end), self._spec.slice):
+                missing = sum(slice_ not in self._own for slice_ in piece.slices(self._spec.slice))
+                if missing:
+                    yield piece, missing
+
+    def _moved(self) -> Iterator[tuple[Window, int]]:
+        """Slices inside the horizon that hold another number of rows than the ledger knows of, with the number."""
+        within = [
+            slice_
+            for slice_ in self._own
+            if self._now < slice_.end + self._spec.horizon and slice_.start >= self._held_from
+        ]
+        for stretch in Stretches(within):
+            counts = self._count(stretch)
+            if counts is None:
+                return
+            for slice_ in stretch.slices(self._spec.slice):
+                rows = counts.get(slice_.start, 0)
+                if _differs(self._own[slice_], rows):
+                    yield slice_, rows
+
+    def _closing(self) -> Iterator[Window]:
+        """Slices that nobody looked at since their horizon ended, and that the source can still be asked about."""
+        for slice_, published in self._own.items():
+            closed = slice_.end + self._spec.horizon
+            if closed > self._now or slice_.start < self._held_from:
+                continue
+            entry = published.entry
+            # Kept by never-shrink: its count stays the one that proved it, so a visit would leave it looking as
+            # unvisited as before.
+            kept = entry.source_now is not None and entry.source_now <= entry.rows
+            if entry.counted_at is not None and not kept and parse_instant(entry.counted_at) < closed:
+                yield slice_
+
+    def _in_windows(
+        self, slices: Iterable[tuple[Window, int]], missed: Sequence[Window]
+    ) -> Iterator[tuple[Window, list[tuple[Window, int]]]]:
+        """Slices (ascending) by the window to run for them: the schedule's, where all of it is published or missed.
+
+        In other windows it is the stretch of published slices around them: the rest is not due, or nobody asked.
+        ``missed``: ascending.
+        """
+        window: Window | None = None
+        gathered: list[tuple[Window, int]] = []
+        for slice_, rows in slices:
+            if window is None or slice_.start not in window:
+                if window is not None:
+                    yield window, gathered
+                gathered = []
+                window = self._window_of(slice_, missed)
+            gathered.append((slice_, rows))
+        if window is not None:
+            yield window, gathered
+
+    def _window_of(self, slice_: Window, missed: Sequence[Window]) -> Window:
+        at = bisect_right(missed, slice_.start, key=lambda window: window.start) - 1
+        if at >= 0 and missed[at].covers(slice_):
+            return missed[at]
+        start = self._schedule.previous_at_or_before(slice_.start)
+        scheduled = Window(start, self._schedule.next_after(slice_.start))
+        return self._stretches.around(slice_.start, scheduled) or slice_
+
+    def _seq(self, window: Window) -> int:
+        slices = window.slices(self._spec.slice)
+        return max((self._own[slice_].seq for slice_ in slices if slice_ in self._own), default=0)
+
+
+def _differs(published: Published, rows: int) -> bool:
+    """Whether a count is news: neither the proven number nor what the source said at the last visit."""
+    entry = published.entry
+    if entry.status == "proven" and rows == entry.rows:
+        return False
+    told = entry.source_rows if entry.source_now is None else entry.source_now
+    return rows != (entry.rows if told is None else told)
+
+
+def choose(visits: Iterable[Visit], state: Callable[[Visit], RunState]) -> list[tuple[Visit, bool]]:
+    """The visits to start now, in their order, each with whether its run is one that ended and must start again.
+
+    ``state`` is asked about the run of a visit. At most MOST_RUNS are under way together. Runs that ended and
+    published nothing come after those never tried, so that a window that always fails holds up no other.
+    """
+    room = MOST_RUNS
+    new: list[Visit] = []
+    ended: list[Visit] = []
+    for visit in visits:
+        if len(new) >= room or len(ended) >= MOST_TRIED:
+            break
+        match state(visit):
+            case "new":
+                new.append(visit)
+            case "ended":
+                ended.append(visit)
+            case "under way":
+                room -= 1
+    again = ended[: max(room - len(new), 0)]
+    return [(visit, False) for visit in new[: max(room, 0)]] + [(visit, True) for visit in again]
+
+
+def audit_sample(published: Iterable[Published], turn: int) -> Window | None:
+    """The range that audit number ``turn`` looks over; None when nothing is published.
+
+    At most AUDIT_SLICES published slices and, but for the last one, AUDIT_BYTES. Turns go round by the golden ratio:
+    at any length of the archive, and when some turns are left out, they soon come to every part of it, and nothing
+    has to be remembered.
+    """
+    ordered = sorted(published, key=lambda one: one.window)
+    if not ordered:
+        return None
+    # It may begin before the first slice and end after the last, so that those two come as often as any other.
+    places = len(ordered) + AUDIT_SLICES - 1
+    end = ((turn * _GOLDEN % 2**64) * places >> 64) + 1
+    latest, *earlier = reversed(ordered[max(end - AUDIT_SLICES, 0) : end])
+    sample = [latest.window]
+    left = AUDIT_BYTES - latest.entry.file.bytes
+    for one in earlier:
+        left -= one.entry.file.bytes
+        if left < 0:
+            break
+        sample.append(one.window)
+    return Window(sample[-1].start, max(slice_.end for slice_ in sample))

@@ -1,0 +1,1 @@
+"""All rows of a span, in order, through whatever the source puts in the way."""

@@ -1,0 +1,1 @@
+"""Rows written against rows counted at the source."""

@@ -1,0 +1,1 @@
+"""From finished parts to a committed window, whatever other runs do meanwhile."""

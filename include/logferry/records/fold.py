@@ -1,0 +1,144 @@
+"""The fold of a journal: for every slice, what its last publication says, and who began to replace it since."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from logferry.records.journal import Damage, Head, Record
+from logferry.records.manifest import Intent, Manifest, SliceEntry, Status
+from logferry.window import Window, parse_instant
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """The last word on one slice. ``fingerprint``: of the definition its rows were written under."""
+
+    window: Window
+    entry: SliceEntry
+    fingerprint: str
+    seq: int
+    proof: SliceEntry | None
+    """The newest record that proved the rows which are still published, whatever was said of them since."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenIntent:
+    """A run that said it would replace a slice's object and has not published it: it works, or it died.
+
+    ``old``, ``new``: row hashes of the object before and after, None for no object; either may lie there.
+    ``etag``: of the object before. ``began_at``: as text.
+    """
+
+    seq: int
+    run: str
+    began_at: str
+    old: str | None
+    new: str | None
+    etag: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedWindow:
+    """The last publication of a window as such; its slices may have been published again by other windows."""
+
+    window: Window
+    seq: int
+    hash: str
+    status: Status
+    run: str
+    intent: int | None
+
+
+@dataclass(slots=True)
+class Ledger:
+    """``head``: the last record and the newest checkpoint. ``named``: what HEAD.json says, None without it.
+
+    ``held``: per slice the ETags that a run which never published may still hold, however long ago: an object that
+    has one of them could be replaced by that run at any time. ``source``: of the newest publication.
+    ``first_published_at``: tick of the first publication ever.
+    """
+
+    slices: dict[Window, Published] = field(default_factory=dict)
+    open_intents: dict[Window, list[OpenIntent]] = field(default_factory=dict)
+    windows: dict[Window, PublishedWindow] = field(default_factory=dict)
+    held: dict[Window, list[str]] = field(default_factory=dict)
+    first_published_at: int | None = None
+    source: dict[str, Any] | None = None
+    head: Head = field(default_factory=lambda: Head(0, None))
+    named: Head | None = None
+    damage: list[Damage] = field(default_factory=list)
+
+    def apply(self, record: Record) -> None:
+        """Take the record that follows ``head``, or the next one that is intact."""
+        if record.publication is not None:
+            self._publish(record, record.publication)
+        elif record.intent is not None:
+            self._announce(record, record.intent)
+        self.head = Head(record.seq, record.hash, self.head.checkpoint, self.head.checkpoint_hash)
+
+    def _announce(self, record: Record, intent: Intent) -> None:
+        for slice_, intended in zip(record.slices, intent.slices, strict=True):
+            self.open_intents.setdefault(slice_, []).append(
+                OpenIntent(
+                    record.seq,
+                    intent.run.id,
+                    intent.run.finished_at,
+                    intended.old,
+                    intended.new,
+                    intended.etag,
+                )
+            )
+
+    def _publish(self, record: Record, manifest: Manifest) -> None:
+        for slice_, entry in zip(record.slices, manifest.slices, strict=True):
+            fingerprint = entry.fingerprint or manifest.fingerprint
+            proof = _proof(entry, fingerprint, self.slices.get(slice_))
+            self.slices[slice_] = Published(slice_, entry, fingerprint, record.seq, proof)
+            self._close(slice_, manifest.intent)
+        for removed in manifest.removed:
+            self.slices.pop(removed.window(), None)
+            self._close(removed.window(), manifest.intent)
+        self.windows[record.window] = PublishedWindow(
+            record.window, record.seq, record.hash, manifest.status, manifest.run.id, manifest.intent
+        )
+        self.source = manifest.source
+        if self.first_published_at is None:
+            self.first_published_at = _tick(manifest.run.finished_at)
+
+    def _close(self, slice_: Window, fulfilled: int | None) -> None:
+        """No intent for the slice is open any more; those of others were given up, but their writers may live."""
+        for intent in self.open_intents.pop(slice_, ()):
+            if intent.seq != fulfilled and intent.etag is not None:
+                held = self.held.setdefault(slice_, [])
+                if intent.etag not in held:
+                    held.append(intent.etag)
+
+
+def fold(records: Iterable[Record]) -> Ledger:
+    """The ledger of a journal from its first record on; slices of another grid stay apart."""
+    ledger = Ledger()
+    for record in records:
+        ledger.apply(record)
+    return ledger
+
+
+def overlap(one: Window, other: Window) -> bool:
+    """Whether the two share an instant."""
+    return one.start < other.end and other.start < one.end
+
+
+def _proof(entry: SliceEntry, fingerprint: str, before: Published | None) -> SliceEntry | None:
+    if entry.status == "proven":
+        return entry
+    if before is None or before.proof is None or before.fingerprint != fingerprint:
+        return None
+    return before.proof if before.proof.file.row_hash == entry.file.row_hash else None
+
+
+def _tick(text: str) -> int | None:
+    try:
+        return parse_instant(text)
+    except ValueError:
+        return None

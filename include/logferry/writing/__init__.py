@@ -1,0 +1,1 @@
+"""Rows to files: parts, slice files, and what a later attempt can go on from."""

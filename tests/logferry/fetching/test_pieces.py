@@ -1,0 +1,246 @@
+"""Pieces: they tile what they cut, are of equal work, and fit where the rows are known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import pairwise
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from logferry.fetching.answer_size import ANSWER_BYTES, AnswerSize
+from logferry.fetching.page_limit import PageLimit
+from logferry.fetching.pieces import Cutter, Piece, cells_of, coarsened, finest_bin
+from logferry.sources.base import BINS, LogSource
+from logferry.window import (
+    TICK_PER_DAY,
+    TICK_PER_HOUR,
+    TICK_PER_MINUTE,
+    TICK_PER_SECOND,
+    Window,
+    parse_instant,
+)
+
+START = parse_instant("2026-11-20T03:00:00Z")
+SLICE = Window(START, START + TICK_PER_HOUR)
+
+
+def source_of(*, answer_rows: int | None = 100, most_bins: int = 100, tick: int = 1) -> LogSource:
+    return cast(LogSource, SimpleNamespace(answer_rows=answer_rows, most_bins=most_bins, tick=tick))
+
+
+def no_count(window: Window, bin_ticks: int) -> None:
+    return None
+
+
+class Counted:
+    """Counts rows that lie at given ticks, and remembers what was asked."""
+
+    def __init__(self, ticks: list[int]) -> None:
+        self.ticks = ticks
+        self.asked: list[Window] = []
+
+    def __call__(self, window: Window, bin_ticks: int) -> Mapping[int, int]:
+        self.asked.append(window)
+        found: dict[int, int] = {}
+        for tick in self.ticks:
+            if tick in window:
+                start = tick // bin_ticks * bin_ticks
+                found[start] = found.get(start, 0) + 1
+        return found
+
+    def rows(self, window: Window) -> int:
+        return sum(tick in window for tick in self.ticks)
+
+
+def cut_whole(cutter: Cutter, stretch: Window, most: int) -> list[Piece]:
+    pieces = []
+    start = stretch.start
+    while start < stretch.end:
+        pieces.append(cutter.next(start, most))
+        start = pieces[-1].window.end
+    return pieces
+
+
+bins = st.lists(st.integers(0, 300), min_size=1, max_size=60).filter(
+    lambda found: TICK_PER_HOUR % len(found) == 0
+)
+
+
+@given(
+    bins, st.integers(1, 500), st.integers(0, TICK_PER_HOUR - 2), st.integers(1, TICK_PER_HOUR), st.booleans()
+)
+def test_pieces_tile_any_stretch_of_a_slice(
+    rows: list[int], most: int, start: int, length: int, capped: bool
+) -> None:
+    stretch = Window(START + start, min(START + start + length, SLICE.end))
+    source = source_of(answer_rows=most if capped else None)
+    cutter = Cutter(stretch, cells_of(SLICE, sum(rows), rows), source=source, recount=no_count)
+    pieces = cut_whole(cutter, stretch, most)
+    assert pieces[0].window.start == stretch.start
+    assert pieces[-1].window.end == stretch.end
+    assert all(one.window.end == two.window.start for one, two in pairwise(pieces))
+
+
+@given(bins, st.integers(1, 500))
+def test_pieces_at_the_edges_of_bins_are_few_and_hold_what_they_say(rows: list[int], most: int) -> None:
+    cutter = Cutter(
+        SLICE, cells_of(SLICE, sum(rows), rows), source=source_of(answer_rows=None), recount=no_count
+    )
+    pieces = cut_whole(cutter, SLICE, most)
+    step = TICK_PER_HOUR // len(rows)
+    for piece in pieces:
+        inside = rows[(piece.window.start - START) // step : (piece.window.end - START) // step]
+        assert piece.rows == sum(inside)
+        assert piece.rows <= most or sum(count > 0 for count in inside) == 1 or len(inside) == 1
+    # Two neighbours that fit together would have been one piece.
+    assert len(pieces) <= 2 * -(-sum(rows) // most) + 1
+
+
+def test_pieces_are_of_equal_work() -> None:
+    cutter = Cutter(
+        SLICE, cells_of(SLICE, 600, [10] * 60), source=source_of(answer_rows=None), recount=no_count
+    )
+    assert [piece.rows for piece in cut_whole(cutter, SLICE, 290)] == [200, 200, 200]
+
+
+def test_a_cell_too_dense_for_an_answer_is_counted_again_by_finer_bins() -> None:
+    counted = Counted([START + TICK_PER_MINUTE * 7 + at * TICK_PER_SECOND // 4 for at in range(240)])
+    cutter = Cutter(SLICE, cells_of(SLICE, 240, None), source=source_of(), recount=counted)
+    pieces = cut_whole(cutter, SLICE, 100)
+    assert [piece.rows for piece in pieces] == [counted.rows(piece.window) for piece in pieces]
+    assert len(pieces) == 3
+    assert len(counted.asked) <= 2
+
+
+def test_a_stretch_that_begins_within_a_bin_is_counted_by_the_whole_bin() -> None:
+    ticks = [START + at * TICK_PER_SECOND for at in range(240)]
+    counted = Counted(ticks)
+    stretch = Window(START + 1, SLICE.end)
+    cutter = Cutter(stretch, cells_of(SLICE, 240, None), source=source_of(), recount=counted)
+    pieces = cut_whole(cutter, stretch, 100)
+    assert all(counted.rows(piece.window) <= 100 for piece in pieces)
+    assert len(pieces) <= 4
+    assert SLICE in counted.asked
+
+
+def test_a_cell_that_cannot_be_counted_finer_is_taken_to_be_even() -> None:
+    cutter = Cutter(SLICE, cells_of(SLICE, 400, None), source=source_of(), recount=no_count)
+    pieces = cut_whole(cutter, SLICE, 100)
+    assert [piece.window.ticks for piece in pieces] == [TICK_PER_HOUR // 4] * 4
+    assert [piece.rows for piece in pieces] == [None] * 4
+
+
+@given(
+    st.lists(st.integers(0, TICK_PER_HOUR - 1), max_size=80),
+    st.integers(0, TICK_PER_HOUR - 2),
+    st.integers(1, TICK_PER_HOUR),
+    st.booleans(),
+)
+def test_halves_are_the_span_in_two_and_always_smaller(
+    offsets: list[int], start: int, length: int, can_count: bool
+) -> None:
+    counted = Counted([START + at for at in offsets])
+    cutter = Cutter(
+        SLICE,
+        cells_of(SLICE, len(offsets), None),
+        source=source_of(),
+        recount=counted if can_count else no_count,
+    )
+    span = Window(START + start, min(START + start + length, SLICE.end))
+    halves = cutter.halves(span)
+    if span.ticks == 1:
+        assert halves == [span]
+    else:
+        first, second = halves
+        assert (first.start, first.end, second.end) == (span.start, second.start, span.end)
+
+
+def test_halves_follow_the_rows_not_the_clock() -> None:
+    counted = Counted([SLICE.end - TICK_PER_MINUTE + at * TICK_PER_SECOND // 2 for at in range(100)])
+    cutter = Cutter(SLICE, cells_of(SLICE, 100, None), source=source_of(), recount=counted)
+    first, second = cutter.halves(SLICE)
+    assert 25 <= counted.rows(first) <= 75
+    assert counted.rows(first) + counted.rows(second) == 100
+
+
+@given(
+    st.sampled_from([1, 2, 3, 24, 96, 366]),
+    st.sampled_from([TICK_PER_MINUTE, 7 * TICK_PER_MINUTE, TICK_PER_HOUR, TICK_PER_DAY]),
+    st.integers(0, 5_000),
+)
+def test_the_finest_bin_divides_the_slice_and_fits_one_request(
+    slices: int, grid: int, most_bins: int
+) -> None:
+    window = Window(0, slices * grid)
+    bin_ticks = finest_bin(source_of(most_bins=most_bins), window, grid)
+    assert grid % bin_ticks == 0
+    assert bin_ticks == grid or window.ticks // bin_ticks <= most_bins
+    finer = [other for other in BINS if other < bin_ticks and grid % other == 0 and most_bins > 1]
+    assert all(window.ticks // other > most_bins for other in finer)
+
+
+@given(bins, st.integers(1, 2_000))
+def test_coarser_bins_hold_the_same_rows(rows: list[int], most: int) -> None:
+    merged = coarsened(rows, most)
+    assert sum(merged) == sum(rows)
+    assert len(rows) % len(merged) == 0
+    assert merged == rows or max(merged) * 10 <= most
+
+
+def test_bytes_per_row_are_learned_and_a_larger_answer_raises_the_limit() -> None:
+    size = AnswerSize(source_of(answer_rows=500_000))
+    assert size.piece_rows == 57_600
+    size.came(10_000, 1_000_000)
+    assert size.piece_rows == 490_000
+    size.came(10_000, 80_000_000)
+    assert size.row_bytes == pytest.approx(4_050)
+    assert size.piece_rows == int(80_000_000 * 0.9 / 4_050)
+
+
+def test_a_range_that_was_too_much_lowers_the_limit_to_between_what_came_and_what_did_not() -> None:
+    size = AnswerSize(source_of(answer_rows=500_000))
+    size.came(1_000, 1_000_000)
+    size.was_too_much(4_000, 4_000_000)
+    assert 1_000 < size.piece_rows < 4_000
+    for _ in range(8):
+        rows = size.piece_rows
+        if rows * 1_000 > 2_500_000:
+            size.was_too_much(rows, rows * 1_000)
+        else:
+            size.came(rows, rows * 1_000)
+    assert 2_000 < size.piece_rows <= 2_500
+
+
+def test_too_many_rows_and_time_outs_say_nothing_of_bytes() -> None:
+    size = AnswerSize(source_of(answer_rows=500_000))
+    size.came(10_000, 10_000_000)
+    size.was_too_much(600_000, 600_000_000)
+    size.was_too_much(5_000, 5_000_000)
+    assert size.piece_rows == int(ANSWER_BYTES * 0.9 / 1_000)
+
+
+def test_a_source_with_cursors_has_pieces_of_fifty_thousand_rows_whatever_their_size() -> None:
+    size = AnswerSize(source_of(answer_rows=None))
+    size.came(1_000, 50_000_000)
+    size.was_too_much(1_000, 60_000_000)
+    assert size.piece_rows == 50_000
+
+
+def test_pages_that_keep_failing_grow_back_ever_more_slowly() -> None:
+    limit = PageLimit(1_000)
+    grown = []
+    for _ in range(6):
+        assert limit.halve()
+        came = 0
+        while limit.limit is not None:
+            limit.came()
+            came += 1
+        grown.append(came)
+    assert grown == [2, 4, 8, 16, 32, 64]
+    while limit.halve():
+        pass
+    assert limit.limit == 1

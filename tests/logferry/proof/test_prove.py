@@ -1,0 +1,373 @@
+"""Proof: what a chunk's files hold is exactly what the source has, or the slice is not called proven."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, cast
+
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.logferry.conftest import ManualClock
+from tests.logferry.memory_source import DirectClient, Event, MemorySource
+
+from logferry.errors import SourceError
+from logferry.ferry import Ferry, Run
+from logferry.fetching import answer_size
+from logferry.http import Client
+from logferry.publishing.publish import ChunkResult, SliceResult
+from logferry.sources.base import LogSource
+from logferry.spec import ExportSpec, export_from
+from logferry.stores.local import LocalStore
+from logferry.window import TICK_PER_HOUR, TICK_PER_MINUTE, TICK_PER_MS, Window, parse_instant
+from logferry.writing import parts
+
+START = parse_instant("2026-11-20T00:00:00Z")
+HOURS = 3
+WINDOW = Window(START, START + HOURS * TICK_PER_HOUR)
+PIECE = 50
+
+
+@pytest.fixture(autouse=True)
+def small_pieces() -> Iterator[None]:
+    """Pieces of five pages, so that small layouts are cut too."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(answer_size, "PIECE_ROWS", PIECE)
+        patched.setattr(parts, "PIECE_ROWS", PIECE)
+        yield
+
+
+@cache
+def spec() -> ExportSpec:
+    source = {"kind": "datadog", "connection": "dd", "query": "*"}
+    document = {"name": "web", "source": source, "schedule": "@daily", "start": "2026-01-01T00:00:00Z"}
+    return export_from(document, where="test")
+
+
+class Pier:
+    """A source, a lake in a temporary folder, and what an export left there."""
+
+    def __init__(self, folder: Path, source: MemorySource) -> None:
+        self.source = source
+        self.store = LocalStore(folder / "lake")
+        self.folder = folder / "lake"
+        self.work = folder / "work"
+        self.work.mkdir(parents=True)
+        self.clock = ManualClock()
+
+    def ferry(self, run: str = "run") -> Ferry:
+        return Ferry(
+            spec(),
+            source=cast(LogSource, self.source),
+            client=cast(Client, DirectClient()),
+            store=self.store,
+            run=Run(run),
+            clock=self.clock,
+            workdir=self.work,
+        )
+
+    def export(self, window: Window = WINDOW) -> list[SliceResult]:
+        ferry = self.ferry()
+        results: list[ChunkResult] = [ferry.export(chunk) for chunk in ferry.plan(window).chunks()]
+        assert list(self.work.iterdir()) == []
+        return [entry for result in results for entry in result.slices]
+
+    def ids(self, entry: SliceResult) -> list[str]:
+        assert entry.staged is not None
+        found: list[str] = pq.read_table(self.folder / entry.staged)["id"].to_pylist()
+        return found
+
+
+def exported(source: MemorySource, check: Callable[[Pier, list[SliceResult]], None]) -> None:
+    with TemporaryDirectory() as folder:
+        pier = Pier(Path(folder), source)
+        check(pier, pier.export())
+
+
+def assert_truth_where_proven(pier: Pier, entries: list[SliceResult]) -> None:
+    for entry in entries:
+        if entry.status == "proven":
+            assert pier.ids(entry) == pier.source.truth(entry.window())
+
+
+def assert_all_proven(pier: Pier, entries: list[SliceResult]) -> None:
+    assert {entry.status for entry in entries} == {"proven"}
+    assert_truth_where_proven(pier, entries)
+
+
+def events_at(ticks: list[int]) -> list[Event]:
+    return [
+        Event(START + tick, f"e{number:05d}", f"text {number}") for number, tick in enumerate(sorted(ticks))
+    ]
+
+
+def burst(start: int, count: int, step: int) -> list[int]:
+    return [start + number * step for number in range(count)]
+
+
+# Bursts of any density anywhere, also on the edges of slices and bins, and events just outside the window.
+edges = st.sampled_from([0, TICK_PER_HOUR, 2 * TICK_PER_HOUR, HOURS * TICK_PER_HOUR, 15 * TICK_PER_MINUTE])
+moments = st.one_of(
+    st.integers(-2, HOURS * 3_600_000 + 2).map(lambda ms: ms * TICK_PER_MS),
+    st.builds(lambda edge, ms: edge + ms * TICK_PER_MS, edges, st.integers(-2, 2)),
+)
+bursts = st.builds(
+    burst, moments, st.integers(1, 120), st.sampled_from([0, TICK_PER_MS, 977 * TICK_PER_MS, TICK_PER_MINUTE])
+)
+layouts = st.lists(bursts, max_size=6).map(lambda found: events_at([tick for one in found for tick in one]))
+harmless = st.lists(st.sampled_from(["none", "none", "shuffled", "duplicate"]), max_size=20)
+
+
+@given(layouts, st.integers(1, 12), harmless, st.booleans(), st.booleans())
+@settings(max_examples=20)
+def test_every_layout_is_proven_and_exact_whatever_the_bounds_mean(
+    events: list[Event], page_rows: int, faults: list[str], closed_start: bool, closed_end: bool
+) -> None:
+    source = MemorySource(
+        events, page_rows=page_rows, faults=faults, closed_start=closed_start, closed_end=closed_end
+    )
+    exported(source, assert_all_proven)
+
+
+@given(layouts, st.integers(10, 60), st.integers(100, 2_000), st.sampled_from([0, 12, 100, 4_000]))
+@settings(max_examples=20)
+def test_capped_answers_are_cut_until_they_fit_and_proven(
+    events: list[Event], cap: int, most_bytes: int, most_bins: int
+) -> None:
+    source = MemorySource(
+        events, answer_rows=cap, most_bytes=most_bytes, most_bins=most_bins, most_shares=1024, tick=1
+    )
+    exported(source, assert_all_proven)
+
+
+lies = st.lists(
+    st.sampled_from(
+        ["none", "none", "lost", "repeat", "empty", "duplicate", "shuffled", "unordered", "drop", "double"]
+    ),
+    max_size=30,
+)
+# Two counts that leave out the same rows cannot be told from the truth: the sources compare each with a total.
+count_lies = st.lists(st.sampled_from(["none", "unavailable", "truncated", "coarse"]), max_size=4).filter(
+    lambda found: found.count("truncated") <= 1
+)
+
+
+@given(layouts, st.integers(2, 12), lies, count_lies, st.sampled_from([0, 12, 100]))
+@settings(max_examples=60)
+def test_whatever_goes_wrong_what_is_called_proven_is_the_truth(
+    events: list[Event], page_rows: int, faults: list[str], count_faults: list[str], most_bins: int
+) -> None:
+    source = MemorySource(
+        events, page_rows=page_rows, faults=faults, count_faults=count_faults, most_bins=most_bins
+    )
+    try:
+        exported(source, assert_truth_where_proven)
+    except SourceError:
+        return
+
+
+@given(layouts, st.lists(st.sampled_from(["none", "drop", "double", "shuffled"]), max_size=12), count_lies)
+@settings(max_examples=20)
+def test_capped_answers_that_lie_are_never_proven(
+    events: list[Event], faults: list[str], count_faults: list[str]
+) -> None:
+    source = MemorySource(
+        events, answer_rows=60, tick=1, most_shares=64, faults=faults, count_faults=count_faults
+    )
+    exported(source, assert_truth_where_proven)
+
+
+def hour_of(count: int, *, at: int = 0, step: int = 20_000) -> list[int]:
+    return burst(at * TICK_PER_HOUR, count, step * TICK_PER_MS // 10)
+
+
+@pytest.mark.parametrize("fault", ["drop", "double"])
+def test_a_page_that_lies_once_is_found_out_and_fetched_again(tmp_path: Path, fault: str) -> None:
+    source = MemorySource(events_at(hour_of(30)), faults=["none", fault])
+    pier = Pier(tmp_path, source)
+    assert_all_proven(pier, pier.export())
+
+
+def test_a_page_that_always_drops_a_row_is_short_with_both_numbers(tmp_path: Path) -> None:
+    pier = Pier(tmp_path, MemorySource(events_at(hour_of(30)), always="drop"))
+    first = pier.export()[0]
+    assert first.status == "short"
+    assert first.rows < (first.source_rows or 0) == 30
+
+
+def test_a_row_lost_and_another_doubled_under_new_ids_is_short_though_the_numbers_are_equal(
+    tmp_path: Path,
+) -> None:
+    events = events_at(burst(0, 9, TICK_PER_MS))
+    pier = Pier(tmp_path, MemorySource(events, always="double"))
+    first = pier.export()[0]
+    assert (first.status, first.rows, first.source_rows) == ("short", 9, 9)
+    assert first.notes["twins_differ"] >= 1
+
+
+def test_real_twins_are_asked_for_again_and_proven(tmp_path: Path) -> None:
+    events = [Event(START + 5 * TICK_PER_MS, id_, "same words") for id_ in "abc"]
+    source = MemorySource([*events, *events_at(hour_of(8))])
+    pier = Pier(tmp_path, source)
+    assert_all_proven(pier, pier.export())
+    assert [span.ticks for span in source.searched].count(TICK_PER_MS) == 1
+
+
+def test_more_twins_than_are_asked_for_are_noted(tmp_path: Path) -> None:
+    twins = [Event(START + ms * TICK_PER_MS, f"{ms:02d}{id_}", "same") for ms in range(13) for id_ in "ab"]
+    source = MemorySource(twins)
+    pier = Pier(tmp_path, source)
+    first = pier.export()[0]
+    assert (first.status, first.notes) == ("proven", {"twins_unchecked": 3})
+    assert [span.ticks for span in source.searched].count(TICK_PER_MS) == 10
+
+
+def test_rows_in_other_bins_than_counted_are_not_proven_by_an_equal_total(tmp_path: Path) -> None:
+    """A source that gives some rows twice as old as they are: the hour's total is the same."""
+    events = events_at(hour_of(30, step=600_000))
+    source = MemorySource(events)
+    pier = Pier(tmp_path, source)
+    real = source.count
+
+    def moved(window: Window, bin_ticks: int) -> Any:
+        counts = yield from real(window, bin_ticks)
+        first = min(counts)
+        other = first + bin_ticks
+        return {**counts, first: counts[first] - 1, other: counts.get(other, 0) + 1}
+
+    source.count = moved  # type: ignore[method-assign]
+    first = pier.export()[0]
+    assert (first.status, first.rows, first.source_rows) == ("short", 30, 30)
+    assert first.notes == {"bins_differ": 2}
+
+
+def test_only_the_part_whose_bins_differ_is_fetched_again(tmp_path: Path) -> None:
+    ticks = [*hour_of(200, step=90_000), *hour_of(3, at=1), *hour_of(3, at=2)]
+    source = MemorySource(events_at(ticks), faults=["none", "drop"])
+    pier = Pier(tmp_path, source)
+    assert_all_proven(pier, pier.export())
+    first = source.searched[0]
+    assert first.end < START + TICK_PER_HOUR // 3
+    last_hour = max(at for at, span in enumerate(source.searched) if span.start >= START + 2 * TICK_PER_HOUR)
+    again = source.searched[last_hour + 1 :]
+    assert set(again) == {first}
+    assert len(again) <= source.searched[: last_hour + 1].count(first)
+
+
+def test_a_slice_called_empty_is_searched_when_the_counts_fall_between_plan_and_proof(tmp_path: Path) -> None:
+    """The plan put the hour's rows elsewhere, the proof saw none at all: no two numbers differ from the files."""
+    source = MemorySource(events_at([TICK_PER_HOUR]), count_faults=["coarse", "truncated"], most_bins=0)
+    pier = Pier(tmp_path, source)
+    entries = pier.export()
+    assert_all_proven(pier, entries)
+    assert [entry.rows for entry in entries] == [0, 1, 0]
+
+
+def test_the_proof_counts_a_chunk_once_in_bins_finer_than_a_slice(tmp_path: Path) -> None:
+    source = MemorySource(events_at([*hour_of(7), *hour_of(7, at=2)]))
+    pier = Pier(tmp_path, source)
+    assert_all_proven(pier, pier.export())
+    assert source.counted == [(WINDOW, 2 * TICK_PER_MINUTE)] * 2
+    assert all(
+        span.start < START + TICK_PER_HOUR or span.start >= START + 2 * TICK_PER_HOUR
+        for span in source.searched
+    )
+
+
+def test_counts_that_cost_a_request_per_slice_are_asked_per_slice(tmp_path: Path) -> None:
+    source = MemorySource(events_at(hour_of(7)), most_bins=0)
+    pier = Pier(tmp_path, source)
+    assert_all_proven(pier, pier.export())
+    assert {bin_ticks for _, bin_ticks in source.counted} == {TICK_PER_HOUR}
+
+
+def test_a_dense_slice_is_cut_at_its_bins_into_pieces_of_equal_work(tmp_path: Path) -> None:
+    events = events_at(
+        [*burst(0, 110, TICK_PER_MS * 1000), *burst(TICK_PER_MINUTE * 40, 60, TICK_PER_MS * 5_000)]
+    )
+    source = MemorySource(events)
+    pier = Pier(tmp_path, source)
+    assert_all_proven(pier, pier.export())
+    pieces = sorted(set(source.searched))
+    assert len(pieces) > 2
+    assert all(one.end == two.start for one, two in pairwise(pieces))
+    assert all(len(source.truth(piece)) <= max(PIECE, 120) for piece in pieces)
+
+
+def test_an_uncounted_slice_is_one_chain_written_in_parts(tmp_path: Path) -> None:
+    source = MemorySource(events_at(hour_of(333, step=90_000)), count_faults=["unavailable"] * 9)
+    pier = Pier(tmp_path, source)
+    first, *_ = pier.export()
+    assert (first.status, first.source_rows, first.rows) == ("unproven", None, 333)
+    assert pier.ids(first) == source.truth(first.window())
+    assert len(source.searched) == 34 + HOURS - 1
+
+
+@settings(max_examples=8)
+@given(
+    st.lists(st.sampled_from([0, 0, 3, 11, 40, 95, 260, 700]), min_size=HOURS, max_size=HOURS),
+    st.sampled_from(["even", "front", "spikes"]),
+    st.integers(0, 99),
+)
+def test_cursor_sources_are_asked_hardly_more_often_than_there_are_full_pages(
+    counts: list[int], shape: str, seed: int
+) -> None:
+    """Where a slice has one page or two, one row more than a page cannot be had for less than one more."""
+    source = MemorySource(uneven(counts, shape, seed))
+    exported(source, assert_all_proven)
+    least = [-(-count // source.page_rows) for count in counts]
+    assert len(source.searched) <= sum(max(1.3 * pages, pages + 1) if pages else 0 for pages in least)
+
+
+@settings(max_examples=12)
+@given(
+    st.lists(st.sampled_from([0, 5, 60, 150, 400, 1_500]), min_size=HOURS, max_size=HOURS),
+    st.sampled_from(["even", "front", "spikes"]),
+    st.sampled_from([(100, 10_000), (1_000, 2_000), (100, 900)]),
+    st.integers(0, 99),
+)
+def test_capped_answers_are_hardly_more_than_the_fewest_that_could_hold_the_rows(
+    counts: list[int], shape: str, caps: tuple[int, int], seed: int
+) -> None:
+    """Beyond 1.3 times: one answer for learning how large rows are, one where a slice's last answer is small."""
+    cap, most_bytes = caps
+    source = MemorySource(
+        uneven(counts, shape, seed),
+        answer_rows=cap,
+        most_bytes=most_bytes,
+        most_bins=4_000,
+        tick=1,
+        most_shares=64,
+    )
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(answer_size, "ANSWER_BYTES", most_bytes)
+        patched.setattr(answer_size, "ROW_BYTES_GUESS", 10)
+        exported(source, assert_all_proven)
+    least = [max(-(-count // cap), -(-count * 10 // most_bytes)) for count in counts]
+    assert (
+        len(source.searched)
+        <= sum(max(1.3 * answers, answers + 1) if answers else 0 for answers in least) + 1
+    )
+
+
+def uneven(counts: list[int], shape: str, seed: int) -> list[Event]:
+    dice = random.Random(seed)
+    ticks: list[int] = []
+    for hour, count in enumerate(counts):
+        spikes = [dice.randrange(3_500_000) for _ in range(3)]
+        for _ in range(count):
+            match shape:
+                case "even":
+                    ms = dice.randrange(3_600_000)
+                case "front":
+                    ms = int(3_600_000 * dice.random() ** 2)
+                case _:
+                    ms = dice.choice(spikes) + dice.randrange(60_000)
+            ticks.append(hour * TICK_PER_HOUR + ms * TICK_PER_MS)
+    return events_at(ticks)

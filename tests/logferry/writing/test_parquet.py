@@ -1,0 +1,129 @@
+"""Slice files: groups of bounded size, a typed file even without rows, and no file after an error."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from logferry.errors import StoreError
+from logferry.sources.base import ID_COLUMN, TICK_COLUMN
+from logferry.writing.parquet import GROUP_BYTES, GROUP_ROWS, ROW_HASH_KEY, FileFacts, SliceFile
+
+SCHEMA = pa.schema([("value", pa.string()), ("tags", pa.list_(pa.string()))])
+
+
+def rows(values: list[str | None], first_tick: int = 0) -> pa.Table:
+    count = len(values)
+    return pa.table(
+        {
+            "value": pa.array(values, pa.string()),
+            "tags": pa.array([["a"]] * count, pa.list_(pa.string())),
+            TICK_COLUMN: pa.array(range(first_tick, first_tick + count), pa.int64()),
+            ID_COLUMN: pa.nulls(count, pa.string()),
+        }
+    )
+
+
+def written(path: Path, *tables: pa.Table, **options: Any) -> FileFacts:
+    with SliceFile(path, SCHEMA, **options) as file:
+        for table in tables:
+            file.write(table)
+        return file.close()
+
+
+def test_an_empty_slice_is_a_typed_file_without_rows(tmp_path: Path) -> None:
+    facts = written(tmp_path / "part", rows([]))
+    table = pq.read_table(tmp_path / "part")
+    assert table.schema.equals(SCHEMA)
+    assert (facts.rows, facts.first_tick, facts.last_tick) == (0, None, None)
+
+
+def test_the_facts_are_those_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "part"
+    facts = written(path, rows(["a", None], 5), rows(["b"], 7), metadata={"logferry.export": "web"})
+    assert (facts.rows, facts.first_tick, facts.last_tick) == (3, 5, 7)
+    assert facts.bytes == path.stat().st_size
+    assert facts.sha256 == f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
+    footer = pq.read_metadata(path).metadata
+    assert footer[ROW_HASH_KEY.encode()].decode() == facts.row_hash
+    assert footer[b"logferry.export"] == b"web"
+    assert pq.read_table(path)["value"].to_pylist() == ["a", None, "b"]
+
+
+def test_the_engines_own_columns_are_not_written(tmp_path: Path) -> None:
+    written(tmp_path / "part", rows(["a"]))
+    assert pq.read_schema(tmp_path / "part").names == ["value", "tags"]
+
+
+def test_a_row_group_ends_at_its_rows(tmp_path: Path) -> None:
+    written(tmp_path / "part", rows(["x"] * (GROUP_ROWS + 10)), rows(["y"] * GROUP_ROWS, 10**9))
+    metadata = pq.read_metadata(tmp_path / "part")
+    groups = [metadata.row_group(at).num_rows for at in range(metadata.num_row_groups)]
+    assert groups == [GROUP_ROWS, GROUP_ROWS, 10]
+
+
+def test_huge_messages_end_a_row_group_by_size_even_within_one_table(tmp_path: Path) -> None:
+    huge: list[str | None] = [f"{number:04d}" + "x" * (1 << 20) for number in range(100)]
+    written(tmp_path / "part", rows(huge))
+    metadata = pq.read_metadata(tmp_path / "part")
+    sizes = [metadata.row_group(at).total_byte_size for at in range(metadata.num_row_groups)]
+    assert max(sizes) <= GROUP_BYTES * 1.2
+    assert metadata.num_row_groups <= 5
+    assert pq.read_table(tmp_path / "part")["value"].to_pylist() == huge
+
+
+def test_one_row_beyond_a_groups_size_is_still_written(tmp_path: Path) -> None:
+    giant = "x" * (GROUP_BYTES + 1)
+    assert written(tmp_path / "part", rows(["a", giant, "b"])).rows == 3
+    assert pq.read_table(tmp_path / "part")["value"].to_pylist() == ["a", giant, "b"]
+
+
+def test_how_rows_were_batched_does_not_change_their_hash(tmp_path: Path) -> None:
+    values: list[str | None] = [str(number) for number in range(100)]
+    one = written(tmp_path / "one", rows(values))
+    many = written(tmp_path / "many", *(rows([value], at) for at, value in enumerate(values)))
+    assert one.row_hash == many.row_hash
+
+
+def test_rows_out_of_order_are_refused_and_leave_no_file(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match="out of order"):
+        written(tmp_path / "part", rows(["a"], 9), rows(["b"], 8))
+    assert not (tmp_path / "part").exists()
+
+
+def test_an_error_in_the_middle_leaves_no_file(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="fetch broke"), SliceFile(tmp_path / "part", SCHEMA) as file:  # noqa: PT012
+        file.write(rows(["a"]))
+        raise RuntimeError("fetch broke")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_a_store_error_even_when_the_footer_fails_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real_close = pq.ParquetWriter.close
+    footers = iter([True])
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    def full_once(writer: pq.ParquetWriter) -> None:
+        if next(footers, False):
+            full()
+        real_close(writer)
+
+    monkeypatch.setattr(pq.ParquetWriter, "write_table", full)
+    monkeypatch.setattr(pq.ParquetWriter, "close", full_once)
+    with pytest.raises(StoreError, match="No space left"):
+        written(tmp_path / "part", rows(["a"] * GROUP_ROWS))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_is_not_there_is_a_store_error(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="cannot write"):
+        SliceFile(tmp_path / "missing" / "part", SCHEMA)

@@ -1,0 +1,384 @@
+"""Resuming: whatever kills a worker, its next attempt ends with exactly the truth and fetches only the rest."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from tests.logferry.memory_source import Event, MemorySource
+from tests.logferry.proof.test_prove import WINDOW, Pier, assert_truth_where_proven, burst, events_at
+
+from logferry.fetching import answer_size
+from logferry.plan import Chunk
+from logferry.publishing.publish import ChunkResult
+from logferry.records.manifest import Manifest
+from logferry.stores.local import LocalStore
+from logferry.window import TICK_PER_HOUR, TICK_PER_MINUTE, TICK_PER_MS, Window
+from logferry.writing import parts
+
+
+@pytest.fixture(autouse=True)
+def small_pieces() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(answer_size, "PIECE_ROWS", 50)
+        patched.setattr(parts, "PIECE_ROWS", 50)
+        yield
+
+
+class Killed(BaseException):
+    """The worker is gone: nothing may catch this and go on."""
+
+
+class Shelf:
+    """A ProgressStore that keeps JSON values and can kill the worker before or after the n-th save."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, Any] | None = None
+        self.saves: list[dict[str, Any]] = []
+        self.kill_at: int | None = None
+        self.kill_after = False
+
+    def load(self) -> dict[str, Any] | None:
+        return copy.deepcopy(self.kept)
+
+    def save(self, progress: dict[str, Any]) -> None:
+        killed = self.kill_at == len(self.saves)
+        if killed and not self.kill_after:
+            raise Killed
+        self.saves.append(copy.deepcopy(progress))
+        self.kept = copy.deepcopy(progress)
+        if killed:
+            raise Killed
+
+    def clear(self) -> None:
+        self.kept = None
+
+    @property
+    def spans(self) -> list[Window]:
+        return [Window(part["start"], part["end"]) for part in (self.kept or {"parts": []})["parts"]]
+
+
+EVENTS = events_at(
+    [
+        *burst(0, 160, 9_000 * TICK_PER_MS),
+        *burst(TICK_PER_HOUR, 7, TICK_PER_MINUTE),
+        *burst(2 * TICK_PER_HOUR, 120, 3 * TICK_PER_MS),
+    ]
+)
+
+
+def source() -> MemorySource:
+    return MemorySource(EVENTS)
+
+
+def capped_source() -> MemorySource:
+    return MemorySource(EVENTS, answer_rows=45, tick=1, most_shares=64)
+
+
+def uncounted_source() -> MemorySource:
+    return MemorySource(EVENTS, count_faults=["unavailable"] * 99)
+
+
+def chunk_of(pier: Pier) -> Chunk:
+    (chunk,) = pier.ferry().plan(WINDOW).chunks(1)
+    return chunk
+
+
+def assert_exact(pier: Pier, result: ChunkResult, status: str = "proven") -> None:
+    assert {entry.status for entry in result.slices} == {status}
+    for entry in result.slices:
+        assert pier.ids(entry) == pier.source.truth(entry.window())
+
+
+def assert_nothing_left(pier: Pier, result: ChunkResult) -> None:
+    """Staged is what will be published, and nothing else."""
+    staged = {info.key for info in pier.store.list("_staging/")}
+    assert staged == {entry.staged for entry in result.slices if entry.staged}
+
+
+@pytest.mark.parametrize("make", [source, capped_source, uncounted_source])
+def test_a_worker_killed_at_any_page_goes_on_from_its_finished_parts(tmp_path: Path, make: Any) -> None:
+    healthy = Pier(tmp_path / "healthy", make())
+    healthy.ferry().export(chunk_of(healthy), Shelf())
+    pages = len(healthy.source.searched)
+    assert pages > 5
+    for page in range(pages):
+        pier = Pier(tmp_path / str(page), make())
+        chunk, shelf = chunk_of(pier), Shelf()
+
+        def killing(pier: Pier = pier, page: int = page) -> None:
+            if len(pier.source.searched) == page + 1:
+                raise Killed
+
+        pier.source.on_page = killing
+        with pytest.raises(Killed):
+            pier.ferry().export(chunk, shelf)
+        done = shelf.spans
+        before = len(pier.source.searched)
+        pier.source.on_page = lambda: None
+        result = pier.ferry().export(chunk, shelf)
+        assert_exact(pier, result, "unproven" if make is uncounted_source else "proven")
+        assert_nothing_left(pier, result)
+        assert shelf.kept is None
+        again = pier.source.searched[before:]
+        assert not [span for span in again for part in done if part.start <= span.start < part.end]
+        counted = {span for span, _ in pier.source.counted}
+        assert make is uncounted_source or WINDOW in counted
+        assert len(pier.source.searched) <= pages + 9
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_a_worker_killed_around_any_save_ends_exact(tmp_path: Path, after: bool) -> None:
+    healthy, shelf = Pier(tmp_path / "healthy", source()), Shelf()
+    healthy.ferry().export(chunk_of(healthy), shelf)
+    assert len(shelf.saves) > 5
+    for at in range(len(shelf.saves)):
+        pier, shelf = Pier(tmp_path / str(at), source()), Shelf()
+        chunk = chunk_of(pier)
+        shelf.kill_at, shelf.kill_after = at, after
+        with pytest.raises(Killed):
+            pier.ferry().export(chunk, shelf)
+        shelf.kill_at = None
+        assert_exact(pier, pier.ferry().export(chunk, shelf))
+
+
+@pytest.mark.parametrize("name", ["put_file", "delete"])
+@pytest.mark.parametrize("after", [False, True])
+def test_a_worker_killed_around_any_step_of_staging_ends_exact(
+    tmp_path: Path, name: str, after: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = getattr(LocalStore, name)
+    at, died = 0, True
+    while died:
+        pier, shelf = Pier(tmp_path / str(at), source()), Shelf()
+        chunk = chunk_of(pier)
+        calls = 0
+
+        def step(store: LocalStore, *args: Any, at: int = at, **options: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            if calls == at + 1 and not after:
+                raise Killed
+            done = real(store, *args, **options)
+            if calls == at + 1:
+                raise Killed
+            return done
+
+        with monkeypatch.context() as patched:
+            patched.setattr(LocalStore, name, step)
+            try:
+                pier.ferry().export(chunk, shelf)
+                died = False
+            except Killed:
+                died = True
+        if died:
+            result = pier.ferry().export(chunk, shelf)
+            assert_exact(pier, result)
+        at += 1
+    assert at > 1
+
+
+def killed_late(pier: Pier, chunk: Chunk, shelf: Shelf) -> None:
+    """Kill the first attempt on its last page."""
+    events, pier.source.events = pier.source.events, EVENTS
+    last = max(event.tick for event in EVENTS)
+
+    def killing() -> None:
+        if pier.source.searched[-1].start > last - 50 * 3 * TICK_PER_MS:
+            raise Killed
+
+    pier.source.on_page = killing
+    with pytest.raises(Killed):
+        pier.ferry().export(chunk, shelf)
+    pier.source.on_page = lambda: None
+    pier.source.events = events
+
+
+@pytest.fixture
+def pier(tmp_path: Path) -> Pier:
+    (tmp_path / "pier").mkdir()
+    return Pier(tmp_path / "pier", source())
+
+
+@pytest.mark.parametrize("harm", ["deleted", "replaced", "flipped"])
+def test_a_part_whose_object_is_not_the_staged_one_is_fetched_again(pier: Pier, harm: str) -> None:
+    chunk, shelf = chunk_of(pier), Shelf()
+    killed_late(pier, chunk, shelf)
+    assert shelf.kept is not None
+    part = shelf.kept["parts"][1]
+    data = pier.store.read(part["key"])
+    match harm:
+        case "deleted":
+            pier.store.delete([part["key"]])
+        case "replaced":
+            pier.store.put_bytes(part["key"], pier.store.read(shelf.kept["parts"][0]["key"]))
+        case _:
+            pier.store.put_bytes(part["key"], data[:99] + bytes([data[99] ^ 1]) + data[100:])
+    before = len(pier.source.searched)
+    result = pier.ferry().export(chunk, shelf)
+    assert_exact(pier, result)
+    assert any(span.start == part["start"] for span in pier.source.searched[before:])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"fingerprint": "sha256:other"},
+        {"label": "other"},
+        {"schema": "other"},
+        {"bin_ticks": 10_000_000},
+        {"version": 0},
+        {"parts": [{"start": "x"}]},
+        {"parts": None},
+    ],
+)
+def test_progress_of_another_plan_or_shape_starts_over(pier: Pier, change: dict[str, Any]) -> None:
+    chunk, shelf = chunk_of(pier), Shelf()
+    killed_late(pier, chunk, shelf)
+    assert shelf.kept is not None
+    shelf.kept |= change
+    before = len(pier.source.searched)
+    result = pier.ferry().export(chunk, shelf)
+    assert_exact(pier, result)
+    assert pier.source.searched[before].start == WINDOW.start
+
+
+def test_rows_that_moved_meanwhile_in_a_finished_part_are_counted_and_fetched_again(pier: Pier) -> None:
+    chunk, shelf = chunk_of(pier), Shelf()
+    killed_late(pier, chunk, shelf)
+    late = Event(WINDOW.start + 5 * TICK_PER_MS, "late", "late")
+    pier.source.events = sorted([*EVENTS, late])
+    result = pier.ferry().export(chunk, shelf)
+    assert_exact(pier, result)
+    assert "late" in pier.ids(result.slices[0])
+
+
+def test_a_chunk_that_succeeded_keeps_no_progress_and_starts_over(pier: Pier) -> None:
+    chunk, shelf = chunk_of(pier), Shelf()
+    first = pier.ferry().export(chunk, shelf)
+    asked = len(pier.source.searched)
+    assert shelf.kept is None
+    second = pier.ferry().export(chunk, shelf)
+    assert len(pier.source.searched) == 2 * asked
+    assert [entry.file for entry in second.slices] == [entry.file for entry in first.slices]
+
+
+def test_progress_names_parts_and_never_a_cursor(pier: Pier) -> None:
+    shelf = Shelf()
+    pier.ferry().export(chunk_of(pier), shelf)
+    for saved in shelf.saves:
+        assert set(saved) == {"version", "fingerprint", "label", "schema", "bin_ticks", "parts"}
+        assert "cursor" not in str(saved)
+
+
+def test_parts_of_pages_that_turn_out_unordered_are_forgotten(pier: Pier) -> None:
+    """What was handed on before a row from the past came may miss that row."""
+    pier.source.count_faults = ["unavailable"] * 9
+    pier.source.faults = ["none"] * 9 + ["unordered"]
+    pier.source.always = "none"
+    shelf = Shelf()
+    chunk = chunk_of(pier)
+    result = pier.ferry().export(chunk, shelf)
+    assert_exact(pier, result, "unproven")
+    assert_nothing_left(pier, result)
+
+
+def carried(pier: Pier, shelf: Shelf | None, **options: Any) -> tuple[ChunkResult, Manifest]:
+    ferry = pier.ferry("again")
+    (chunk,) = ferry.plan(WINDOW, **options).chunks()
+    result = ferry.export(chunk, shelf)
+    return result, ferry.publish(WINDOW, [result])
+
+
+@pytest.mark.parametrize("shelf", [Shelf(), None])
+def test_slices_that_are_published_and_intact_are_not_staged(pier: Pier, shelf: Shelf | None) -> None:
+    _, first = carried(pier, shelf)
+    result, second = carried(pier, shelf)
+    assert [entry.staged for entry in result.slices] == [None] * 3
+    assert second.files == first.files
+    assert list(pier.store.list("_staging/")) == []
+
+
+@pytest.mark.parametrize("shelf", [Shelf(), None])
+def test_a_published_slice_with_a_flipped_byte_is_staged_again(pier: Pier, shelf: Shelf | None) -> None:
+    _, first = carried(pier, shelf)
+    key = first.files[1].key
+    data = pier.store.read(key)
+    pier.store.put_bytes(key, data[:60] + bytes([data[60] ^ 1]) + data[61:])
+    result, _ = carried(pier, shelf)
+    assert [entry.staged is None for entry in result.slices] == [True, False, True]
+    slice_ = first.slices[1].window()
+    assert pq.read_table(pier.folder / key)["id"].to_pylist() == pier.source.truth(slice_)
+
+
+def test_a_failure_without_a_progress_store_leaves_nothing_staged(pier: Pier) -> None:
+    chunk = chunk_of(pier)
+
+    def killing() -> None:
+        if pier.source.searched[-1].start >= WINDOW.start + 2 * TICK_PER_HOUR:
+            raise Killed
+
+    pier.source.on_page = killing
+    with pytest.raises(Killed):
+        pier.ferry().export(chunk)
+    assert list(pier.store.list("")) == []
+
+
+def test_only_moved_counts_what_is_published_and_fetches_what_moved(pier: Pier) -> None:
+    _, first = carried(pier, None)
+    late = Event(WINDOW.start + TICK_PER_HOUR + 5 * TICK_PER_MS, "late", "late")
+    pier.source.events = sorted([*EVENTS, late])
+    pier.source.searched.clear()
+    pier.clock.sleep(60)
+    result, second = carried(pier, Shelf(), only_moved=True)
+    moved = Window(WINDOW.start + TICK_PER_HOUR, WINDOW.start + 2 * TICK_PER_HOUR)
+    assert set(pier.source.searched) == {moved}
+    assert [entry.staged is None for entry in result.slices] == [True, False, True]
+    assert (second.status, second.rows) == ("proven", first.rows + 1)
+    assert {entry.counted_at for entry in second.slices} == {"2026-11-22T12:01:00Z"}
+    assert [entry.file for entry in second.slices[::2]] == [entry.file for entry in first.slices[::2]]
+
+
+def test_only_moved_fetches_a_slice_that_moves_between_plan_and_proof(pier: Pier) -> None:
+    carried(pier, None)
+    ferry = pier.ferry("again")
+    (chunk,) = ferry.plan(WINDOW, only_moved=True).chunks()
+    assert all(planned.kept is not None for planned in chunk.slices)
+    pier.source.events = sorted([*EVENTS, Event(WINDOW.start + 5 * TICK_PER_MS, "late", "late")])
+    again = Chunk.from_json(chunk.to_json())
+    result = ferry.export(again)
+    assert_truth_where_proven(pier, result.slices[:1])
+    assert [entry.rows for entry in result.slices] == [161, 7, 120]
+
+
+@pytest.mark.parametrize("harm", ["deleted", "cut", "query"])
+def test_only_moved_keeps_nothing_that_is_not_in_place_or_of_another_definition(
+    pier: Pier, harm: str
+) -> None:
+    _, first = carried(pier, None)
+    key = first.files[0].key
+    match harm:
+        case "deleted":
+            pier.store.delete([key])
+        case "cut":
+            pier.store.put_bytes(key, pier.store.read(key)[:-1])
+        case _:
+            pier.source.query = "other"
+    plan = pier.ferry("again").plan(WINDOW, only_moved=True)
+    kept = [planned.kept is not None for planned in plan.slices]
+    assert kept == ([False] * 3 if harm == "query" else [False, True, True])
+
+
+def test_a_kept_slice_that_cannot_be_counted_is_not_fetched_and_not_called_proven(pier: Pier) -> None:
+    carried(pier, None)
+    ferry = pier.ferry("again")
+    (chunk,) = ferry.plan(WINDOW, only_moved=True).chunks()
+    pier.source.searched.clear()
+    pier.source.count_faults = ["unavailable"] * 5
+    result = ferry.export(chunk)
+    assert pier.source.searched == []
+    assert {entry.status for entry in result.slices} == {"unproven"}
