@@ -12,12 +12,20 @@ import re
 from logferry.window import TICK_PER_DAY, TICK_PER_HOUR, Window, format_compact, parse_instant, to_datetime
 
 _PART = re.compile(r"/part-(\d{8}T\d{6})Z-(\d{8}T\d{6})Z\.parquet$")
-_STAGED = re.compile(r"/part-(\d{8}T\d{6})Z-(\d{8}T\d{6})Z\.staged$")
-_PIECE = re.compile(r"/piece-(\d{1,19})-(\d{1,19})\.staged$")
+_STAGED = re.compile(r"/part-(\d{8}T\d{6})Z-(\d{8}T\d{6})Z-[0-9a-f]{12}\.staged$")
+_PIECE = re.compile(r"/piece-(\d{1,19})-(\d{1,19})-[0-9a-f]{12}\.staged$")
 _NUMBERED = re.compile(r"/(\d{12})\.json(?:\.gz)?$")
+
+_LONGEST_RUN = 200
+"""A local disk takes names of 255 bytes, Airflow run ids of 250 characters."""
 
 LAYOUT_VERSION = 1
 """Part of every fingerprint: a change of keys, columns or order is another archive."""
+
+
+def table_prefix(export: str) -> str:
+    """What the keys of all slices begin with."""
+    return f"{export}/"
 
 
 def slice_key(export: str, slice_: Window) -> str:
@@ -60,22 +68,32 @@ def staging_prefix(export: str, run_id: str | None = None) -> str:
     """What the keys of unpublished parts begin with: of one run, or of every run of the export."""
     if run_id is None:
         return f"_staging/{export}/"
-    run = re.sub(r"[^A-Za-z0-9_-]", "-", run_id)
+    run = re.sub(r"[^A-Za-z0-9_-]", "-", run_id)[:_LONGEST_RUN]
     if run != run_id or not run:
-        # Two run ids that differ only in such characters must not share their parts.
+        # Two run ids that differ only in such characters, or at their end, must not share their parts.
         run += f"-{hashlib.sha256(run_id.encode()).hexdigest()[:8]}"
     return f"_staging/{export}/{run}/"
 
 
-def staged_key(export: str, run_id: str, slice_: Window) -> str:
-    """Where a run keeps a finished slice until it is published; never ends in ``.parquet``."""
-    name = f"part-{format_compact(slice_.start)}-{format_compact(slice_.end)}.staged"
+def staged_key(export: str, run_id: str, slice_: Window, sha256: str) -> str:
+    """Where a run keeps a finished slice until it is published; never ends in ``.parquet``.
+
+    ``sha256`` of its bytes (``sha256:…``) is part of the name, so that no other attempt of the run can replace them.
+    """
+    name = f"part-{format_compact(slice_.start)}-{format_compact(slice_.end)}-{_short(sha256)}.staged"
     return staging_prefix(export, run_id) + name
 
 
-def piece_key(export: str, run_id: str, start_tick: int, end_tick: int) -> str:
-    """Where a run keeps a finished sub-slice; its bounds are any ticks, so the name holds the numbers."""
-    return f"{staging_prefix(export, run_id)}piece-{start_tick}-{end_tick}.staged"
+def piece_key(export: str, run_id: str, start_tick: int, end_tick: int, sha256: str) -> str:
+    """Where a run keeps a finished sub-slice; its bounds are any ticks, so the name holds the numbers.
+
+    ``sha256`` as in ``staged_key``.
+    """
+    return f"{staging_prefix(export, run_id)}piece-{start_tick}-{end_tick}-{_short(sha256)}.staged"
+
+
+def _short(sha256: str) -> str:
+    return sha256.removeprefix("sha256:")[:12]
 
 
 def staged_span(key: str) -> Window | None:

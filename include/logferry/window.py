@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from itertools import pairwise
 
 TICK_PER_MICROSECOND = 10
@@ -30,6 +31,7 @@ LATEST = 84_006 * TICK_PER_DAY
 """Exports and searches lie in [EARLIEST, LATEST): from 1970 to the end of 2199."""
 _UNITS = {"s": TICK_PER_SECOND, "m": TICK_PER_MINUTE, "h": TICK_PER_HOUR, "d": TICK_PER_DAY}
 _DURATION = re.compile(r"([0-9]{1,9})([smhd])")
+_PLAIN_LENGTH = len("2026-11-20T00:00:00Z")
 _PLAIN = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 _INSTANT = re.compile(
     r"(\d{4})-(\d{2})-(\d{2})[Tt ](\d{2}):(\d{2})(?::(\d{2})(?:[.,](\d{1,7}))?)?([Zz]|[+-]\d{2}(?::?\d{2})?)"
@@ -57,12 +59,8 @@ def parse_instant(text: str) -> int:
 
     Raises ValueError with one sentence, also for an instant whose UTC year is not one of 1 to 9999.
     """
-    if _PLAIN.fullmatch(text):
-        # As format_instant writes whole seconds; a year of hourly slices has tens of thousands of them.
-        try:
-            return from_datetime(datetime.fromisoformat(text))
-        except ValueError:
-            pass
+    if len(text) == _PLAIN_LENGTH and (plain := _plain(text)) is not None:
+        return plain
     match = _INSTANT.fullmatch(text.strip())
     if match is None:
         raise ValueError(
@@ -85,6 +83,26 @@ def parse_instant(text: str) -> int:
     if not FIRST_INSTANT <= tick <= LAST_INSTANT:
         raise ValueError(f"{text!r} is not within the years 1 to 9999 of UTC; correct the year")
     return tick
+
+
+def instant_or_none(text: str | None) -> int | None:
+    """``parse_instant``; None for None and for what is no time."""
+    try:
+        return None if text is None else parse_instant(text)
+    except ValueError:
+        return None
+
+
+@lru_cache(maxsize=1 << 16)
+def _plain(text: str) -> int | None:
+    """An instant as ``format_instant`` writes whole seconds; None for another form. The records of a year of hourly
+    slices name tens of thousands of them, each several times."""
+    if _PLAIN.fullmatch(text) is None:
+        return None
+    try:
+        return from_datetime(datetime.fromisoformat(text))
+    except ValueError:
+        return None
 
 
 def from_datetime(moment: datetime) -> int:
@@ -159,6 +177,10 @@ class Window:
 
     def covers(self, other: Window) -> bool:
         return self.start <= other.start and other.end <= self.end
+
+    def overlaps(self, other: Window) -> bool:
+        """Whether the two share an instant."""
+        return self.start < other.end and other.start < self.end
 
     def on_grid(self, grid: int) -> bool:
         """True when both ends are multiples of ``grid`` ticks since the epoch."""

@@ -154,8 +154,8 @@ def test_a_server_enforces_conditions_of_puts_and_of_uploads(conn: Connection, b
     store = S3Store(bucket, "not probed yet", s3_settings(conn))
     assert store.enforces_conditions()
     answers = json.loads(store.read(REMEMBERED_KEY))
-    names = ("create_if_absent", "replace_if_match", "complete_if_match", "copy_if_match")
-    assert [answers[name] for name in names] == [True, True, True, False]
+    names = ("create_if_absent", "replace_if_match", "complete_if_match", "delete_if_match", "copy_if_match")
+    assert [answers[name] for name in names] == [True, True, True, True, False]
 
 
 def test_a_sweep_aborts_old_uploads_and_leaves_young_ones(store: S3Store, bucket: str, client: Any) -> None:
@@ -166,6 +166,16 @@ def test_a_sweep_aborts_old_uploads_and_leaves_young_ones(store: S3Store, bucket
     assert store.sweep("_staging/", older_than_s=-3600) == 2
     assert store.sweep("elsewhere", older_than_s=-3600) == 1
     assert client.list_multipart_uploads(Bucket=bucket).get("Uploads", []) == []
+
+
+def test_old_uploads_are_aborted_beside_objects_that_stay(store: S3Store, bucket: str, client: Any) -> None:
+    store.put_bytes("web/dt=2026-11-20/part.parquet", b"rows")
+    for key in ("web/dt=2026-11-20/part.parquet", "web2/part.parquet"):
+        client.create_multipart_upload(Bucket=bucket, Key=f"acme/logs/{key}")
+    assert store.abort_uploads("web/", older_than_s=3600) == 0
+    assert store.abort_uploads("web/", older_than_s=-3600) == 1
+    assert keys_of(store) == ["web/dt=2026-11-20/part.parquet"]
+    assert store.abort_uploads("web2/", older_than_s=-3600) == 1
 
 
 WRITER = """

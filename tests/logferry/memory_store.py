@@ -82,10 +82,10 @@ class MemoryStore:
         with self._lock:
             return self._info(key, with_metadata=True)
 
-    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+    def list(self, prefix: str, *, after: str | None = None) -> Iterator[ObjectInfo]:
         self._begin("list", prefix)
         with self._lock:
-            keys = sorted(key for key in self.objects if key.startswith(prefix))
+            keys = sorted(key for key in self.objects if key.startswith(prefix) and key > (after or ""))
             found = [self._info(key, with_metadata=False) for key in keys]
         yield from (info for info in found if info is not None)
 
@@ -153,6 +153,10 @@ class MemoryStore:
                 del self.objects[key]
         return len(old)
 
+    def abort_uploads(self, prefix: str, *, older_than_s: float) -> int:
+        self._begin("abort_uploads", prefix)
+        return 0
+
     def delete(self, keys: Iterable[str]) -> None:
         for key in keys:
             self._begin("delete", key)
@@ -182,7 +186,7 @@ class MemoryStore:
         return self._get(key).data
 
     def _begin(self, operation: str, key: str) -> None:
-        if operation not in ("list", "sweep"):
+        if operation not in ("list", "sweep", "abort_uploads"):
             check_key(key)
         with self._lock:
             self.counted[operation] += 1

@@ -103,7 +103,7 @@ class Publisher:
         """Put the parts there, except those of ``unstaged``."""
         for index, (slice_, rows) in enumerate(zip(self.windows(), self.slices, strict=True)):
             if index not in self.unstaged:
-                key = staged_key(EXPORT, self.run, slice_)
+                key = staged_key(EXPORT, self.run, slice_, sha256(rows.data))
                 store.seed(key, rows.data, {ROW_HASH_METADATA: rows.row_hash})
 
     def result(self) -> ChunkResult:
@@ -127,7 +127,9 @@ class Publisher:
                         min_time=format_instant(slice_.start) if rows.rows else None,
                         max_time=format_instant(slice_.start) if rows.rows else None,
                     ),
-                    staged=None if index in self.unstaged else staged_key(EXPORT, self.run, slice_),
+                    staged=None
+                    if index in self.unstaged
+                    else staged_key(EXPORT, self.run, slice_, sha256(rows.data)),
                 )
             )
         return ChunkResult(

@@ -22,6 +22,7 @@ from logferry.layout import (
 from logferry.stores.base import check_key
 from logferry.window import TICK_PER_DAY, TICK_PER_HOUR, TICK_PER_MINUTE, Window, parse_instant
 
+SHA256 = "sha256:" + "0123456789abcdef" * 4
 START = parse_instant("2026-11-20T03:00:00Z")
 
 
@@ -58,17 +59,24 @@ def test_a_record_or_checkpoint_tells_its_number() -> None:
     "run", ["r1", "scheduled__2026-11-20T00:00:00+00:00", "a/b", "..", ".", "", "é x", "a\\b\0"]
 )
 def test_a_staged_part_has_a_safe_key_that_no_reader_takes_for_data(run: str) -> None:
-    key = staged_key("web", run, Window(START, START + TICK_PER_HOUR))
+    key = staged_key("web", run, Window(START, START + TICK_PER_HOUR), SHA256)
     assert check_key(key) == key
     assert key.startswith("_staging/web/")
     assert len(key.split("/")) == 4
     assert not key.endswith(".parquet")
 
 
+def test_other_bytes_of_the_same_slice_lie_under_another_key() -> None:
+    window = Window(START, START + TICK_PER_HOUR)
+    other = "sha256:" + "1" * 64
+    assert staged_key("web", "r1", window, SHA256) != staged_key("web", "r1", window, other)
+    assert piece_key("web", "r1", 1, 2, SHA256) != piece_key("web", "r1", 1, 2, other)
+
+
 def test_run_ids_that_differ_only_in_odd_characters_share_no_part() -> None:
     window = Window(START, START + TICK_PER_HOUR)
     runs = ["a:b", "a+b", "a-b", "a/b", "a.b"]
-    assert len({staged_key("web", run, window) for run in runs}) == len(runs)
+    assert len({staged_key("web", run, window, SHA256) for run in runs}) == len(runs)
 
 
 def test_a_slice_is_read_back_from_its_key() -> None:
@@ -81,7 +89,8 @@ def test_a_slice_is_read_back_from_its_key() -> None:
 def test_all_that_a_run_stages_lies_under_one_prefix_and_tells_its_time() -> None:
     window = Window(START, START + TICK_PER_HOUR)
     for run in ("r1", "scheduled__2026-11-20T00:00:00+00:00"):
-        part, piece = staged_key("web", run, window), piece_key("web", run, START + 1, START + 10_001)
+        part = staged_key("web", run, window, SHA256)
+        piece = piece_key("web", run, START + 1, START + 10_001, SHA256)
         for key in (part, piece):
             assert key.startswith(staging_prefix("web", run))
             assert key.startswith(staging_prefix("web"))
@@ -89,7 +98,7 @@ def test_all_that_a_run_stages_lies_under_one_prefix_and_tells_its_time() -> Non
             assert not key.endswith(".parquet")
         assert staged_span(part) == window
         assert staged_span(piece) == Window(START + 1, START + 10_001)
-    assert not staged_key("web", "r10", window).startswith(staging_prefix("web", "r1"))
+    assert not staged_key("web", "r10", window, SHA256).startswith(staging_prefix("web", "r1"))
 
 
 @pytest.mark.parametrize(
@@ -97,3 +106,10 @@ def test_all_that_a_run_stages_lies_under_one_prefix_and_tells_its_time() -> Non
 )
 def test_other_objects_in_the_staging_folder_tell_no_time(name: str) -> None:
     assert staged_span(staging_prefix("web", "r1") + name) is None
+
+
+def test_the_longest_run_ids_fit_a_name_on_a_disk_and_stay_apart() -> None:
+    runs = ["scheduled__" + "x" * 239, "scheduled__" + "x" * 238 + "y", "ü" * 250]
+    names = [staging_prefix("web", run).split("/")[2] for run in runs]
+    assert max(len(name.encode()) for name in names) <= 255
+    assert len(set(names)) == 3

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from logferry.layout import journal_key, staged_span, staging_prefix
+from logferry.layout import journal_key, manifests_prefix, staged_span, staging_prefix, table_prefix
 from logferry.records.checkpoint import RECORDS_BETWEEN, drop_old_checkpoints, write_checkpoint
 from logferry.records.fold import Ledger
 from logferry.records.forward import write_copy, write_head
-from logferry.records.journal import Record
+from logferry.records.journal import Journal, Record
 from logferry.records.manifest import content_hash
-from logferry.stores.base import Store
+from logferry.stores.base import NotFound, Store
 from logferry.window import Window
 
 _LOOKED_BACK = 2 * RECORDS_BETWEEN
@@ -57,7 +57,9 @@ class Aftermath:
             disbelieved=self._ledger.named if self._wrong_head else None,
         )
         if self._ledger.head.checkpoint == self._ledger.head.seq:
-            drop_old_checkpoints(self._store, self._export)
+            named = Journal(self._store, self._export).named().head
+            if named is not None and named.checkpoint is not None:
+                drop_old_checkpoints(self._store, self._export, named.checkpoint)
 
     def _copy_others(self, record: Record) -> None:
         """The copies of publications that died before HEAD named them."""
@@ -66,7 +68,10 @@ class Aftermath:
         for one in list(self._ledger.windows.values()):
             if one.seq <= after or one.seq == record.seq:
                 continue
-            data = self._store.read(journal_key(self._export, one.seq))
+            try:
+                data = self._store.read(journal_key(self._export, one.seq))
+            except NotFound:
+                continue  # known from a checkpoint only
             if content_hash(data) == one.hash:
                 write_copy(self._store, self._export, Record.of(data), data)
 
@@ -79,3 +84,5 @@ class Aftermath:
                 parts.add(info.key)
         self._store.delete(sorted(parts))
         self._store.sweep(staging_prefix(self._export), older_than_s=_STAGING_DAYS * _DAY_S)
+        for prefix in (table_prefix(self._export), manifests_prefix(self._export)):
+            self._store.abort_uploads(prefix, older_than_s=_STAGING_DAYS * _DAY_S)

@@ -9,7 +9,7 @@ import msgspec
 
 from logferry.errors import DefinitionError, StoreError
 from logferry.publishing.keeping import kept, with_history, would_lose, would_lower
-from logferry.publishing.published_object import has_rows_of, row_hash_of, sha256_of
+from logferry.publishing.published_object import has_rows_of, row_hash_of, rows_in, sha256_of
 from logferry.publishing.results import SliceResult
 from logferry.records.fold import Ledger, Published
 from logferry.records.manifest import FileEntry, SliceEntry
@@ -59,7 +59,7 @@ class Decider:
             stays = self._published_file(before, seen, old)
             if stays is not None:
                 log.warning(
-                    "%s/%s stays as published in record %d: it is proven with %d rows, the source now gives %d",
+                    "%s/%s stays as published in record %d: it holds %d rows, the source now gives %d",
                     entry.start,
                     entry.end,
                     before.seq,
@@ -68,12 +68,16 @@ class Decider:
                 )
                 return Step(slice_, kept(before, entry, self._fingerprint, stays), seen, old, None)
             self._check_not_lost(before, entry, seen)
+        if before is None and not self._allow_shrink:
+            self._check_not_forgotten(slice_, entry, seen, old)
         file = self._file_there(entry, before, seen, old)
         staged = None
         if file is None:
             staged, file = self._staged(entry), entry.file
         plain = msgspec.structs.replace(_without_staging(entry), file=file)
-        return Step(slice_, with_history(plain, before), seen, old, staged)
+        # Under another definition the rows are other ones, not late ones.
+        same = before is not None and before.fingerprint == self._fingerprint
+        return Step(slice_, with_history(plain, before if same else None), seen, old, staged)
 
     def _published_file(
         self, before: Published, seen: ObjectInfo | None, old: str | None
@@ -89,8 +93,8 @@ class Decider:
         if would_lose(before, entry):
             raise DefinitionError(
                 f"{key} in {self._store.url} is {'gone' if seen is None else 'damaged'}, and of its "
-                f"{before.entry.rows} proven rows the source now gives {entry.rows}; restore the object from a "
-                "backup, or let --allow-shrink replace it"
+                f"{before.entry.rows} rows the source now gives {entry.rows}; restore the object from a backup, or let "
+                "--allow-shrink replace it"
             )
         log.warning(
             "%s is not what record %d says; the %d rows that the source now gives replace its %d",
@@ -100,6 +104,21 @@ class Decider:
             before.entry.rows,
         )
 
+    def _check_not_forgotten(
+        self, slice_: Window, entry: SliceResult, seen: ObjectInfo | None, old: str | None
+    ) -> None:
+        """Raises DefinitionError for an object with rows, of which the journal knows no more, and no rows instead."""
+        if seen is None or entry.rows or old == entry.file.row_hash:
+            return
+        began = any(intent.new == old for intent in self._ledger.open_intents.get(slice_, ()))
+        if began and entry.status == "proven":
+            return  # put there by a run that did not end
+        if rows := rows_in(self._store, seen):
+            raise DefinitionError(
+                f"{seen.key} in {self._store.url} holds {rows} rows that the journal does not know of, and the source "
+                "now gives none; restore the lost records from a backup, or let --allow-shrink replace the object"
+            )
+
     def _file_there(
         self, entry: SliceResult, before: Published | None, seen: ObjectInfo | None, old: str | None
     ) -> FileEntry | None:
@@ -108,10 +127,11 @@ class Decider:
             return None
         if before is not None and before.entry.file.row_hash == old and self._holds(seen, before.entry.file):
             return before.entry.file
-        if self._holds(seen, entry.file):
+        revocable = old in creations(self._ledger, entry.window())
+        if self._holds(seen, entry.file) and not revocable:
             return entry.file  # an earlier attempt of this publication came this far
         if entry.staged is not None and self._store.head(entry.staged) is not None:
-            return None
+            return None  # also where its writer may yet take the object away again: it is placed anew
         # Written by a run that never committed, and there is no part to write it anew.
         return self._read_facts(seen, entry.file)
 
@@ -125,7 +145,7 @@ class Decider:
         if entry.staged is None:
             raise StoreError(
                 f"{entry.file.key} in {self._store.url} is not what was published, or changed while this run compared "
-                "it; run the window again"
+                "it; export the window again without --only-moved"
             )
         part = self._store.head(entry.staged)
         if part is None or row_hash_of(self._store, part) != entry.file.row_hash:
@@ -143,6 +163,12 @@ class Decider:
         if known not in self._hashed:
             self._hashed[known] = sha256_of(self._store, seen)
         return self._hashed[known] == file.sha256
+
+
+def creations(ledger: Ledger, slice_: Window) -> set[str | None]:
+    """Row hashes of what runs that have not published may have created under the slice's key."""
+    began = {intent.new for intent in ledger.open_intents.get(slice_, ()) if intent.creates}
+    return began | set(ledger.created.get(slice_, ()))
 
 
 def _without_staging(entry: SliceResult) -> SliceEntry:

@@ -9,16 +9,16 @@ from logferry.records.manifest import FileEntry, SliceEntry
 
 
 def would_lower(before: Published, entry: SliceEntry, fingerprint: str) -> bool:
-    """Whether publishing ``entry`` would replace proven rows by fewer or by less certain ones.
+    """Whether publishing ``entry`` would replace rows by none, or proven ones by fewer or by less certain ones.
 
-    Under another definition fewer proven rows are right, and so are other rows; none at all, or fewer without a
-    proof, are not (``would_lose``).
+    Where nothing proved the published rows, and under another definition, fewer proven rows are right, and so are
+    other rows; none at all, or fewer without a proof, are not (``would_lose``).
     """
+    if would_lose(before, entry):
+        return True
     proof = before.proof
-    if proof is None:
+    if proof is None or before.fingerprint != fingerprint:
         return False
-    if before.fingerprint != fingerprint:
-        return would_lose(before, entry)
     fewer = entry.rows < proof.rows
     weaker = entry.status != "proven" and entry.rows <= proof.rows
     # More rows than the source counts are no better than the ones that it confirms again.
@@ -27,11 +27,9 @@ def would_lower(before: Published, entry: SliceEntry, fingerprint: str) -> bool:
 
 
 def would_lose(before: Published, entry: SliceEntry) -> bool:
-    """Whether proven rows would give way to no rows, or to fewer that nothing proves."""
-    proof = before.proof
-    if proof is None or proof.rows == 0:
-        return False
-    return entry.rows == 0 or (entry.rows < proof.rows and entry.status != "proven")
+    """Whether rows, proven or not, would give way to no rows, or to fewer that nothing proves."""
+    rows = before.entry.rows
+    return rows > 0 and (entry.rows == 0 or (entry.rows < rows and entry.status != "proven"))
 
 
 def kept(before: Published, entry: SliceEntry, fingerprint: str, file: FileEntry) -> SliceEntry:
@@ -43,7 +41,7 @@ def kept(before: Published, entry: SliceEntry, fingerprint: str, file: FileEntry
     now = entry.rows if entry.source_rows is None else entry.source_rows
     proof = before.proof or before.entry
     if now <= proof.rows:
-        stays = msgspec.structs.replace(proof, file=file, source_now=now)
+        stays = msgspec.structs.replace(proof, file=file, source_now=now, source_now_at=entry.counted_at)
     else:
         stays = msgspec.structs.replace(
             before.entry,
@@ -52,6 +50,7 @@ def kept(before: Published, entry: SliceEntry, fingerprint: str, file: FileEntry
             source_rows=now,
             counted_at=entry.counted_at,
             source_now=now,
+            source_now_at=entry.counted_at,
         )
     return msgspec.structs.replace(
         stays,

@@ -31,7 +31,7 @@ _LOOKS_S = 5.0
 _WAITS_S = 30.0
 
 
-class _Held(msgspec.Struct, frozen=True):
+class _Claim(msgspec.Struct, frozen=True):
     run: str
     token: str
     expires_at: int
@@ -62,9 +62,10 @@ class Lease:
                 if other is not None and other.token == self._token:
                     return
             if other is not None and waited >= _WAITS_S:
+                until = f" at {format_instant(other.expires_at)}" if self._lives(other) else ""
                 raise StoreError(
-                    f"{self._export} in {self._store.url} is being written by the run {other.run}, whose lease ends "
-                    f"at {format_instant(other.expires_at)} unless it is renewed; run again after that"
+                    f"{self._export} in {self._store.url} is being written by the run {other.run}, whose lease "
+                    f"{self._key} ends{until} unless it is renewed; run again after that"
                 )
             self._clock.sleep(_LOOKS_S)
             waited += _LOOKS_S
@@ -94,17 +95,20 @@ class Lease:
 
     def _put(self) -> None:
         self._until = self._clock.now() + LASTS_S * TICK_PER_SECOND
-        held = _Held(self._run, self._token, self._until)
-        self._store.put_bytes(self._key, msgspec.json.encode(held))
+        claim = _Claim(self._run, self._token, self._until)
+        self._store.put_bytes(self._key, msgspec.json.encode(claim))
 
-    def _read(self) -> _Held | None:
+    def _read(self) -> _Claim | None:
         try:
-            return msgspec.json.decode(self._store.read(self._key), type=_Held)
+            return msgspec.json.decode(self._store.read(self._key), type=_Claim)
         except NotFound:
             return None
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             log.warning("%s in %s is no lease and is replaced", self._key, self._store.url)
             return None
 
-    def _lives(self, held: _Held) -> bool:
-        return self._clock.now() < held.expires_at + _MARGIN_S * TICK_PER_SECOND
+    def _lives(self, claim: _Claim) -> bool:
+        """A lease that ends later than any that is taken now is of a clock that went wrong, and not believed."""
+        now = self._clock.now()
+        margin = _MARGIN_S * TICK_PER_SECOND
+        return now - margin < claim.expires_at <= now + LASTS_S * TICK_PER_SECOND + margin

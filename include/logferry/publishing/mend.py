@@ -1,29 +1,34 @@
-"""Mending a journal: a record that is gone or changed comes back from its window's copy, where hashes prove it.
+"""Mending a journal: a publication that is gone or changed comes back from its window's copy, where hashes prove it.
 
-Where they do not, the publication that found the damage lists it (``mends``) and goes on after it.
+Where they do not, and for intents, of which no copy is kept, the publication that found the damage lists it (``mends``)
+and goes on after it. It looks at what follows the checkpoint, at the records that it builds on, and at those that
+``verify`` found damaged.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
+from logferry.audit.findings import remembered
 from logferry.errors import StoreError
-from logferry.layout import journal_key, manifests_prefix
-from logferry.records.fold import PublishedWindow, overlap
-from logferry.records.journal import Damage, Journal, Record
+from logferry.layout import journal_key, manifests_prefix, number_of
+from logferry.records.fold import Ledger, PublishedWindow
+from logferry.records.journal import OF_A_RECORD, Damage, Journal, Record
 from logferry.records.manifest import Mend, content_hash
 from logferry.stores.base import AlreadyExists, Changed, NotFound, Store
 from logferry.window import Window
 
 log = logging.getLogger(__name__)
 
-_OF_A_RECORD = ("missing", "unreadable", "foreign", "changed")
+_FINDINGS = frozenset({"record_missing", "record_unreadable", "record_foreign", "chain_broken"})
+"""What ``verify`` calls damage of a record."""
 
 
 def unmended(damage: Iterable[Damage]) -> list[Damage]:
     """The damaged records that no publication has acknowledged."""
-    return [one for one in damage if one.kind in _OF_A_RECORD and one.acknowledged is None]
+    return [one for one in damage if one.kind in OF_A_RECORD and one.acknowledged is None]
 
 
 def mends(damage: Iterable[Damage]) -> list[Mend]:
@@ -37,7 +42,7 @@ def restore(store: Store, export: str, damage: Iterable[Damage]) -> int:
 
     The hash that a record's neighbour names is the proof. Intents have no copies.
     """
-    wanted = {one.expected: one for one in unmended(damage) if one.expected is not None}
+    wanted = {one.expected: one for one in unmended(damage) if one.expected is not None and not one.intent}
     restored = 0
     for data in _copies(store, export) if wanted else ():
         one = wanted.pop(content_hash(data), None)
@@ -51,12 +56,26 @@ def restore(store: Store, export: str, damage: Iterable[Damage]) -> int:
     return restored
 
 
-def examine(store: Store, export: str, windows: Iterable[PublishedWindow]) -> Iterator[Damage]:
-    """Damage of the records that a new publication of these windows builds on, and of the intents they fulfil.
-
-    A ledger read from a checkpoint has not looked at them.
+def examine(store: Store, export: str, ledger: Ledger, window: Window) -> list[Damage]:
+    """Damage that a ledger read through a checkpoint has not looked at: of the records that a new publication of the
+    window builds on, and of those that ``verify`` remembers. Not what an earlier publication acknowledged.
     """
     journal = Journal(store, export)
+    numbers = {
+        number_of(one.finding.key) for one in remembered(store, export) if one.finding.kind in _FINDINGS
+    }
+    through = ledger.through or 0
+    found = [
+        *_built_on(store, export, journal, _overlapping(ledger, window, through)),
+        *journal.examined({number for number in numbers if number is not None and number <= through}),
+    ]
+    return [one for one in found if (one.seq, one.found) not in ledger.mended]
+
+
+def _built_on(
+    store: Store, export: str, journal: Journal, windows: Iterable[PublishedWindow]
+) -> Iterator[Damage]:
+    """Damage of the last records of these windows, and of the intents they fulfil."""
     for one in windows:
         record, damage = _examined(store, export, one.seq, one.hash)
         if damage is not None:
@@ -67,12 +86,13 @@ def examine(store: Store, export: str, windows: Iterable[PublishedWindow]) -> It
         expected = None if following is None else following.content.previous
         _, damage = _examined(store, export, one.intent, expected)
         if damage is not None:
-            yield damage
+            yield replace(damage, intent=True)
 
 
-def overlapping(windows: Iterable[PublishedWindow], window: Window, up_to: int) -> list[PublishedWindow]:
-    """Those that share time with ``window``, published up to the record ``up_to``."""
-    return [one for one in windows if one.seq <= up_to and overlap(one.window, window)]
+def _overlapping(ledger: Ledger, window: Window, up_to: int) -> list[PublishedWindow]:
+    """Those whose last record, not after ``up_to``, still is the last word on a slice of ``window``."""
+    standing = {one.seq for slice_, one in ledger.slices.items() if slice_.overlaps(window)}
+    return [one for one in ledger.windows.values() if one.seq in standing and one.seq <= up_to]
 
 
 def _examined(

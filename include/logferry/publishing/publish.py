@@ -15,12 +15,13 @@ from typing import Any
 import msgspec
 
 from logferry.clock import Clock, SystemClock
-from logferry.errors import LogferryError, StoreError
+from logferry.errors import LogferryError, StoreError, Superseded
+from logferry.layout import slice_key
 from logferry.publishing.aftermath import Aftermath
 from logferry.publishing.deciding import Decider, Step
 from logferry.publishing.lease import Lease
 from logferry.publishing.leftovers import Leftover, check_not_fewer, find_leftovers
-from logferry.publishing.mend import examine, mends, overlapping, restore, unmended
+from logferry.publishing.mend import examine, mends, restore, unmended
 from logferry.publishing.published_object import ROW_HASH_METADATA, row_hash_of
 from logferry.publishing.results import ChunkResult, SliceResult, add_requests
 from logferry.publishing.succession import Overtaken, Succession
@@ -57,14 +58,15 @@ def publish(
 
     A slice that is already proven under the same definition stays when the source now gives fewer rows, or as
     many without a proof (retention, a purge, a restricted key); ``source_now`` records what it holds. It stays
-    as short when the source now counts more than the published rows. Under another definition it stays when the
-    source gives no rows, or fewer without a proof.
+    as short when the source now counts more than the published rows. Any other slice stays when the source gives no
+    rows, or fewer without a proof.
 
-    Slices of another grid inside the window are removed. Raises DefinitionError when one reaches beyond it, and
-    where proven rows would be lost with it.
+    Slices of another grid inside the window are removed. Raises DefinitionError when one reaches beyond it, where
+    rows would be lost with it, and where an object that holds rows, whose record is lost, would give way to none.
 
     Raises Superseded when another run began to publish some of the same time after this one: nothing is recorded, and
-    what it put in place is replaced by that run, or by the next. Any failure may be followed by another attempt with
+    what it put in place is replaced by that run, or by the next; what it created that the other run does not publish
+    is taken away again. Any failure may be followed by another attempt with
     the same results: staged parts stay until the commit.
     """
     finished = sorted((entry for result in results for entry in result.slices), key=lambda entry: entry.start)
@@ -93,7 +95,7 @@ def publish(
         allow_shrink=allow_shrink,
         lease=lease,
     )
-    with _held(lease):
+    with _under(lease):
         return publication.carry_out()
 
 
@@ -135,6 +137,8 @@ class _Publication:
         self._journal = Succession(store, export, window, self._still_ours)
         self._damage: list[Damage] = []
         self._own_intents: set[int] = set()
+        self._created: dict[Window, str] = {}
+        """The ETags of objects that this run put where there was none, as they were put."""
 
     def carry_out(self) -> Manifest:
         for _ in range(_ATTEMPTS):
@@ -151,6 +155,9 @@ class _Publication:
             except Overtaken as overtaken:
                 log.warning("the publication of %s starts again: %s", self._window, overtaken)
                 continue
+            except Superseded:
+                self._take_away()
+                raise
             self._tidy(record, data)
             assert record.publication is not None
             return record.publication
@@ -170,8 +177,7 @@ class _Publication:
 
     def _look(self) -> tuple[Ledger, list[Damage]]:
         ledger = read_ledger(self._store, self._export)
-        before_it = overlapping(ledger.windows.values(), self._window, ledger.head.checkpoint or 0)
-        return ledger, [*ledger.damage, *examine(self._store, self._export, before_it)]
+        return ledger, [*ledger.damage, *examine(self._store, self._export, ledger, self._window)]
 
     # -- 2: what to do with each slice: deciding.py; and with those of another grid ----------------------
 
@@ -228,20 +234,29 @@ class _Publication:
             )
         except (Changed, NotFound):
             raise self._changed(key) from None
-        self._fence(step.slice_, key, etag)
+        self._created.pop(step.slice_, None)
+        if step.seen is None:
+            self._created[step.slice_] = etag
+        self._fence(step.slice_, key, etag, placed=step.entry.file.row_hash)
 
-    def _fence(self, slice_: Window, key: str, etag: str) -> None:
-        """Make sure that the object's ETag is none that a run which gave up, or only stands still, may hold."""
-        held = set(self._journal.ledger.held.get(slice_, ()))
-        for intent in self._journal.ledger.open_intents.get(slice_, ()):
-            if intent.seq not in self._own_intents and intent.etag is not None:
-                held.add(intent.etag)
+    def _fence(self, slice_: Window, key: str, etag: str, *, placed: str | None = None) -> None:
+        """Make sure that the object's ETag is none that a run which gave up, or only stands still, may hold.
+
+        ``placed``: the row hash of what was put there just now. In S3 the ETag may be that of another run's object
+        with the same bytes, which that run may yet take away.
+        """
+        ledger = self._journal.ledger
+        others = [one for one in ledger.open_intents.get(slice_, ()) if one.seq not in self._own_intents]
+        held = {*ledger.held.get(slice_, ()), *(one.etag for one in others)}
+        if placed in {*ledger.created.get(slice_, ()), *(one.new for one in others if one.creates)}:
+            held.add(etag)
         for _ in range(_FENCES):
             if etag not in held:
                 return
             self._journal.check_not_superseded()
             try:
                 etag = self._store.renew(key, expected=etag)
+                self._created.pop(slice_, None)
             except (Changed, NotFound):
                 raise self._changed(key) from None
         log.warning("%s in %s could still be replaced by a run that died long ago", key, self._store.url)
@@ -250,11 +265,36 @@ class _Publication:
         """Delete a slice of another grid, now that its rows lie in the new files."""
         self._journal.check_not_superseded()
         if seen is None:
+            if self._store.head(leftover.key) is not None:
+                raise self._changed(leftover.key)  # a run that was overtaken put it there meanwhile
             return
         try:
             self._store.remove(leftover.key, expected=seen.etag)
         except Changed:
             raise self._changed(leftover.key) from None
+
+    def _take_away(self) -> None:
+        """Remove what this run created and no other means to publish: readers would meet it beside slices of another
+        grid. A run that publishes the same bytes under this key from now on gives them another ETag (``_fence``).
+        """
+        if self._lease is not None:
+            return  # It is another's now.
+        try:
+            while self._journal.next() is not None:
+                pass
+            ledger = self._journal.ledger
+            for slice_, etag in self._created.items():
+                meant = any(
+                    one.new is not None and one.seq not in self._own_intents
+                    for one in ledger.open_intents.get(slice_, ())
+                )
+                if not meant and slice_ not in ledger.slices:
+                    with contextlib.suppress(Changed):
+                        self._store.remove(slice_key(self._export, slice_), expected=etag)
+        except (LogferryError, Overtaken) as error:
+            log.warning(
+                "what this run created in %s stays until it is exported again: %s", self._window, error
+            )
 
     def _changed(self, key: str) -> Overtaken:
         """The cause to start again. Raises Superseded instead when the newest intent is not this run's."""
@@ -307,7 +347,7 @@ class _Publication:
 
 
 @contextlib.contextmanager
-def _held(lease: Lease | None) -> Iterator[None]:
+def _under(lease: Lease | None) -> Iterator[None]:
     if lease is None:
         yield
         return

@@ -8,6 +8,7 @@ import io
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from logferry.records.manifest import FileEntry
 from logferry.stores.base import NotFound, ObjectInfo, Store
 from logferry.writing.parquet import ROW_HASH_KEY
 from logferry.writing.row_hash import RowHash
@@ -15,7 +16,8 @@ from logferry.writing.row_hash import RowHash
 ROW_HASH_METADATA = "row-hash"
 """The object metadata that carries the row hash, in stores that keep metadata."""
 
-_READ_BYTES = 16 * 1024 * 1024
+READ_BYTES = 16 * 1024 * 1024
+"""Of an object that is read in parts: what lies in memory at a time."""
 
 
 def published_row_hash(store: Store, key: str) -> str | None:
@@ -29,12 +31,22 @@ def row_hash_of(store: Store, info: ObjectInfo | None) -> str | None:
         return None
     if ROW_HASH_METADATA in info.metadata:
         return info.metadata[ROW_HASH_METADATA]
+    footer = _footer(store, info)
+    found = None if footer is None else (footer.metadata or {}).get(ROW_HASH_KEY.encode())
+    return found.decode() if found else None
+
+
+def rows_in(store: Store, info: ObjectInfo) -> int | None:
+    """The number of rows by the object's footer; None without a readable one."""
+    footer = _footer(store, info)
+    return None if footer is None else int(footer.num_rows)
+
+
+def _footer(store: Store, info: ObjectInfo) -> pq.FileMetaData | None:
     try:
-        footer = pq.read_metadata(pa.PythonFile(_RemoteFile(store, info.key, info.size), mode="r"))
+        return pq.read_metadata(pa.PythonFile(_RemoteFile(store, info.key, info.size), mode="r"))
     except (pa.ArrowException, OSError, NotFound):  # OSError: a footer that is no Thrift
         return None
-    found = (footer.metadata or {}).get(ROW_HASH_KEY.encode())
-    return found.decode() if found else None
 
 
 def sha256_of(store: Store, info: ObjectInfo) -> str | None:
@@ -44,11 +56,17 @@ def sha256_of(store: Store, info: ObjectInfo) -> str | None:
     """
     digest = hashlib.sha256()
     try:
-        for start in range(0, info.size, _READ_BYTES):
-            digest.update(store.read_range(info.key, start, _READ_BYTES))
+        for start in range(0, info.size, READ_BYTES):
+            digest.update(store.read_range(info.key, start, READ_BYTES))
     except NotFound:
         return None
     return f"sha256:{digest.hexdigest()}"
+
+
+def intact(store: Store, file: FileEntry) -> bool:
+    """Whether the object is, byte for byte, the one that was published."""
+    info = store.head(file.key)
+    return info is not None and info.size == file.bytes and sha256_of(store, info) == file.sha256
 
 
 def has_rows_of(store: Store, info: ObjectInfo, row_hash: str) -> tuple[int, str] | None:

@@ -8,7 +8,7 @@ import msgspec
 
 from logferry.errors import Superseded
 from logferry.layout import journal_key
-from logferry.records.fold import Ledger, overlap
+from logferry.records.fold import Ledger
 from logferry.records.journal import Journal, Record
 from logferry.records.manifest import Intent, Manifest
 from logferry.stores.base import AlreadyExists, Store
@@ -49,7 +49,7 @@ class Succession:
                 following = self.next()
                 if following is None:
                     raise Overtaken(f"record {record.seq} came and went") from None
-                if overlap(following.window, self._window):
+                if following.window.overlaps(self._window):
                     where_others_began(following)
             else:
                 self.ledger.apply(record)
@@ -72,7 +72,7 @@ class Succession:
     def check_not_superseded(self) -> None:
         """Read the journal on. Raises Superseded when another run began to publish some of the same time."""
         while (record := self.next()) is not None:
-            if overlap(record.window, self._window):
+            if record.window.overlaps(self._window):
                 self.superseded(record)
         self._still_ours()
 

@@ -1,7 +1,8 @@
 """Checkpoints: the folded ledger as one object, so that reading a year of journal takes a handful of requests.
 
-``_manifests/<name>/checkpoints/<seq>.json.gz`` holds what folding the records up to ``seq`` gives, and the hash of
-that record. It proves nothing the journal does not: one that is missing or damaged is done without.
+``_manifests/<name>/checkpoints/<seq>.json.gz`` holds what folding the records up to ``seq`` gives, the hash of that
+record, and which records were damaged then and left out. One that is missing or damaged is done without; so is one that
+left out a record which is there again. It still knows what records said that are damaged since.
 """
 
 from __future__ import annotations
@@ -14,17 +15,17 @@ from typing import Any
 import msgspec
 
 from logferry.errors import StoreError
-from logferry.layout import checkpoint_key, checkpoint_prefix, journal_key, number_of
+from logferry.layout import checkpoint_key, checkpoint_prefix, journal_key, journal_prefix, number_of
 from logferry.records.fold import Ledger, OpenIntent, Published, PublishedWindow
 from logferry.records.journal import Damage, Head
-from logferry.records.manifest import SliceEntry, Span, Status, content_hash
+from logferry.records.manifest import SliceEntry, Span, Status, content_hash, refusing_depth
 from logferry.stores.base import AlreadyExists, NotFound, Store
 
 log = logging.getLogger(__name__)
 
 RECORDS_BETWEEN = 16
 """A publication leaves a checkpoint when at least as many records follow the last one."""
-_KEPT = 2
+_ASKED_ONE_BY_ONE = 16
 _LEVEL = 1
 
 
@@ -46,6 +47,17 @@ class _Held(Span, frozen=True, kw_only=True):
     etags: list[str]
 
 
+class _Created(Span, frozen=True, kw_only=True):
+    row_hashes: list[str]
+
+
+class _Damaged(msgspec.Struct, frozen=True):
+    """``found``: the hash of what lay there, None for nothing."""
+
+    seq: int
+    found: str | None
+
+
 class _Window(Span, frozen=True, kw_only=True):
     seq: int
     hash: str
@@ -65,6 +77,9 @@ class _Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     windows: list[_Window]
     open: list[_Open]
     held: list[_Held]
+    created: list[_Created] = []
+    mended: list[_Damaged] = []
+    without: list[_Damaged] = []
 
 
 _decode = msgspec.json.Decoder(_Checkpoint).decode
@@ -103,6 +118,11 @@ def encode_checkpoint(export: str, ledger: Ledger) -> bytes:
         ],
         open=[_Open(**_span(slice_), intents=found) for slice_, found in sorted(ledger.open_intents.items())],
         held=[_Held(**_span(slice_), etags=etags) for slice_, etags in sorted(ledger.held.items())],
+        created=[
+            _Created(**_span(slice_), row_hashes=found) for slice_, found in sorted(ledger.created.items())
+        ],
+        mended=[_Damaged(*one) for one in sorted(ledger.mended, key=lambda one: (one[0], one[1] or ""))],
+        without=[_Damaged(*one) for one in sorted(ledger.without.items())],
     )
     return gzip.compress(msgspec.json.encode(plain), _LEVEL, mtime=0)
 
@@ -110,7 +130,8 @@ def encode_checkpoint(export: str, ledger: Ledger) -> bytes:
 def decode_checkpoint(export: str, data: bytes) -> Ledger:
     """Raises ValueError for anything but a checkpoint of this export."""
     try:
-        plain = _decode(gzip.decompress(data))
+        with refusing_depth():
+            plain = _decode(gzip.decompress(data))
     except (OSError, EOFError, zlib.error) as error:
         raise ValueError(f"it is not compressed as it should be ({error})") from error
     if plain.export != export or plain.format != 1:
@@ -129,13 +150,18 @@ def decode_checkpoint(export: str, data: bytes) -> Ledger:
         )
     ledger.open_intents = {one.window(): list(one.intents) for one in plain.open}
     ledger.held = {one.window(): list(one.etags) for one in plain.held}
+    ledger.created = {one.window(): list(one.row_hashes) for one in plain.created}
+    ledger.mended = {(one.seq, one.found) for one in plain.mended}
+    ledger.without = {one.seq: one.found for one in plain.without}
+    ledger.through = plain.seq
     return ledger
 
 
 def load_checkpoint(store: Store, export: str, named: Head | None) -> tuple[Ledger, Damage | None]:
     """The ledger of the newest checkpoint that can be trusted, an empty one when there is none.
 
-    The one that HEAD names has the hash that HEAD says; without HEAD any is compared with the record it ends at.
+    The one that HEAD names has the hash that HEAD says; without HEAD any is compared with the record it ends at. None
+    is trusted that left out a record which is not as it was then: what it says now is not in it.
     """
     damage = None
     if named is not None:
@@ -169,10 +195,15 @@ def write_checkpoint(store: Store, export: str, ledger: Ledger) -> Head:
     return Head(seq, ledger.head.hash, seq, content_hash(data))
 
 
-def drop_old_checkpoints(store: Store, export: str) -> None:
-    """Keep the newest two: a reader may be at the last but one."""
-    old = sorted(_numbers(store, export))[:-_KEPT]
-    store.delete([checkpoint_key(export, seq) for seq in old])
+def drop_old_checkpoints(store: Store, export: str, named: int) -> None:
+    """Keep the one that HEAD names and the one before, at which a reader may be.
+
+    A later one stays too where its record is there: its run has not come to HEAD yet.
+    """
+    numbers = sorted(_numbers(store, export))
+    old = [seq for seq in numbers if seq < named][:-1]
+    ahead = [seq for seq in numbers if seq > named and store.head(journal_key(export, seq)) is None]
+    store.delete([checkpoint_key(export, seq) for seq in [*old, *ahead]])
 
 
 def _numbers(store: Store, export: str) -> list[int]:
@@ -191,7 +222,31 @@ def _read(store: Store, export: str, seq: int, expected: str | None) -> Ledger |
         return "there is no such object"
     except ValueError as error:
         return str(error)
-    return ledger if ledger.head.seq == seq else f"it ends at record {ledger.head.seq}"
+    if ledger.head.seq != seq:
+        return f"it ends at record {ledger.head.seq}"
+    back = _back(store, export, ledger.without)
+    return ledger if back is None else f"record {back}, which was damaged when it was made, is another now"
+
+
+def _back(store: Store, export: str, without: dict[int, str | None]) -> int | None:
+    """The first of the records that were left out which is not as it was then."""
+    missing = [seq for seq, found in without.items() if found is None]
+    if len(missing) > _ASKED_ONE_BY_ONE:
+        there = {number_of(info.key) for info in store.list(journal_prefix(export))}
+        back = [seq for seq in missing if seq in there]
+    else:
+        back = [seq for seq in missing if store.head(journal_key(export, seq)) is not None]
+    for seq, found in without.items():
+        if found is not None and _hash(store, journal_key(export, seq)) not in (found, None):
+            back.append(seq)
+    return min(back, default=None)
+
+
+def _hash(store: Store, key: str) -> str | None:
+    try:
+        return content_hash(store.read(key))
+    except NotFound:
+        return None
 
 
 def _is_of(store: Store, export: str, head: Head) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 from logferry.records.journal import Damage, Head, Record
 from logferry.records.manifest import Intent, Manifest, SliceEntry, Status
-from logferry.window import Window, parse_instant
+from logferry.window import Window, instant_or_none
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,11 @@ class OpenIntent:
     new: str | None
     etag: str | None
 
+    @property
+    def creates(self) -> bool:
+        """Whether the run means to put an object where there was none."""
+        return self.old is None and self.new is not None
+
 
 @dataclass(frozen=True, slots=True)
 class PublishedWindow:
@@ -56,19 +61,27 @@ class Ledger:
     """``head``: the last record and the newest checkpoint. ``named``: what HEAD.json says, None without it.
 
     ``held``: per slice the ETags that a run which never published may still hold, however long ago: an object that
-    has one of them could be replaced by that run at any time. ``source``: of the newest publication.
+    has one of them could be replaced by that run at any time. ``created``: per slice the row hashes of objects that
+    such a run may have created, and may take away again. ``source``: of the newest publication.
     ``first_published_at``: tick of the first publication ever.
+
+    ``mended``: the damaged records that publications acknowledged, with the hash of what lay there. ``without``: the
+    damaged records that were left out of this ledger, likewise. ``through``: the checkpoint that it was read through.
     """
 
     slices: dict[Window, Published] = field(default_factory=dict)
     open_intents: dict[Window, list[OpenIntent]] = field(default_factory=dict)
     windows: dict[Window, PublishedWindow] = field(default_factory=dict)
     held: dict[Window, list[str]] = field(default_factory=dict)
+    created: dict[Window, list[str]] = field(default_factory=dict)
+    mended: set[tuple[int, str | None]] = field(default_factory=set)
+    without: dict[int, str | None] = field(default_factory=dict)
     first_published_at: int | None = None
     source: dict[str, Any] | None = None
     head: Head = field(default_factory=lambda: Head(0, None))
     named: Head | None = None
     damage: list[Damage] = field(default_factory=list)
+    through: int | None = field(default=None, compare=False)
 
     def apply(self, record: Record) -> None:
         """Take the record that follows ``head``, or the next one that is intact."""
@@ -97,23 +110,26 @@ class Ledger:
             proof = _proof(entry, fingerprint, self.slices.get(slice_))
             self.slices[slice_] = Published(slice_, entry, fingerprint, record.seq, proof)
             self._close(slice_, manifest.intent)
-        for removed in manifest.removed:
-            self.slices.pop(removed.window(), None)
-            self._close(removed.window(), manifest.intent)
+        for removed in record.removed:
+            self.slices.pop(removed, None)
+            self._close(removed, manifest.intent)
+        self.mended.update((mend.seq, mend.found) for mend in manifest.mends)
         self.windows[record.window] = PublishedWindow(
             record.window, record.seq, record.hash, manifest.status, manifest.run.id, manifest.intent
         )
         self.source = manifest.source
         if self.first_published_at is None:
-            self.first_published_at = _tick(manifest.run.finished_at)
+            self.first_published_at = instant_or_none(manifest.run.finished_at)
 
     def _close(self, slice_: Window, fulfilled: int | None) -> None:
         """No intent for the slice is open any more; those of others were given up, but their writers may live."""
         for intent in self.open_intents.pop(slice_, ()):
-            if intent.seq != fulfilled and intent.etag is not None:
-                held = self.held.setdefault(slice_, [])
-                if intent.etag not in held:
-                    held.append(intent.etag)
+            if intent.seq == fulfilled:
+                continue
+            if intent.etag is not None:
+                _add(self.held, slice_, intent.etag)
+            elif intent.creates and intent.new is not None:
+                _add(self.created, slice_, intent.new)
 
 
 def fold(records: Iterable[Record]) -> Ledger:
@@ -124,9 +140,10 @@ def fold(records: Iterable[Record]) -> Ledger:
     return ledger
 
 
-def overlap(one: Window, other: Window) -> bool:
-    """Whether the two share an instant."""
-    return one.start < other.end and other.start < one.end
+def _add(to: dict[Window, list[str]], slice_: Window, what: str) -> None:
+    known = to.setdefault(slice_, [])
+    if what not in known:
+        known.append(what)
 
 
 def _proof(entry: SliceEntry, fingerprint: str, before: Published | None) -> SliceEntry | None:
@@ -135,10 +152,3 @@ def _proof(entry: SliceEntry, fingerprint: str, before: Published | None) -> Sli
     if before is None or before.proof is None or before.fingerprint != fingerprint:
         return None
     return before.proof if before.proof.file.row_hash == entry.file.row_hash else None
-
-
-def _tick(text: str) -> int | None:
-    try:
-        return parse_instant(text)
-    except ValueError:
-        return None

@@ -1,20 +1,20 @@
 """The journal of an export: every intent and every publication, in order, each naming the hash of the one before.
 
 A record is appended by creating the object of its sequence number, which only one writer can do. Reading never
-fails on what it finds: a record that is missing or is not what its successor (or ``HEAD.json``) says is collected as
-``Damage`` and left out.
+fails on what it finds: a record that is missing, or is not what its successor, ``HEAD.json`` or a checkpoint says, is
+collected as ``Damage`` and left out. At the end, where nothing follows, the window's own copy is heard too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
 import msgspec
 
 from logferry.layout import head_key, journal_key, journal_prefix, manifest_key, number_of
-from logferry.records.manifest import Intent, Manifest, content_hash, decode_record
+from logferry.records.manifest import Intent, Manifest, content_hash, decode_record, refusing_depth
 from logferry.stores.base import NotFound, Store
 from logferry.window import Window
 
@@ -25,6 +25,7 @@ _BEFORE_HEAD = 2
 """An intent and its publication: the first run may have died before it wrote HEAD."""
 
 DamageKind = Literal["missing", "unreadable", "foreign", "changed", "head", "checkpoint", "copy"]
+OF_A_RECORD = frozenset({"missing", "unreadable", "foreign", "changed"})
 
 
 class Head(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -38,12 +39,13 @@ class Head(msgspec.Struct, frozen=True, omit_defaults=True):
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A record with the hash of its exact bytes. ``slices``: the slices it lists, in its order."""
+    """A record with the hash of its exact bytes. ``slices``, ``removed``: the slices it lists, in its order."""
 
     content: Manifest | Intent
     hash: str
     window: Window
     slices: tuple[Window, ...]
+    removed: tuple[Window, ...]
 
     @property
     def seq(self) -> int:
@@ -66,6 +68,7 @@ class Record:
             content_hash(data),
             content.window.window(),
             tuple(slice_.window() for slice_ in content.slices),
+            tuple(span.window() for span in content.removed) if isinstance(content, Manifest) else (),
         )
 
 
@@ -75,7 +78,7 @@ class Damage:
 
     ``seq``: the record it is about, 0 for HEAD. ``found``: the hash of what lies there, None when nothing does.
     ``expected``: the hash it should have, where a neighbour tells. ``acknowledged``: the publication that found it
-    and went on.
+    and went on. ``intent``: the record is known to be an intent, of which no copy is kept.
     """
 
     seq: int
@@ -85,6 +88,7 @@ class Damage:
     found: str | None = None
     expected: str | None = None
     acknowledged: int | None = None
+    intent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,22 +170,47 @@ class Journal:
             head = Head(0, None)
         self._judge(found, after, head, walk)
         mends = {
-            (mend.seq, mend.found): one.seq
-            for one in found
-            if one.kind is None and one.record is not None and one.record.publication is not None
-            for mend in one.record.publication.mends
+            (mend.seq, mend.found): manifest.seq
+            for manifest in _publications(found)
+            for mend in manifest.mends
         }
-        for one in found:
-            if one.kind is not None:
-                key = journal_key(self._export, one.seq)
-                by = mends.get((one.seq, one.hash))
-                walk.damage.append(Damage(one.seq, key, one.kind, one.detail, one.hash, one.expected, by))
-            elif one.record is not None and one.seq > after.seq:
-                walk.records.append(one.record)
+        walk.damage += self._damage_of(found, mends)
+        walk.records += [
+            one.record for one in found if one.kind is None and one.record is not None and one.seq > after.seq
+        ]
         if found:
             end = found[-1]
             walk.end = Head(end.seq, end.hash if end.kind is None else end.expected or end.hash)
         return walk
+
+    def examined(self, numbers: Collection[int]) -> list[Damage]:
+        """Damage of these records; one that is none of them and follows one of them is taken for intact."""
+        damage = []
+        for first in sorted(number for number in numbers if number - 1 not in numbers):
+            found = [self._look(first)]
+            while found[-1].seq in numbers:
+                found.append(self._look(found[-1].seq + 1))
+            last = Head(found[-1].seq, found[-1].hash)
+            self._judge(found, Head(0, None), last, Walk(last))
+            damage += [one for one in self._damage_of(found, {}) if one.seq in numbers]
+        return damage
+
+    def _damage_of(self, found: list[_Found], mends: dict[tuple[int, str | None], int]) -> list[Damage]:
+        intents = {manifest.intent for manifest in _publications(found)}
+        return [
+            Damage(
+                one.seq,
+                journal_key(self._export, one.seq),
+                one.kind,
+                one.detail,
+                one.hash,
+                one.expected,
+                mends.get((one.seq, one.hash)),
+                one.seq in intents,
+            )
+            for one in found
+            if one.kind is not None
+        ]
 
     def record_at(self, seq: int) -> Record | None:
         """The record under one number; None when nothing lies there. Raises ValueError for anything else."""
@@ -213,13 +242,11 @@ class Journal:
 
     def _last_known(self, missing: int, named: Head) -> int:
         """The last record there must be, when there is none under ``missing``; 0 when it is just the end."""
-        cut = named.seq >= missing
-        if not cut and self._store.head(journal_key(self._export, missing + 1)) is None:
-            return 0
-        numbers = (number_of(info.key) for info in self._store.list(journal_prefix(self._export)))
-        last = max((number for number in numbers if number is not None), default=0)
+        before = journal_key(self._export, missing - 1)
+        following = self._store.list(journal_prefix(self._export), after=before)
+        last = max((number_of(info.key) or 0 for info in following), default=0)
         believed = named.seq - max(last, missing - 1) <= _MOST_CUT
-        return max(last, named.seq) if cut and believed else last
+        return max(last, named.seq) if named.seq >= missing and believed else last
 
     def _look(self, seq: int) -> _Found:
         try:
@@ -249,9 +276,11 @@ class Journal:
                 by_head = after.hash
             one.expected = witness or by_head
             if one.kind is None and witness is not None and one.hash != witness:
-                if by_head is not None and by_head == one.hash and following is not None:
+                assert following is not None
+                by_copy = following is found[-1] and following.seq > named.seq and self._copied(one)
+                if by_head == one.hash or by_copy:
                     following.kind, following.detail = "changed", "it names another record before it"
-                    one.expected = by_head
+                    one.expected = one.hash
                 else:
                     one.kind, one.detail = "changed", "its bytes are not those that the next record names"
             elif one.kind is None and by_head is not None and one.hash != by_head:
@@ -263,7 +292,7 @@ class Journal:
             following = one
 
     def _copied(self, one: _Found) -> bool:
-        """Whether the window's own copy holds the very bytes of this record: then it is HEAD that is wrong."""
+        """Whether the window's own copy holds the very bytes of this record: then it is another that is wrong."""
         if one.record is None or one.record.publication is None:
             return False
         try:
@@ -275,9 +304,17 @@ class Journal:
         return Damage(0, head_key(self._export), "head", detail)
 
 
+def _publications(found: list[_Found]) -> Iterator[Manifest]:
+    """The intact ones."""
+    for one in found:
+        if one.kind is None and one.record is not None and one.record.publication is not None:
+            yield one.record.publication
+
+
 def decode_head(data: bytes) -> Head:
     """Raises ValueError for anything but a HEAD."""
-    head: Head = msgspec.json.decode(data, type=Head)
+    with refusing_depth():
+        head: Head = msgspec.json.decode(data, type=Head)
     if head.seq < 0 or (head.seq > 0) != (head.hash is not None):
         raise ValueError(f"it names record {head.seq} with the hash {head.hash}")
     return head

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from logferry.records.checkpoint import load_checkpoint
 from logferry.records.fold import Ledger, OpenIntent, Published, PublishedWindow, fold
-from logferry.records.journal import Damage, Head, Journal
+from logferry.records.journal import OF_A_RECORD, Damage, Head, Journal
 from logferry.stores.base import Store
 
 __all__ = ["Damage", "Ledger", "OpenIntent", "Published", "PublishedWindow", "fold", "read_ledger"]
@@ -21,6 +21,9 @@ def read_ledger(store: Store, export: str) -> Ledger:
     named = journal.named()
     ledger, untrusted = load_checkpoint(store, export, named.head)
     walk = journal.walk(ledger.head, named)
+    for one in walk.damage:
+        if one.kind in OF_A_RECORD and one.seq > ledger.head.seq:
+            ledger.without[one.seq] = one.found
     for record in walk.records:
         ledger.apply(record)
     ledger.head = Head(walk.end.seq, walk.end.hash, ledger.head.checkpoint, ledger.head.checkpoint_hash)

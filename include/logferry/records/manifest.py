@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import msgspec
@@ -43,7 +45,8 @@ class FileEntry(msgspec.Struct, frozen=True, kw_only=True):
 class SliceEntry(Span, frozen=True, kw_only=True, omit_defaults=True):
     """One slice: ``rows`` in the file, ``source_rows`` by the count taken after the fetch.
 
-    ``source_now`` is what the source held at a later run that was not allowed to replace a proven slice.
+    ``source_now`` is what the source held at a later run that was not allowed to replace a proven slice, and
+    ``source_now_at`` when it was counted then (None: it could not be).
     ``notes`` counts what conversion recorded (values that did not fit a column, invalid text), pages that were
     read again included: an upper bound. ``fingerprint``: of the definition the rows were written under, where it is
     not the manifest's (a kept slice). ``previous_rows`` and ``previous_counted_at``: what the publication before
@@ -56,6 +59,7 @@ class SliceEntry(Span, frozen=True, kw_only=True, omit_defaults=True):
     counted_at: str | None
     file: FileEntry
     source_now: int | None = None
+    source_now_at: str | None = None
     notes: dict[str, int] = {}
     fingerprint: str | None = None
     previous_rows: int | None = None
@@ -162,15 +166,26 @@ _decode_intent = msgspec.json.Decoder(Intent).decode
 
 
 def decode_manifest(data: bytes) -> Manifest:
-    """Raises ``msgspec.ValidationError`` or ``msgspec.DecodeError`` for anything but a manifest."""
-    return _decode_manifest(data)
+    """Raises ValueError (``msgspec.DecodeError`` is one) for anything but a manifest."""
+    with refusing_depth():
+        return _decode_manifest(data)
 
 
 def decode_record(data: bytes) -> Manifest | Intent:
     """A record of the journal. Raises like ``decode_manifest``."""
-    if _decode_kind(data).record == "intent":
-        return _decode_intent(data)
-    return _decode_manifest(data)
+    with refusing_depth():
+        if _decode_kind(data).record == "intent":
+            return _decode_intent(data)
+        return _decode_manifest(data)
+
+
+@contextmanager
+def refusing_depth() -> Iterator[None]:
+    """Turns the RecursionError of JSON that is nested too deeply into a ValueError."""
+    try:
+        yield
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
 
 
 def content_hash(data: bytes) -> str:

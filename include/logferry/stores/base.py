@@ -86,8 +86,11 @@ class Store(Protocol):
         """The object's description, None when there is none."""
         ...
 
-    def list(self, prefix: str) -> Iterator[ObjectInfo]:
-        """Every object whose key begins with the text ``prefix``, in key order; metadata is left empty."""
+    def list(self, prefix: str, *, after: str | None = None) -> Iterator[ObjectInfo]:
+        """Every object whose key begins with the text ``prefix``, in key order; metadata is left empty.
+
+        ``after``: only those whose key is greater; what lies before costs nothing.
+        """
         ...
 
     def place(
@@ -115,16 +118,17 @@ class Store(Protocol):
         ...
 
     def remove(self, key: str, *, expected: str) -> None:
-        """Deletes the object while it still has this ETag; raises Changed like ``place``, also when it is gone.
-
-        A store of the S3 kind that ignores the condition on a delete is asked first, which leaves a moment between.
-        """
+        """Deletes the object while it still has this ETag; raises Changed like ``place``, also when it is gone."""
         ...
 
     def sweep(self, prefix: str, *, older_than_s: float) -> int:
         """Removes objects and unfinished uploads whose keys begin with the text ``prefix`` and that were last
         written longer than ``older_than_s`` seconds ago, by this machine's clock; returns how many.
         """
+        ...
+
+    def abort_uploads(self, prefix: str, *, older_than_s: float) -> int:
+        """As ``sweep``, but of unfinished uploads only: no object is removed."""
         ...
 
     def delete(self, keys: Iterable[str]) -> None:

@@ -34,7 +34,7 @@ class Conditions(msgspec.Struct, frozen=True, kw_only=True):
     """The content of ``_manifests/_store.json``: each truth value says whether that condition is enforced.
 
     ``copy_if_match`` stands for If-Match and If-None-Match on the target of a copy, ``complete_if_match`` for
-    If-Match at the completion of a multipart upload.
+    If-Match at the completion of a multipart upload, ``delete_if_match`` for If-Match on a delete.
     """
 
     format: int
@@ -43,12 +43,22 @@ class Conditions(msgspec.Struct, frozen=True, kw_only=True):
     replace_if_match: bool
     copy_if_match: bool
     complete_if_match: bool
+    delete_if_match: bool
     probed_at: str
 
     @property
     def enforced(self) -> bool:
-        """Whether of several writers with one condition exactly one wins."""
-        return self.create_if_absent and self.replace_if_match
+        """Whether of several writers with one condition exactly one wins.
+
+        What a copy ignores is done by a PUT instead. There is no such way round the other two: only by completing an
+        upload do equal bytes get another ETag, and nothing but a delete takes an object away.
+        """
+        return (
+            self.create_if_absent
+            and self.replace_if_match
+            and self.complete_if_match
+            and self.delete_if_match
+        )
 
     def of_put(self, expected: str | None) -> bool:
         """Whether a PUT that expects this ETag, or no object, is refused where it should be."""
@@ -98,6 +108,7 @@ def _probe(bucket: Bucket, endpoint: str) -> Conditions:
                     replace_if_match=attempt.replace_if_match(),
                     copy_if_match=attempt.copy_if_match(),
                     complete_if_match=attempt.complete_if_match(),
+                    delete_if_match=attempt.delete_if_match(),
                     probed_at=format_instant(SystemClock().now()),
                 )
             finally:
@@ -153,6 +164,10 @@ class _Probe:
         stale, right = self._put(self._target, b"before"), self._put(self._target, b"now")
         return not _accepted_in_a_form(self._complete, stale) and _accepted_in_a_form(self._complete, right)
 
+    def delete_if_match(self) -> bool:
+        stale, right = self._put(self._target, b"before"), self._put(self._target, b"now")
+        return not _accepted_in_a_form(self._delete, stale) and _accepted_in_a_form(self._delete, right)
+
     def clear(self) -> None:
         """Best effort: where deleting is refused the writes themselves will say why."""
         for address in (self._target, self._source, self._missing):
@@ -164,6 +179,9 @@ class _Probe:
 
     def _copy(self, **condition: str) -> object:
         return self._client.copy_object(**self._target, CopySource=self._source, **condition)
+
+    def _delete(self, etag: str) -> object:
+        return self._client.delete_object(**self._target, IfMatch=etag)
 
     def _complete(self, etag: str) -> object:
         upload = {

@@ -14,6 +14,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
+from io import FileIO
 from pathlib import Path
 
 from logferry.errors import StoreError
@@ -45,6 +46,7 @@ class LocalStore:
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._folder = str(root)
         self._swept = False
         self.url = root.absolute().as_uri()
 
@@ -127,7 +129,12 @@ class LocalStore:
         return check
 
     def read(self, key: str) -> bytes:
-        path = self._path(key)
+        self._check(key)
+        try:
+            with FileIO(f"{self._folder}/{key}") as file:
+                return file.readall()
+        except OSError:
+            path = self._path(key)
         with explained("read", path):
             return path.read_bytes()
 
@@ -144,28 +151,26 @@ class LocalStore:
             state = _state(path)
             return None if state is None else _info(key, state)
 
-    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+    def list(self, prefix: str, *, after: str | None = None) -> Iterator[ObjectInfo]:
         folder = prefix.rpartition("/")[0]
         if folder:
             check_key(folder)
         with explained("list", self._root / folder):
-            yield from self._walk(folder, prefix)
+            yield from self._walk(folder, prefix, after or "")
 
-    def _walk(self, folder: str, prefix: str) -> Iterator[ObjectInfo]:
+    def _walk(self, folder: str, prefix: str, after: str) -> Iterator[ObjectInfo]:
         try:
-            entries = list(os.scandir(self._root / folder))
+            entries = list(os.scandir(f"{self._folder}/{folder}"))
         except (FileNotFoundError, NotADirectoryError):
             return
         # Keys in text order, as S3 lists them: "a-b/x" comes before "a/x".
-        entries.sort(key=lambda entry: f"{entry.name}/" if entry.is_dir() else entry.name)
-        for entry in entries:
-            key = f"{folder}/{entry.name}" if folder else entry.name
-            if key == _TEMPORARY:
-                continue
-            if entry.is_dir():
-                if key.startswith(prefix) or prefix.startswith(f"{key}/"):
-                    yield from self._walk(key, prefix)
-            elif key.startswith(prefix):
+        names = sorted((f"{entry.name}/" if entry.is_dir() else entry.name, entry) for entry in entries)
+        for name, entry in names:
+            key = f"{folder}/{name}" if folder else name
+            if name.endswith("/"):
+                if key != f"{_TEMPORARY}/" and (key.startswith(prefix) or prefix.startswith(key)):
+                    yield from self._walk(key[:-1], prefix, after)
+            elif key.startswith(prefix) and key > after and key != _TEMPORARY:
                 # A file may vanish between listing and stat: then it is no object any more.
                 with suppress(FileNotFoundError):
                     yield _info(key, entry.stat())
@@ -178,6 +183,10 @@ class LocalStore:
             for info in list(self.list(prefix))
             if info.modified_at * _NS_PER_TICK < latest
         )
+
+    def abort_uploads(self, prefix: str, *, older_than_s: float) -> int:
+        """None are under a key: see ``sweep``."""
+        return 0
 
     def delete(self, keys: Iterable[str]) -> None:
         for key in keys:
@@ -206,11 +215,14 @@ class LocalStore:
         return locked(self._root / _TEMPORARY)
 
     def _path(self, key: str) -> Path:
+        self._check(key)
+        return self._root / key
+
+    def _check(self, key: str) -> None:
         if check_key(key).partition("/")[0] == _TEMPORARY:
             raise StoreError(
                 f"The key {key!r} is in a folder the store keeps for itself: choose another name."
             )
-        return self._root / key
 
     @contextmanager
     def _temporary(self) -> Iterator[Path]:

@@ -114,17 +114,18 @@ class S3Store:
     def head(self, key: str) -> ObjectInfo | None:
         return self._bucket.head(key)
 
-    def list(self, prefix: str) -> Iterator[ObjectInfo]:
-        return self._bucket.list(prefix)
+    def list(self, prefix: str, *, after: str | None = None) -> Iterator[ObjectInfo]:
+        return self._bucket.list(prefix, after)
 
     def sweep(self, prefix: str, *, older_than_s: float) -> int:
+        latest = from_datetime(datetime.now(UTC) - timedelta(seconds=older_than_s))
+        old = [info.key for info in self.list(prefix) if info.modified_at < latest]
+        self.delete(old)
+        return len(old) + self.abort_uploads(prefix, older_than_s=older_than_s)
+
+    def abort_uploads(self, prefix: str, *, older_than_s: float) -> int:
         """A store that lists no unfinished uploads is left with them."""
         latest = datetime.now(UTC) - timedelta(seconds=older_than_s)
-        old = [info.key for info in self.list(prefix) if info.modified_at < from_datetime(latest)]
-        self.delete(old)
-        return len(old) + self._abort_uploads(prefix, latest)
-
-    def _abort_uploads(self, prefix: str, latest: datetime) -> int:
         client, name = self._bucket.client, self._bucket.name
         aborted = 0
         with self._bucket.explained("sweep", prefix):

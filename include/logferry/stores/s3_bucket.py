@@ -59,13 +59,16 @@ class Bucket:
             answer["Metadata"],
         )
 
-    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+    def list(self, prefix: str, after: str | None = None) -> Iterator[ObjectInfo]:
+        start = {} if after is None else {"StartAfter": self.key(after)}
         with self.explained("list", prefix):
             pages = self.client.get_paginator("list_objects_v2").paginate(
-                Bucket=self.name, Prefix=self.folder + prefix
+                Bucket=self.name, Prefix=self.folder + prefix, **start
             )
             for page in pages:
                 for entry in page.get("Contents", ()):
+                    if after is not None and entry["Key"] <= self.key(after):
+                        continue  # Some look-alikes ignore StartAfter.
                     yield ObjectInfo(
                         entry["Key"].removeprefix(self.folder),
                         entry["Size"],

@@ -115,7 +115,8 @@ def renew(bucket: Bucket, conditions: Conditions, key: str, expected: str) -> st
 
 
 def remove(bucket: Bucket, key: str, expected: str) -> None:
-    """Looked at first, since some look-alikes ignore If-Match on a delete and others do not know it (501).
+    """Looked at first, since some look-alikes ignore If-Match on a delete and others do not know it (501): right for a
+    single writer only, which the lease sees to.
 
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-deletes.html
     """

@@ -11,7 +11,7 @@ from tests.logferry.publishing_runs import EXPORT, Publisher, Rows, StoreClock
 from logferry.errors import StoreError, Superseded
 from logferry.layout import lease_key
 from logferry.publishing.lease import LASTS_S, Lease
-from logferry.window import TICK_PER_SECOND
+from logferry.window import TICK_PER_SECOND, parse_instant
 
 KEY = lease_key(EXPORT)
 
@@ -38,7 +38,10 @@ def test_a_lease_names_its_run_and_its_end_and_is_gone_afterwards(store: MemoryS
 def test_another_run_waits_for_a_while_and_then_is_told_who_and_until_when(store: MemoryStore) -> None:
     lease(store, "one").acquire()
     begun = store.now
-    with pytest.raises(StoreError, match=r"by the run one, whose lease ends at 2026-11-22T12:05:00Z"):
+    with pytest.raises(
+        StoreError,
+        match=r"by the run one, whose lease _manifests/web/lease\.json ends at 2026-11-22T12:05:00Z",
+    ):
         lease(store, "two").acquire()
     assert 30 <= (store.now - begun) / TICK_PER_SECOND < 60
 
@@ -105,8 +108,19 @@ def test_a_lease_that_is_taken_over_is_not_released_by_the_run_that_lost_it(stor
     assert json.loads(store.content(KEY))["run"] == "quick"
 
 
-def test_an_object_that_is_no_lease_is_replaced(store: MemoryStore) -> None:
-    store.seed(KEY, b"?")
+@pytest.mark.parametrize("end", ["2099-01-01T00:00:00Z", "2026-11-22T12:05:31Z", 10**19, -5])
+def test_a_lease_that_no_right_clock_can_have_given_is_not_believed(
+    store: MemoryStore, end: str | int
+) -> None:
+    until = parse_instant(end) if isinstance(end, str) else end
+    store.seed(KEY, json.dumps({"run": "wrong", "token": "t", "expires_at": until}).encode())
+    lease(store, "one").acquire()
+    assert json.loads(store.content(KEY))["run"] == "one"
+
+
+@pytest.mark.parametrize("data", [b"?", b'{"x":' + b"[" * 200_000], ids=["no json", "nested"])
+def test_an_object_that_is_no_lease_is_replaced(store: MemoryStore, data: bytes) -> None:
+    store.seed(KEY, data)
     lease(store, "one").acquire()
     assert json.loads(store.content(KEY))["run"] == "one"
 

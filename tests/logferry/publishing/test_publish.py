@@ -13,10 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from tests.logferry.interleaving import Interleaving, Killed
-from tests.logferry.memory_store import MemoryStore
+from tests.logferry.memory_store import Etags, MemoryStore
 from tests.logferry.publishing_runs import EXPORT, START, Publisher, Rows, differing, hours, sha256
 
-from logferry.errors import DefinitionError, StoreError
+from logferry.audit.verify import verify
+from logferry.errors import DefinitionError, StoreError, Superseded
 from logferry.layout import (
     checkpoint_prefix,
     head_key,
@@ -162,7 +163,7 @@ def test_a_damaged_object_of_an_unchanged_slice_is_replaced(store: MemoryStore, 
 def test_a_damaged_object_cannot_be_kept_without_a_part_and_the_remedy_is_said(store: MemoryStore) -> None:
     Publisher("one", [A]).carry(store)
     store.seed(KEY, b"A" + A.data[1:], dict(store.objects[KEY].metadata))
-    with pytest.raises(StoreError, match="run the window again"):
+    with pytest.raises(StoreError, match="without --only-moved"):
         Publisher("two", [A], unstaged=frozenset([0])).carry(store)
     assert len(store.keys("_manifests/web/journal/")) == 2
 
@@ -190,7 +191,7 @@ def test_an_object_no_record_vouches_for_is_taken_when_its_rows_are_read_and_are
     monkeypatch.setattr(Rows, "row_hash", row_hash)
     publisher = Publisher("one", [Rows("a", 3)], unstaged=frozenset([0]))
     store.seed(KEY, data[:-1], {ROW_HASH_METADATA: row_hash})
-    with pytest.raises(StoreError, match="run the window again"):
+    with pytest.raises(StoreError, match="without --only-moved"):
         publisher.carry(store)
     store.seed(KEY, data, {ROW_HASH_METADATA: row_hash})
     manifest = publisher.carry(store)
@@ -202,9 +203,11 @@ def test_a_part_that_is_gone_or_another_is_not_published(store: MemoryStore, how
     publisher = Publisher("one", [A])
     publisher.stage(store)
     if how == "gone":
-        store.forget(staged_key(EXPORT, "one", hours(0)))
+        store.forget(staged_key(EXPORT, "one", hours(0), sha256(A.data)))
     else:
-        store.seed(staged_key(EXPORT, "one", hours(0)), B.data, {ROW_HASH_METADATA: B.row_hash})
+        store.seed(
+            staged_key(EXPORT, "one", hours(0), sha256(A.data)), B.data, {ROW_HASH_METADATA: B.row_hash}
+        )
     with pytest.raises(StoreError, match="gone or was replaced"):
         publisher.publish(store)
     assert store.keys("_manifests/") == []
@@ -265,7 +268,151 @@ def test_a_slice_whose_object_is_lost_is_not_called_empty_once_the_source_has_fo
     assert differing(store) == []
 
 
+@pytest.mark.parametrize("between", ["unproven", "short"])
+@pytest.mark.parametrize("fingerprint", ["f", "g"])
+def test_proven_rows_are_not_lost_in_two_steps(store: MemoryStore, between: Status, fingerprint: str) -> None:
+    Publisher("one", [Rows("a", 100)]).carry(store)
+    Publisher("two", [Rows("b", 110)], status=between, counted=120).carry(store)
+    for rows in (0, 90):
+        past_retention = Publisher("three", [Rows("c", rows)], status="unproven", fingerprint=fingerprint)
+        assert past_retention.carry(store).slices[0].rows == 110
+    assert store.content(KEY) == Rows("b", 110).data
+    proven = Publisher("four", [Rows("d", 90)], fingerprint=fingerprint).carry(store)
+    assert (proven.slices[0].rows, proven.slices[0].status) == (90, "proven")
+
+
+@pytest.mark.parametrize("status", ["proven", "unproven", "short"])
+@pytest.mark.parametrize("now", ["proven", "unproven", "short"])
+def test_a_slice_with_rows_is_never_replaced_by_none(store: MemoryStore, status: Status, now: Status) -> None:
+    Publisher("one", [A], status=status).carry(store)
+    manifest = Publisher("two", [Rows("x", 0)], status=now).carry(store)
+    assert (manifest.slices[0].rows, manifest.slices[0].source_now) == (4, 0)
+    assert store.content(KEY) == A.data
+    Publisher("three", [Rows("x", 0)], status=now, allow_shrink=True).carry(store)
+    assert read_ledger(store, EXPORT).slices[hours(0)].entry.rows == 0
+
+
+def unrecorded(store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An object of three rows, whose record and copy are lost."""
+    data, row_hash = parquet(3)
+    with monkeypatch.context() as patched:
+        patched.setattr(Rows, "row_hash", row_hash)
+        patched.setattr(Rows, "data", data)
+        Publisher("one", [Rows("a", 3)]).carry(store)
+    Publisher("other", [A], first=5).carry(store)
+    store.forget(journal_key(EXPORT, 2))
+    store.forget(manifest_key(EXPORT, hours(0)))
+
+
+def test_an_object_with_rows_whose_record_is_lost_is_not_replaced_by_none(
+    store: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unrecorded(store, monkeypatch)
+    empty = Publisher("two", [Rows("x", 0)], status="unproven")
+    with pytest.raises(DefinitionError, match=r"holds 3 rows .* restore .* --allow-shrink"):
+        empty.carry(store)
+    empty.allow_shrink = True
+    assert empty.carry(store).slices[0].rows == 0
+
+
 # -- another grid
+
+
+@pytest.mark.parametrize("before", ["unproven", "short"])
+@pytest.mark.parametrize(
+    ("rows", "status", "refused"),
+    [
+        (0, "unproven", True),
+        (0, "proven", True),
+        (7, "unproven", True),
+        (7, "proven", False),
+        (8, "short", False),
+    ],
+)
+def test_unproven_slices_of_another_grid_do_not_give_way_to_none_nor_to_fewer_unproven_rows(
+    store: MemoryStore, before: Status, rows: int, status: Status, refused: bool
+) -> None:
+    Publisher("one", [Rows("a", 4), Rows("b", 4)], grid=HALF, status=before, counted=9).carry(store)
+    whole = Publisher("two", [Rows("x", rows)], status=status)
+    if refused:
+        with pytest.raises(DefinitionError, match=r"with 8 rows .*--allow-shrink"):
+            whole.carry(store)
+        assert len(store.keys(f"{EXPORT}/")) == 2
+        whole.allow_shrink = True
+    assert whole.carry(store).rows == rows
+    assert store.keys(f"{EXPORT}/") == [KEY]
+
+
+def test_a_coarser_slice_whose_object_is_gone_is_forgotten_once_others_cover_its_time(
+    store: MemoryStore,
+) -> None:
+    Publisher("day", [Rows("d", 24)], grid=TICK_PER_DAY).carry(store)
+    store.forget(slice_key(EXPORT, hours(0, 24)))
+    for hour in range(24):
+        assert hours(0, 24) in read_ledger(store, EXPORT).slices
+        last = Publisher(f"h{hour}", [A], first=hour).carry(store)
+    assert [span.window() for span in last.removed] == [hours(0, 24)]
+    assert set(read_ledger(store, EXPORT).slices) == {hours(hour) for hour in range(24)}
+
+
+def overtaken_by_a_day(store: MemoryStore, first: Publisher, *, kill: int | None = None) -> Interleaving:
+    """A run of hours stands still before it places its first; one on a grid of a day goes by."""
+    day = Publisher("day", [Rows("day", 24)], grid=TICK_PER_DAY)
+    interleaving = Interleaving(store, [first, day], kill={} if kill is None else {first.run: kill})
+
+    def choose(waiting: Sequence[str]) -> str:
+        runners = interleaving.runners
+        stands = runners[first.run].at[0] == "place" and not runners["day"].done
+        return first.run if first.run in waiting and not stands else waiting[-1]
+
+    interleaving.run(choose)
+    return interleaving
+
+
+@pytest.mark.parametrize("etags", ["unique", "content"])
+def test_a_run_that_is_overtaken_by_another_grid_takes_away_what_it_created(etags: Etags) -> None:
+    store = MemoryStore(etags=etags)
+    runs = overtaken_by_a_day(store, Publisher("hours", [Rows(f"h{hour}") for hour in range(24)]))
+    assert isinstance(runs.runners["hours"].failed, Superseded)
+    assert store.keys(f"{EXPORT}/") == [slice_key(EXPORT, hours(0, 24))]
+    assert read_ledger(store, EXPORT).open_intents == {}
+
+
+def test_what_a_run_that_died_left_beside_another_grid_is_removed_by_the_next_publication(
+    store: MemoryStore,
+) -> None:
+    run = Publisher("hours", [Rows(f"h{hour}") for hour in range(24)])
+    alone = Interleaving(MemoryStore(), [dataclasses.replace(run)])
+    alone.run(lambda waiting: waiting[0])
+    placed = next(index for index, line in enumerate(alone.trace) if line.startswith("hours: place"))
+    overtaken_by_a_day(store, run, kill=placed + 2)
+    assert len(store.keys(f"{EXPORT}/")) == 2
+    strays = [one.key for one in verify(store, EXPORT, now=store.now).findings if one.kind == "object_stray"]
+    assert strays == [KEY]
+    Publisher("again", [Rows("day", 24)], grid=TICK_PER_DAY).carry(store)
+    assert store.keys(f"{EXPORT}/") == [slice_key(EXPORT, hours(0, 24))]
+
+
+@pytest.mark.parametrize("etags", ["unique", "content"])
+def test_a_run_that_stood_still_takes_away_nothing_that_was_published_since(etags: Etags) -> None:
+    """Even where the rows, and in S3 their ETag, are those of the object that it created."""
+    store = MemoryStore(etags=etags)
+    rows = [Rows(f"h{hour}") for hour in range(24)]
+    slow, day = Publisher("slow", rows), Publisher("day", [Rows("day", 24)], grid=TICK_PER_DAY)
+    later = Publisher("later", rows)
+    interleaving = Interleaving(store, [slow, day, later])
+
+    def choose(waiting: Sequence[str]) -> str:
+        at, day_done = interleaving.runners["slow"].at[0], interleaving.runners["day"].done
+        if "slow" in waiting and not (at == "place" and not day_done) and at != "remove":
+            return "slow"
+        return next(name for name in ("day", "later", "slow") if name in waiting)
+
+    interleaving.run(choose)
+    assert any("slow: remove" in line for line in interleaving.trace)
+    assert isinstance(interleaving.runners["later"].outcome, Manifest)
+    assert differing(store) == []
+    assert len(store.keys(f"{EXPORT}/")) == 24
 
 
 def test_slices_of_a_finer_grid_are_removed_once_the_new_ones_are_there(store: MemoryStore) -> None:
@@ -322,11 +469,11 @@ def test_objects_of_another_grid_that_no_record_knows_are_removed_too(store: Mem
 def test_parts_and_pieces_of_the_window_go_and_those_of_the_runs_other_windows_stay(
     store: MemoryStore,
 ) -> None:
-    mine = piece_key(EXPORT, "one", START + 1, START + 7)
+    mine = piece_key(EXPORT, "one", START + 1, START + 7, sha256(A.data))
     others = [
-        piece_key(EXPORT, "one", START + TICK_PER_HOUR, START + TICK_PER_HOUR + 7),
-        staged_key(EXPORT, "one", hours(1)),
-        staged_key(EXPORT, "two", hours(0)),
+        piece_key(EXPORT, "one", START + TICK_PER_HOUR, START + TICK_PER_HOUR + 7, sha256(A.data)),
+        staged_key(EXPORT, "one", hours(1), sha256(A.data)),
+        staged_key(EXPORT, "two", hours(0), sha256(A.data)),
     ]
     for key in [mine, *others]:
         store.seed(key, b"part")
@@ -335,12 +482,15 @@ def test_parts_and_pieces_of_the_window_go_and_those_of_the_runs_other_windows_s
 
 
 def test_parts_nobody_came_back_for_are_swept_after_a_week(store: MemoryStore) -> None:
-    store.seed(staged_key(EXPORT, "dead", hours(5)), b"part")
-    store.seed(staged_key("other", "dead", hours(5)), b"part")
+    store.seed(staged_key(EXPORT, "dead", hours(5), sha256(A.data)), b"part")
+    store.seed(staged_key("other", "dead", hours(5), sha256(A.data)), b"part")
     store.now += 8 * TICK_PER_DAY
-    store.seed(staged_key(EXPORT, "alive", hours(5)), b"part")
+    store.seed(staged_key(EXPORT, "alive", hours(5), sha256(A.data)), b"part")
     Publisher("one", [A]).carry(store)
-    left = [staged_key("other", "dead", hours(5)), staged_key(EXPORT, "alive", hours(5))]
+    left = [
+        staged_key("other", "dead", hours(5), sha256(A.data)),
+        staged_key(EXPORT, "alive", hours(5), sha256(A.data)),
+    ]
     assert store.keys("_staging/") == left
 
 

@@ -8,9 +8,9 @@ import json
 import msgspec
 import pytest
 from tests.logferry.memory_store import MemoryStore
-from tests.logferry.publishing_runs import EXPORT, Publisher, Rows, Scribe
+from tests.logferry.publishing_runs import EXPORT, Publisher, Rows, Scribe, hours
 
-from logferry.layout import head_key, journal_key
+from logferry.layout import head_key, journal_key, manifest_key
 from logferry.records.journal import Damage, Head, Journal
 from logferry.records.manifest import content_hash, decode_manifest
 
@@ -188,3 +188,50 @@ def test_a_hole_before_a_record_that_head_does_not_name_yet_is_seen(store: Memor
     store.forget(journal_key(EXPORT, 3))
     assert walked(store)[0] == [1, 2, 4]
     assert told(walked(store)[1]) == [(3, "missing")]
+
+
+def test_a_hole_of_several_records_beyond_head_is_seen(store: MemoryStore) -> None:
+    scribe = written(store, 2)
+    for hour in range(2, 6):
+        scribe.record(Publisher("late", [Rows("a")], first=hour))
+    for seq in (3, 4, 5):
+        store.forget(journal_key(EXPORT, seq))
+    records, damage = walked(store)
+    assert records == [1, 2, 6]
+    assert told(damage) == [(3, "missing"), (4, "missing"), (5, "missing")]
+    assert Publisher("next", [Rows("b")], first=9).carry(store).seq == 8
+
+
+@pytest.mark.parametrize("copied", [True, False])
+def test_a_last_record_beyond_head_that_does_not_follow_casts_out_none_that_has_a_copy(
+    store: MemoryStore, copied: bool
+) -> None:
+    written(store, 2)
+    scribe = Scribe(store, 2, content_hash(store.content(journal_key(EXPORT, 2))))
+    scribe.record(Publisher("late", [Rows("a")], first=2))
+    scribe.hash = "sha256:" + "0" * 64
+    scribe.record(Publisher("forged", [Rows("f")], first=7))
+    if not copied:
+        store.forget(manifest_key(EXPORT, hours(2)))
+    assert told(walked(store)[1]) == [(4 if copied else 3, "changed")]
+
+
+@pytest.mark.parametrize(
+    "data", [b'{"x":' + b"[" * 200_000, b'{"record": "publication", "x": ' + b'{"a":' * 200_000]
+)
+def test_json_nested_without_end_is_damage_as_any_other(store: MemoryStore, data: bytes) -> None:
+    written(store, 2)
+    store.seed(journal_key(EXPORT, 2), data)
+    assert told(walked(store)[1]) == [(2, "unreadable")]
+    written(store, 2)
+    store.seed(head_key(EXPORT), data)
+    assert told(walked(store)[1]) == [(0, "head")]
+
+
+def test_a_last_record_that_removed_what_is_no_time_is_unreadable(store: MemoryStore) -> None:
+    scribe = Scribe(store)
+    scribe.record(Publisher("one", [Rows("a")]), removed=[hours(3)])
+    key = journal_key(EXPORT, 1)
+    store.seed(key, store.content(key).replace(b"2026-11-20T04:00:00Z", b"x"))
+    assert told(walked(store)[1]) == [(1, "unreadable")]
+    assert Publisher("next", [Rows("b")]).carry(store).seq == 3

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tests.logferry.memory_store import MemoryStore
 from tests.logferry.publishing_runs import AT, EXPORT, Publisher, Rows, Scribe, differing, hours
 
+from logferry.audit.verify import verify
 from logferry.layout import checkpoint_key, checkpoint_prefix, head_key, journal_key, manifest_key
 from logferry.records.checkpoint import (
     RECORDS_BETWEEN,
@@ -130,8 +131,8 @@ def test_a_year_of_hourly_windows_is_read_in_a_handful_of_requests(store: Memory
     store.counted.clear()
     found = read_ledger(store, EXPORT)
     assert len(found.slices) == 8_760
-    # HEAD, checkpoint, the record it ends at, and two looks for a record after that
-    assert (store.counted["read"], store.counted["head"], sum(store.counted.values())) == (4, 1, 5)
+    # HEAD, checkpoint, the record it ends at, the record after that, and what else there may be after it
+    assert (store.counted["read"], store.counted["list"], sum(store.counted.values())) == (4, 1, 5)
 
     for hour in range(8_760, 8_760 + RECORDS_BETWEEN // 2 - 1):
         Publisher(f"run{hour}", [Rows("a")], first=hour).carry(store)
@@ -307,3 +308,163 @@ def test_a_record_older_than_the_checkpoint_is_mended_when_its_window_runs_again
     else:
         assert [mend.seq for mend in manifest.mends] == [seq]
         assert [(one.seq, one.acknowledged) for one in journal.damage] == [(seq, manifest.seq)]
+
+
+def lost(store: MemoryStore, seq: int) -> Callable[[], None]:
+    """Take the record and its window's copy away; what is returned brings both back, as from a backup."""
+    keys = [journal_key(EXPORT, seq), manifest_key(EXPORT, hours(seq // 2 - 1))]
+    saved = {key: store.content(key) for key in keys}
+    for key in keys:
+        store.forget(key)
+
+    def bring_back() -> None:
+        for key, data in saved.items():
+            store.seed(key, data)
+
+    return bring_back
+
+
+@pytest.mark.parametrize("also_changed", [False, True])
+def test_a_checkpoint_that_left_out_a_record_which_is_back_is_not_believed(
+    store: MemoryStore, also_changed: bool
+) -> None:
+    for hour in range(3):
+        Publisher(f"run{hour}", [Rows("a", 7)], first=hour).carry(store)
+    bring_back = lost(store, 4)
+    if also_changed:
+        store.seed(journal_key(EXPORT, 4), b"gone bad")
+    for hour in range(3, 30):
+        Publisher(f"run{hour}", [Rows("a")], first=hour).carry(store)
+    assert hours(1) not in read_ledger(store, EXPORT).slices
+    bring_back()
+    ledger = read_ledger(store, EXPORT)
+    assert ledger.slices[hours(1)].entry.rows == 7
+    assert [one.kind for one in ledger.damage] == ["checkpoint"]
+
+    Publisher("next", [Rows("a")], first=40).carry(store)
+    healed = read_ledger(store, EXPORT)
+    assert (healed.damage, healed.through) == ([], 62)
+    assert healed.slices[hours(1)].entry.rows == 7
+
+
+def test_a_record_that_comes_back_while_a_checkpoint_is_made_without_it_is_not_forgotten(
+    store: MemoryStore,
+) -> None:
+    for hour in range(7):
+        Publisher(f"run{hour}", [Rows("a")], first=hour).carry(store)
+    bring_back = lost(store, 4)
+
+    def back_before_the_first_write(operation: str, key: str) -> None:
+        if operation == "put_bytes":
+            bring_back()
+
+    store.before = back_before_the_first_write
+    Publisher("run", [Rows("a")], first=40).carry(store)
+    store.before = lambda operation, key: None
+    assert store.keys(checkpoint_prefix(EXPORT)) == [checkpoint_key(EXPORT, 16)]
+    assert hours(1) in read_ledger(store, EXPORT).slices
+
+
+def test_many_records_that_were_left_out_are_looked_for_in_one_listing(store: MemoryStore) -> None:
+    for hour in range(20):
+        Publisher(f"run{hour}", [Rows("a")], first=hour).carry(store)
+    for hour in range(20):
+        lost(store, 2 * hour + 2)
+    for key in (head_key(EXPORT), *store.keys(checkpoint_prefix(EXPORT))):
+        store.forget(key)
+    Publisher("run", [Rows("a")], first=40).carry(store)
+    store.counted.clear()
+    ledger = read_ledger(store, EXPORT)
+    assert len(ledger.without) == 19
+    assert (store.counted["head"], store.counted["list"]) == (0, 2)
+
+
+def test_checkpoints_with_numbers_that_the_journal_has_not_reached_go_and_the_named_one_stays(
+    store: MemoryStore,
+) -> None:
+    for hour in range(20):
+        Publisher(f"run{hour}", [Rows("a")], first=hour).carry(store)
+    old = {key: store.content(key) for key in store.keys("_manifests/")}
+    for hour in range(20, 60):
+        Publisher(f"run{hour}", [Rows("a")], first=hour).carry(store)
+    ahead = store.keys(checkpoint_prefix(EXPORT))
+    for key in store.keys("_manifests/"):
+        if key not in ahead:
+            store.forget(key)
+    for key, data in old.items():
+        store.seed(key, data)
+    store.seed(checkpoint_key(EXPORT, 10**12 - 1), b"?")
+    for hour in range(20, 26):
+        Publisher(f"again{hour}", [Rows("b")], first=hour).carry(store)
+        named = read_ledger(store, EXPORT).named
+        assert named is not None
+        assert named.checkpoint is not None
+        assert checkpoint_key(EXPORT, named.checkpoint) in store.objects
+    assert store.keys(checkpoint_prefix(EXPORT)) == [checkpoint_key(EXPORT, seq) for seq in (32, 48)]
+
+
+def test_head_is_written_though_a_record_of_late_is_lost_with_its_copy(store: MemoryStore) -> None:
+    for hour in range(13):
+        Publisher(f"run{hour}", [Rows("a")], first=hour).carry(store)
+    lost(store, 14)
+    store.forget(head_key(EXPORT))
+    for hour in range(20, 23):
+        Publisher(f"run{hour}", [Rows("a")], first=hour).carry(store)
+    ledger = read_ledger(store, EXPORT)
+    assert ledger.named == ledger.head
+    assert len(store.keys(checkpoint_prefix(EXPORT))) == 2
+
+
+RECORD_KINDS = ("record_missing", "record_unreadable", "record_foreign", "chain_broken")
+
+
+def found_by_verify(store: MemoryStore) -> list[tuple[str, str]]:
+    verification = verify(store, EXPORT, now=store.now)
+    return [(one.key, one.level) for one in verification.findings if one.kind in RECORD_KINDS]
+
+
+@pytest.mark.parametrize("superseded", [True, False])
+@pytest.mark.parametrize("seqs", [(6,), (5,), (5, 7)])
+@pytest.mark.parametrize("kind", DAMAGES)
+def test_what_verify_found_in_old_records_is_mended_by_a_publication_of_any_window(
+    store: MemoryStore, kind: str, seqs: tuple[int, ...], superseded: bool
+) -> None:
+    for hour in range(12):
+        Publisher(f"run{hour}", [Rows("a")], first=hour).carry(store)
+    if superseded:
+        Publisher("again", [Rows("b")], first=2).carry(store)
+    for seq in seqs:
+        DAMAGES[kind](store, journal_key(EXPORT, seq))
+    keys = [journal_key(EXPORT, seq) for seq in seqs]
+    assert found_by_verify(store) == [(key, "finding") for key in keys]
+
+    manifest = Publisher("elsewhere", [Rows("a")], first=50).carry(store)
+    assert {key for key, level in found_by_verify(store) if level == "finding"} == set()
+    restored = seqs == (6,) and not superseded
+    assert [mend.seq for mend in manifest.mends] == ([] if restored else list(seqs))
+    assert Publisher("more", [Rows("a")], first=51).carry(store).mends == []
+
+
+def test_damage_that_is_acknowledged_costs_no_publication_anything_any_more(store: MemoryStore) -> None:
+    for hour in range(100):
+        Publisher(f"run{hour}", [Rows("a")], first=hour).carry(store)
+    for seq in (5, 7):
+        store.forget(journal_key(EXPORT, seq))
+    found_by_verify(store)
+    for first, mended in ((2, [5, 7]), (2, []), (3, [])):
+        store.counted.clear()
+        manifest = Publisher("again", [Rows("a")], first=first).carry(store)
+        assert [mend.seq for mend in manifest.mends] == mended
+        assert store.counted["read"] < 40
+
+
+def test_only_records_that_still_are_the_last_word_are_looked_at(store: MemoryStore) -> None:
+    for hour in range(50):
+        Publisher(f"run{hour}", [Rows("a")], first=hour).carry(store)
+    whole = Publisher("whole", [Rows("b")] * 50)
+    whole.carry(store)
+    for hour in range(60, 68):
+        Publisher(f"run{hour}", [Rows("a")], first=hour).carry(store)
+    store.counted.clear()
+    whole.carry(store)
+    assert store.counted["read"] < 40

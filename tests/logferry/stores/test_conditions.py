@@ -19,6 +19,13 @@ from logferry.stores.conditions import PROBE_FOLDER, REMEMBERED_KEY
 from logferry.stores.s3 import S3Store
 
 CONDITIONS = ("If-Match", "If-None-Match")
+CONDITIONAL = (
+    "create_if_absent",
+    "replace_if_match",
+    "copy_if_match",
+    "complete_if_match",
+    "delete_if_match",
+)
 BUCKET = f"lake-{uuid.uuid4().hex[:12]}"
 
 Handler = Callable[..., AWSResponse | None]
@@ -151,9 +158,9 @@ def exercised_by_one_writer(store: S3Store) -> None:
     assert keys_of(store) == ["counter", "final", "journal/1.json", "staged/a", "staged/b"]
 
 
-def test_moto_enforces_conditions_of_puts_only(new_store: NewStore, moto_url: str) -> None:
+def test_moto_enforces_conditions_of_puts_and_deletes_only(new_store: NewStore, moto_url: str) -> None:
     store = new_store()
-    assert store.enforces_conditions()
+    assert not store.enforces_conditions()
     answers = remembered(store)
     assert answers.pop("probed_at").endswith("Z")
     assert answers == {
@@ -163,6 +170,7 @@ def test_moto_enforces_conditions_of_puts_only(new_store: NewStore, moto_url: st
         "replace_if_match": True,
         "copy_if_match": False,
         "complete_if_match": False,
+        "delete_if_match": True,
     }
     exercised_by_one_writer(store)
 
@@ -170,10 +178,10 @@ def test_moto_enforces_conditions_of_puts_only(new_store: NewStore, moto_url: st
 def test_a_store_that_enforces_everything_copies_within_itself(
     new_store: NewStore, enforced: Handler
 ) -> None:
-    store = new_store(CopyObject=enforced, CompleteMultipartUpload=enforced)
+    store = new_store(CopyObject=enforced, CompleteMultipartUpload=enforced, DeleteObject=enforced)
     assert store.enforces_conditions()
-    assert remembered(store)["copy_if_match"] is True
-    assert remembered(store)["complete_if_match"] is True
+    for name in ("copy_if_match", "complete_if_match", "delete_if_match"):
+        assert remembered(store)[name] is True
     exercised_by_one_writer(store)
     made = requests_of(store)
     store.place("staged/a", "elsewhere", expected=None)
@@ -186,11 +194,37 @@ def test_a_store_without_conditions_is_found_out_and_serves_one_writer(
 ) -> None:
     store = new_store(every=treatment)
     assert not store.enforces_conditions()
-    assert not any(
-        remembered(store)[name]
-        for name in ("create_if_absent", "replace_if_match", "copy_if_match", "complete_if_match")
-    )
+    assert not any(remembered(store)[name] for name in CONDITIONAL)
     exercised_by_one_writer(store)
+
+
+@pytest.mark.parametrize("operation", ["CompleteMultipartUpload", "DeleteObject"])
+@pytest.mark.parametrize("treatment", [ignoring(*CONDITIONS), unknown], ids=["ignored", "refused"])
+def test_without_conditions_on_completing_an_upload_or_on_a_delete_a_lease_is_needed(
+    new_store: NewStore, enforced: Handler, operation: str, treatment: Handler
+) -> None:
+    every = dict.fromkeys(("CopyObject", "CompleteMultipartUpload", "DeleteObject"), enforced)
+    store = new_store(**{**every, operation: treatment})
+    assert not store.enforces_conditions()
+    assert [name for name in CONDITIONAL if not remembered(store)[name]] == [
+        {"CompleteMultipartUpload": "complete_if_match", "DeleteObject": "delete_if_match"}[operation]
+    ]
+    exercised_by_one_writer(store)
+    store.remove("final", expected=etag_of(store, "final"))
+
+
+def test_a_store_that_need_not_copy_conditionally_needs_no_lease(
+    new_store: NewStore, enforced: Handler
+) -> None:
+    assert new_store(CompleteMultipartUpload=enforced, DeleteObject=enforced).enforces_conditions()
+
+
+def test_what_was_remembered_before_deletes_were_tried_is_asked_again(
+    new_store: NewStore, enforced: Handler, moto_url: str
+) -> None:
+    older = {name: value for name, value in NOTE.items() if name != "delete_if_match"}
+    new_store().put_bytes(REMEMBERED_KEY, json.dumps({**older, "endpoint": moto_url}).encode())
+    assert new_store(CompleteMultipartUpload=enforced, DeleteObject=enforced).enforces_conditions()
 
 
 def test_a_store_that_only_creates_conditionally_is_not_enough(new_store: NewStore) -> None:
@@ -202,7 +236,8 @@ def test_a_store_that_only_creates_conditionally_is_not_enough(new_store: NewSto
 
 def test_a_store_that_compares_bare_etags_is_understood(new_store: NewStore) -> None:
     store = new_store(PutObject=of_bare_etags)
-    assert store.enforces_conditions()
+    assert store.enforces_conditions() is False
+    assert remembered(store)["replace_if_match"] is True
     exercised_by_one_writer(store)
 
 
@@ -214,11 +249,11 @@ def test_the_probe_is_remembered_in_the_lake_and_in_the_store(new_store: NewStor
     assert made == ["PutObject"], "a write without a condition needs no probe"
     first.put_bytes("a", b"", if_absent=True)
     del made[:]
-    assert first.enforces_conditions()
+    assert not first.enforces_conditions()
     assert made == []
     second = new_store()
     made = requests_of(second)
-    assert second.enforces_conditions()
+    assert not second.enforces_conditions()
     second.put_bytes("b", b"", if_absent=True)
     assert made == ["GetObject", "PutObject"]
 
@@ -238,6 +273,7 @@ NOTE = {
     "replace_if_match": False,
     "copy_if_match": False,
     "complete_if_match": False,
+    "delete_if_match": False,
     "probed_at": "2026-11-20T00:00:00Z",
 }
 
@@ -259,7 +295,8 @@ def test_a_note_that_cannot_be_read_or_is_of_another_endpoint_is_made_anew(
 ) -> None:
     store = new_store()
     store.put_bytes(REMEMBERED_KEY, note.replace("ENDPOINT", moto_url).encode())
-    assert store.enforces_conditions()
+    store.enforces_conditions()
+    assert remembered(store)["create_if_absent"] is True
     assert (remembered(store)["format"], remembered(store)["endpoint"]) == (1, moto_url)
 
 
@@ -271,7 +308,8 @@ def test_what_is_remembered_of_this_endpoint_is_believed(new_store: NewStore, mo
 def test_a_lost_answer_does_not_pass_for_a_refusal_of_the_probe(new_store: NewStore) -> None:
     store = new_store()
     lost_once(store, "PutObject")
-    assert store.enforces_conditions()
+    store.enforces_conditions()
+    assert remembered(store)["create_if_absent"] is True
     assert [info.key for info in store.list("")] == [REMEMBERED_KEY]
 
 
@@ -303,7 +341,7 @@ def test_a_probe_that_is_not_allowed_says_what_to_allow(new_store: NewStore) -> 
 @pytest.fixture
 def known(new_store: NewStore, enforced: Handler) -> S3Store:
     """A store that enforces everything and is already probed."""
-    store = new_store(CopyObject=enforced, CompleteMultipartUpload=enforced)
+    store = new_store(CopyObject=enforced, CompleteMultipartUpload=enforced, DeleteObject=enforced)
     assert store.enforces_conditions()
     return store
 
@@ -312,7 +350,8 @@ def known(new_store: NewStore, enforced: Handler) -> S3Store:
 def of_puts(new_store: NewStore) -> S3Store:
     """A store that enforces conditions of PUT only and is already probed."""
     store = new_store()
-    assert store.enforces_conditions()
+    assert not store.enforces_conditions()
+    assert remembered(store)["replace_if_match"] is True
     return store
 
 
@@ -409,5 +448,5 @@ def test_a_conflict_of_two_replacements_is_tried_again(known: S3Store) -> None:
 def test_the_endpoint_is_remembered_without_a_password_in_it(moto_url: str, client: Any) -> None:
     with_password = moto_url.replace("://", "://user:hidden@")
     store = S3Store(BUCKET, uuid.uuid4().hex, s3_settings(connection(with_password)))
-    assert store.enforces_conditions()
+    store.enforces_conditions()
     assert remembered(store)["endpoint"] == moto_url

@@ -386,8 +386,8 @@ def test_an_object_written_anew_while_a_sweep_goes_on_stays(store: LocalStore, r
     assert listed.modified_at == 0
 
     class WritesMeanwhile(LocalStore):
-        def list(self, prefix: str) -> Iterator[ObjectInfo]:
-            found = [*super().list(prefix)]
+        def list(self, prefix: str, *, after: str | None = None) -> Iterator[ObjectInfo]:
+            found = [*super().list(prefix, after=after)]
             self.put_bytes("_staging/a", b"new")
             return iter(found)
 
