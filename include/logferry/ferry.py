@@ -23,9 +23,9 @@ from logferry.fetching.answer_size import AnswerSize
 from logferry.fetching.fetch import Fetcher
 from logferry.fetching.pieces import finest_bin
 from logferry.http import Client
-from logferry.plan import Chunk, Plan, estimate_requests, slice_plans
+from logferry.plan import Chunk, Plan, estimate_bytes, estimate_requests, sized_count, slice_plans
 from logferry.proof.kept import keep_unmoved
-from logferry.proof.prove import Finished, Prover, count_rows
+from logferry.proof.prove import Finished, Prover
 from logferry.publishing.publish import ChunkResult, SliceResult, publish
 from logferry.records.manifest import Manifest, RunEntry, Span, Status
 from logferry.sources.base import LogSource
@@ -142,17 +142,14 @@ class Ferry:
         before = dict(self.client.stats)
         schema = self.client.run(lambda: self.source.schema(window))
         bin_ticks = finest_bin(self.source, window, self.spec.slice)
-        counts = count_rows(self.client, self.source, window, bin_ticks)
         counted_at = self._now()
-        slices = slice_plans(
-            window, self.spec.slice, counts, bin_ticks=bin_ticks, piece_rows=self._size.piece_rows
-        )
+        counts = sized_count(self.client, self.source, window, bin_ticks, schema)
+        slices = slice_plans(window, self.spec.slice, counts, bin_ticks=bin_ticks, size=self._size)
         if only_moved:
             slices = keep_unmoved(
                 slices, store=self.store, export=self.spec.name, fingerprint=self.fingerprint
             )
         requests = estimate_requests(self.source, slices)
-        to_fetch = sum(planned.to_fetch or 0 for planned in slices)
         per_second = self.client.budget.requests_per_second(self.source.search_bucket)
         return Plan(
             export=self.spec.name,
@@ -161,7 +158,7 @@ class Ferry:
             counted_at=counted_at,
             rows=None if counts is None else sum(planned.rows or 0 for planned in slices),
             requests=requests,
-            bytes=None if counts is None else round(to_fetch * self._size.row_bytes),
+            bytes=None if counts is None else estimate_bytes(slices, self._size.row_bytes),
             eta_s=None if per_second is None else round(requests / per_second, 1),
             slices=slices,
             schema=schema,
@@ -178,32 +175,29 @@ class Ferry:
         """
         self._check_same_definition(chunk.fingerprint)
         before = dict(self.client.stats)
-        slices = [planned.window() for planned in chunk.slices]
-        span = Window(slices[0].start, slices[-1].end)
-        bin_ticks = finest_bin(self.source, span, self.spec.slice)
+        span = Window(chunk.slices[0].window().start, chunk.slices[-1].window().end)
         staging = Staging(self.store, self.spec.name, self.run.id)
-        finished = FinishedParts(
-            progress_store, chunk, bin_ticks=bin_ticks, store=self.store, staging=staging
-        )
         with work_folder(self._workdir) as folder:
+            files = PartFiles(
+                folder,
+                arrow_schema(chunk.schema),
+                labels={"logferry.export": self.spec.name},
+                bin_ticks=finest_bin(self.source, span, self.spec.slice),
+                source=self.source,
+            )
+            finished = FinishedParts(progress_store, chunk, files=files, store=self.store, staging=staging)
             prover = Prover(
                 self.client,
                 self.source,
                 fetcher=Fetcher(
                     self.client, self.source, chunk.schema, size=self._size, on_page=self._progress.page
                 ),
-                files=PartFiles(
-                    folder,
-                    arrow_schema(chunk.schema),
-                    labels={"logferry.export": self.spec.name},
-                    bin_ticks=bin_ticks,
-                ),
+                files=files,
                 finished=finished,
-                bin_ticks=bin_ticks,
                 clock=self._clock,
             )
             proofs = prover.prove(chunk.slices)
-            results = self._stage(proofs, staging, slices, keep=progress_store is not None)
+            results = self._stage(proofs, staging, keep=progress_store is not None)
         spent = _spent(before, self.client.stats)
         for name, count in chunk.requests.items():
             spent[name] = spent.get(name, 0) + count
@@ -272,9 +266,7 @@ class Ferry:
                 f"the definition of {self.spec.name} changed after this window was planned; plan the window again"
             )
 
-    def _stage(
-        self, finished: Iterable[Finished], staging: Staging, slices: list[Window], *, keep: bool
-    ) -> list[SliceResult]:
+    def _stage(self, finished: Iterable[Finished], staging: Staging, *, keep: bool) -> list[SliceResult]:
         """Upload the slices whose rows are not published yet; unless ``keep``, none stays behind when one fails."""
         results: list[SliceResult] = []
         try:
@@ -284,7 +276,7 @@ class Ferry:
         except BaseException:
             if not keep:
                 with contextlib.suppress(Exception):
-                    staging.discard_slices(slices)
+                    staging.discard_all()
             raise
         return results
 
@@ -312,13 +304,12 @@ class Ferry:
     def _status(self, finished: Finished) -> Status:
         if finished.counted is None:
             return "unproven"
+        retention = self.spec.source.retention
+        if retention is not None and finished.slice_.start < finished.counted_at - retention:
+            return "unproven"  # Neither number says what there was.
         if not finished.agrees:
             return "short"
-        retention = self.spec.source.retention
-        forgotten = retention is not None and finished.slice_.start < finished.counted_at - retention
-        if forgotten or finished.counted_at < self.settled_at(finished.slice_):
-            return "unproven"
-        return "proven"
+        return "unproven" if finished.counted_at < self.settled_at(finished.slice_) else "proven"
 
     def _now(self) -> str:
         return format_instant(self._clock.now())

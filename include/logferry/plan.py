@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Generator
 from typing import Any, Self
 
 import msgspec
 
+from logferry.errors import CountUnavailable
 from logferry.fetching.answer_size import AnswerSize
 from logferry.fetching.pieces import coarsened
+from logferry.http import Client
 from logferry.records.manifest import FileEntry, Span
-from logferry.sources.base import LogSource, SourceSchema
+from logferry.sources.base import LogSource, Request, Response, SizedCount, Sizing, SourceSchema
 from logferry.window import Window
+
+log = logging.getLogger(__name__)
 
 MOST_CHUNKS = 24
 ROWS_PER_CHUNK = 250_000
@@ -21,12 +27,14 @@ SLICES_PER_CHUNK = 96
 class SlicePlan(Span, frozen=True, kw_only=True, omit_defaults=True):
     """One slice and the rows the source counts in it; None where it cannot count.
 
-    ``bins``: its rows per equal bin, where it is denser than one piece. ``kept``: the published file, proven and in
+    ``bins``: its rows per equal bin, where it is denser than one piece. ``row_bytes``: what a row is reckoned to make
+    of an answer, None where that is not known. ``kept``: the published file, proven and in
     place, that already holds as many rows: it is counted again and not fetched; ``kept_notes`` are its notes.
     """
 
     rows: int | None
     bins: list[int] | None = None
+    row_bytes: int | None = None
     kept: FileEntry | None = None
     kept_notes: dict[str, int] = msgspec.field(default_factory=dict)
 
@@ -122,26 +130,60 @@ class Plan(Handed, frozen=True, kw_only=True):
 
 def estimate_requests(source: LogSource, slices: list[SlicePlan]) -> int:
     """Search requests of a healthy pass: full answers for every slice that holds rows; one where unknown."""
-    full = source.page_rows if source.answer_rows is None else AnswerSize(source).piece_rows
-    return sum(1 if planned.to_fetch is None else -(-planned.to_fetch // full) for planned in slices)
+    size = AnswerSize(source)
+
+    def full(planned: SlicePlan) -> int:
+        return source.page_rows if source.answer_rows is None else size.rows_of(planned.row_bytes)
+
+    return sum(1 if planned.to_fetch is None else -(-planned.to_fetch // full(planned)) for planned in slices)
+
+
+def estimate_bytes(slices: list[SlicePlan], row_bytes: float) -> int:
+    """Bytes of answers of the rows to fetch, at ``row_bytes`` each where the source reckoned none."""
+    return round(sum((planned.to_fetch or 0) * (planned.row_bytes or row_bytes) for planned in slices))
+
+
+def sized_count(
+    client: Client, source: LogSource, window: Window, bin_ticks: int, schema: SourceSchema
+) -> SizedCount | None:
+    """Rows per bin of the window, with sizes where the source reckons them; None when it cannot count."""
+
+    def exchange() -> Generator[Request, Response, SizedCount]:
+        if isinstance(source, Sizing):
+            found = yield from source.sized_count(window, bin_ticks, schema)
+            return found
+        rows = yield from source.count(window, bin_ticks)
+        return SizedCount(rows)
+
+    try:
+        return client.run(exchange)
+    except CountUnavailable as error:
+        log.warning("%s: the window can only be unproven", error)
+        return None
 
 
 def slice_plans(
-    window: Window, grid: int, counts: dict[int, int] | None, *, bin_ticks: int, piece_rows: int
+    window: Window, grid: int, counted: SizedCount | None, *, bin_ticks: int, size: AnswerSize
 ) -> list[SlicePlan]:
-    """The window's slices with their rows. ``counts`` by start of a bin of ``bin_ticks`` (a divisor of ``grid``),
-    absent is 0; None: nothing is known. Slices of more than ``piece_rows`` keep their bins."""
-    if counts is None:
-        return [_planned(slice_, None, None) for slice_ in window.slices(grid)]
+    """The window's slices with their rows, ``counted`` by bins of ``bin_ticks`` (a divisor of ``grid``); None: nothing
+    is known. Slices of more rows than a piece by ``size`` keep their bins."""
+    if counted is None:
+        return [_planned(slice_, None) for slice_ in window.slices(grid)]
     plans = []
     for slice_ in window.slices(grid):
-        bins = [counts.get(start, 0) for start in range(slice_.start, slice_.end, bin_ticks)]
+        starts = range(slice_.start, slice_.end, bin_ticks)
+        bins = [counted.rows.get(start, 0) for start in starts]
         rows = sum(bins)
-        dense = rows > piece_rows and len(bins) > 1
-        plans.append(_planned(slice_, rows, coarsened(bins, piece_rows) if dense else None))
+        reckoned = sum(counted.bytes.get(start, 0) for start in starts)
+        row_bytes = -(-reckoned // rows) if rows and reckoned else None
+        most = size.rows_of(row_bytes)
+        dense = rows > most and len(bins) > 1
+        plans.append(_planned(slice_, rows, coarsened(bins, most) if dense else None, row_bytes))
     return plans
 
 
-def _planned(slice_: Window, rows: int | None, bins: list[int] | None) -> SlicePlan:
+def _planned(
+    slice_: Window, rows: int | None, bins: list[int] | None = None, row_bytes: int | None = None
+) -> SlicePlan:
     span = Span.of(slice_)
-    return SlicePlan(start=span.start, end=span.end, rows=rows, bins=bins)
+    return SlicePlan(start=span.start, end=span.end, rows=rows, bins=bins, row_bytes=row_bytes)

@@ -12,7 +12,7 @@ import math
 import re
 from collections.abc import Iterator
 from datetime import datetime
-from itertools import pairwise
+from itertools import count, pairwise
 
 from croniter import CroniterError, croniter
 
@@ -65,6 +65,7 @@ class Schedule:
                 for minute in _numbers(minutes, 60)
             )
             self._days_cron = " ".join(["0", "0", *fields[2:]])
+            self._every_day = fields[2:] == ["*", "*", "*"]
             croniter(self._days_cron, to_datetime(0)).get_next(datetime)
         except (CroniterError, ValueError, TypeError) as error:
             raise ValueError(f"{expression!r} is not a schedule that fires ({error}); {_HINT}") from None
@@ -124,6 +125,8 @@ class Schedule:
 
     def _days(self, day: int) -> Iterator[int]:
         """Midnight of every day with boundaries, from ``day`` on, without end."""
+        if self._every_day:  # croniter takes a third of a millisecond for each day
+            yield from count(day, TICK_PER_DAY)
         # One microsecond earlier, so that the day itself is found when it is one of the schedule's.
         days = croniter(self._days_cron, to_datetime(day - 1))
         while True:
@@ -144,3 +147,10 @@ def largest_slice(grid: int, asked: int) -> int:
         if minutes % candidate == 0:
             return candidate * TICK_PER_MINUTE
     return TICK_PER_MINUTE
+
+
+def smallest_slice(grid: int, asked: int) -> int:
+    """The shortest slice of whole minutes that divides ``grid`` and is not shorter than ``asked``, in ticks."""
+    minutes = grid // TICK_PER_MINUTE
+    shortest = -(-asked // TICK_PER_MINUTE)
+    return next((at for at in range(shortest, minutes) if minutes % at == 0), minutes) * TICK_PER_MINUTE

@@ -27,7 +27,7 @@ from logferry.definition_file import read_definition
 from logferry.errors import DefinitionError
 from logferry.layout import LAYOUT_VERSION
 from logferry.project import exports_folder, project_root
-from logferry.schedule import Schedule, largest_slice
+from logferry.schedule import Schedule, largest_slice, smallest_slice
 from logferry.spec_errors import Refusals, sentences
 from logferry.spec_parts import (
     AzureLogSearchSourceSpec,
@@ -113,7 +113,10 @@ class ExportSpec(Definition):
 
     @model_validator(mode="after")
     def _fits_together(self) -> ExportSpec:
-        findings = [*self._columns_have_a_use(), *self._slices_fit_the_schedule()]
+        findings = [
+            *self._columns_have_a_use(),
+            *(self._slices_fit_the_schedule() or self._slices_are_cheap_to_count()),
+        ]
         if findings:
             raise Refusals(findings)
         return self
@@ -152,6 +155,18 @@ class ExportSpec(Definition):
             )
             return [("start", reason)]
         return []
+
+    def _slices_are_cheap_to_count(self) -> list[tuple[str, str]]:
+        """Datadog counts by buckets that divide both an hour and the slice: 432s by buckets of two seconds."""
+        if self.source.kind != "datadog" or self.slice % TICK_PER_MINUTE == 0:
+            return []
+        grid = Schedule(self.schedule).grid(self.start)
+        fits = dict.fromkeys((largest_slice(grid, self.slice), smallest_slice(grid, self.slice)))
+        reason = (
+            f"{format_duration(self.slice)} is no whole number of minutes, so Datadog could count it by seconds only, "
+            f"at up to hundreds of requests a day; write {' or '.join(map(format_duration, fits))}"
+        )
+        return [("slice", reason)]
 
     def schedule_windows(self, window: Window) -> list[Window]:
         """The window in adjoining pieces cut at the schedule's boundaries; each is one publication."""

@@ -107,6 +107,8 @@ class Binder:
                 return Bound(self._kinds[name], lambda batch: batch.columns[name].values(), column=name)
             case Member():
                 return self._member(expr)
+            case Call("estimate_data_size", (Name("*"),)):
+                return self._call("estimate_data_size", [self.bind(Name(column)) for column in self._kinds])
             case Call(name, args):
                 return self._call(name, [self.bind(arg) for arg in args])
             case Operation(op, args):

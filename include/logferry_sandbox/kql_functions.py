@@ -170,6 +170,30 @@ def _parse_json(kinds: Sequence[str], values: Sequence[Any]) -> tuple[str, Compu
     return "dynamic", lambda value: convert(kinds[0], value, "dynamic")
 
 
+_FIXED_SIZES = {
+    "bool": 1,
+    "int": 4,
+    "long": 8,
+    "real": 8,
+    "datetime": 8,
+    "timespan": 8,
+    "guid": 16,
+    "decimal": 34,
+}
+
+
+def _estimate_data_size(kinds: Sequence[str], values: Sequence[Any]) -> tuple[str, Compute]:
+    """https://learn.microsoft.com/kusto/query/estimate-data-size-function: 8 for a long, a text by its length."""
+    _arity(kinds, 1)
+    fixed = sum(_FIXED_SIZES.get(kind, 0) for kind in kinds)
+    texts = [(at, kind) for at, kind in enumerate(kinds) if kind not in _FIXED_SIZES]
+
+    def compute(*cells: Any) -> int:
+        return fixed + sum(len(to_text(kind, cells[at]).encode("utf-8", "replace")) for at, kind in texts)
+
+    return "long", compute
+
+
 def _array_length(kinds: Sequence[str], values: Sequence[Any]) -> tuple[str, Compute]:
     _arity(kinds, 1, 1)
     return "long", lambda value: len(value) if isinstance(value, list) else None
@@ -207,4 +231,5 @@ FUNCTIONS: dict[str, Function] = {
     "floor": _bin,
     "bin_at": _bin_at,
     "hash": _hash,
+    "estimate_data_size": _estimate_data_size,
 }

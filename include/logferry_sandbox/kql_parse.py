@@ -341,6 +341,9 @@ class Parser:
         if token.text in ("true", "false"):
             return Literal("bool", token.text == "true")
         if self._accept("("):
+            if token.text == "estimate_data_size" and self._accept("*"):
+                self._expect(")")
+                return Call(token.text, (Name("*"),))
             return Call(token.text, self._arguments())
         return Name(token.text)
 

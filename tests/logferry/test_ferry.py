@@ -32,7 +32,7 @@ from logferry.sources.base import (
 )
 from logferry.spec import ExportSpec, export_from
 from logferry.stores.local import LocalStore
-from logferry.window import TICK_PER_HOUR, TICK_PER_MS, Window, parse_instant
+from logferry.window import TICK_PER_HOUR, TICK_PER_MS, Window, format_instant, parse_instant
 
 START = parse_instant("2026-11-20T00:00:00Z")
 WINDOW = Window(START, START + 4 * TICK_PER_HOUR)
@@ -306,6 +306,42 @@ def test_slices_older_than_the_retention_are_unproven(harbour: Harbour) -> None:
     harbour.spec = spec_of(source={"retention": "2d"})
     harbour.clock.tick = parse_instant("2026-11-22T02:00:00Z")
     assert statuses(harbour.carry()) == ["unproven", "unproven", "proven", "proven"]
+
+
+def test_counts_that_differ_say_nothing_of_a_slice_older_than_the_retention(harbour: Harbour) -> None:
+    harbour.spec = spec_of(source={"retention": "2d"})
+    harbour.clock.tick = parse_instant("2026-11-22T02:00:00Z")
+    harbour.source.page_hook = lambda span, rows: rows[1:]
+    assert statuses(harbour.carry()) == ["unproven", "unproven", "proven", "short"]
+
+
+def test_a_count_is_as_old_as_the_moment_it_began(harbour: Harbour) -> None:
+    began = []
+
+    def slow(counts: dict[int, int]) -> dict[int, int]:
+        began.append(format_instant(harbour.clock.now()))
+        harbour.clock.sleep(600)
+        return counts
+
+    harbour.source.count_hook = slow
+    ferry = harbour.ferry()
+    plan = ferry.plan(WINDOW)
+    (chunk,) = plan.chunks()
+    result = ferry.export(chunk)
+    assert [plan.counted_at, *{entry.counted_at for entry in result.slices}] == began
+
+
+def test_a_count_that_began_before_the_slice_had_settled_proves_nothing(harbour: Harbour) -> None:
+    (chunk,) = harbour.ferry().plan(WINDOW).chunks()
+    harbour.clock.tick = harbour.ferry().settled_at(WINDOW) - 1
+
+    def slow(counts: dict[int, int]) -> dict[int, int]:
+        harbour.clock.sleep(600)
+        return counts
+
+    harbour.source.count_hook = slow
+    result = harbour.ferry().export(chunk)
+    assert [entry.status for entry in result.slices] == ["proven", "proven", "proven", "unproven"]
 
 
 @pytest.mark.parametrize(("start", "end"), [(1, TICK_PER_HOUR), (0, TICK_PER_HOUR - 1)])

@@ -10,13 +10,22 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from logferry.plan import Chunk, Plan, SlicePlan, estimate_requests, slice_plans
+from logferry.fetching.answer_size import ANSWER_BYTES, AnswerSize
+from logferry.plan import Chunk, Plan, SlicePlan, estimate_bytes, estimate_requests, slice_plans
 from logferry.records.manifest import FileEntry, Span
-from logferry.sources.base import LogSource, SourceColumn, SourceSchema
+from logferry.sources.base import LogSource, SizedCount, SourceColumn, SourceSchema
 from logferry.window import TICK_PER_HOUR, Window, parse_instant
 
 START = parse_instant("2026-11-20T00:00:00Z")
 SCHEMA = SourceSchema((SourceColumn("id", "string", "id", "json"),), has_id=True)
+
+
+def size_of(rows: int) -> AnswerSize:
+    """Of answers that hold so many rows."""
+    size = AnswerSize(cast(LogSource, SimpleNamespace(answer_rows=10**9)))
+    size.expect(int(ANSWER_BYTES * 0.9) // rows)
+    assert size.piece_rows == rows
+    return size
 
 
 def plan_of(counts: list[int] | None, slices: int) -> Plan:
@@ -24,9 +33,9 @@ def plan_of(counts: list[int] | None, slices: int) -> Plan:
     by_bin = (
         None
         if counts is None
-        else {START + at * TICK_PER_HOUR: rows for at, rows in enumerate(counts) if rows}
+        else SizedCount({START + at * TICK_PER_HOUR: rows for at, rows in enumerate(counts) if rows})
     )
-    planned = slice_plans(window, TICK_PER_HOUR, by_bin, bin_ticks=TICK_PER_HOUR, piece_rows=50_000)
+    planned = slice_plans(window, TICK_PER_HOUR, by_bin, bin_ticks=TICK_PER_HOUR, size=size_of(50_000))
     return Plan(
         export="web",
         window=Span.of(window),
@@ -74,9 +83,15 @@ def test_an_empty_window_still_has_a_chunk_with_all_its_slices() -> None:
     assert chunk.label == "2026-11-20T00:00:00Z/2026-11-21T00:00:00Z"
 
 
-def planned_by(counts: dict[int, int] | None, bin_ticks: int, piece_rows: int = 100) -> list[SlicePlan]:
+def planned_by(
+    counts: dict[int, int] | None,
+    bin_ticks: int,
+    piece_rows: int = 100,
+    sizes: dict[int, int] | None = None,
+) -> list[SlicePlan]:
     window = Window(START, START + 2 * TICK_PER_HOUR)
-    return slice_plans(window, TICK_PER_HOUR, counts, bin_ticks=bin_ticks, piece_rows=piece_rows)
+    counted = None if counts is None else SizedCount(counts, sizes or {})
+    return slice_plans(window, TICK_PER_HOUR, counted, bin_ticks=bin_ticks, size=size_of(piece_rows))
 
 
 def test_a_slice_that_is_not_counted_is_empty_and_one_of_no_count_is_unknown() -> None:
@@ -91,6 +106,18 @@ def test_only_slices_denser_than_a_piece_keep_their_bins() -> None:
     assert (first.rows, first.bins) == (100, None)
     assert (second.rows, second.bins) == (101, [60, 0, 0, 41])
     assert "bins" not in Plan.to_json(plan_of([1], 1))["slices"][0]
+
+
+def test_rows_that_are_reckoned_large_keep_their_bins_and_small_ones_need_none() -> None:
+    quarter = TICK_PER_HOUR // 4
+    counts = {START: 40, START + quarter: 20, START + 4 * quarter: 900}
+    sizes = {START: 40_000_000, START + quarter: 26_000_000, START + 4 * quarter: 900_000}
+    first, second = planned_by(counts, quarter, sizes=sizes)
+    assert (first.rows, first.row_bytes, first.bins) == (60, 1_100_000, [40, 20, 0, 0])
+    assert (second.rows, second.row_bytes, second.bins) == (900, 1_000, None)
+    capped = cast(LogSource, SimpleNamespace(page_rows=500_000, answer_rows=500_000))
+    assert estimate_requests(capped, [first, second]) == 2 + 1
+    assert estimate_bytes([first, second], row_bytes=5.0) == 66_900_000
 
 
 @given(st.lists(st.integers(0, 900), min_size=60, max_size=60))

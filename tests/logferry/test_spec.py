@@ -25,7 +25,14 @@ from logferry.spec import (
     load_exports,
     source_from,
 )
-from logferry.window import TICK_PER_DAY, TICK_PER_HOUR, TICK_PER_MINUTE, Window, parse_instant
+from logferry.window import (
+    TICK_PER_DAY,
+    TICK_PER_HOUR,
+    TICK_PER_MINUTE,
+    TICK_PER_SECOND,
+    Window,
+    parse_instant,
+)
 
 GUID = "11111111-2222-3333-4444-555555555555"
 DATADOG = """\
@@ -274,6 +281,29 @@ def test_a_slice_off_the_schedule_is_told_the_slice_that_fits(
     assert line.startswith("slice: ")
     assert line.endswith(f"the slice that fits is {fits}")
     assert load(tmp_path, text + f"slice: {fits}\n").slice > 0
+
+
+@pytest.mark.parametrize(
+    ("schedule", "asked", "fits"),
+    [("@daily", "432s", ["6m", "8m"]), ("@daily", "75s", ["1m", "2m"]), ("@daily", "100s", ["1m", "2m"]),
+     ("@hourly", "144s", ["2m", "3m"]), ("*/7 * * * *", "75s", None)],
+)  # fmt: skip
+def test_a_slice_that_datadog_could_count_by_seconds_only_is_told_the_nearest_that_fit(
+    refusal: Any, tmp_path: Path, schedule: str, asked: str, fits: list[str] | None
+) -> None:
+    text = DATADOG.replace("@daily", schedule)
+    (line,) = refusal(text + f"slice: {asked}\n")
+    if fits is None:
+        assert line.endswith("the slice that fits is 1m")
+        return
+    assert line.endswith(f"write {' or '.join(fits)}")
+    assert [load(tmp_path, text + f"slice: {fit}\n").slice // TICK_PER_MINUTE for fit in fits] == [
+        int(fit[:-1]) for fit in fits
+    ]
+
+
+def test_log_analytics_counts_a_slice_of_any_length_in_one_query(tmp_path: Path) -> None:
+    assert load(tmp_path, MONITOR + "slice: 432s\n").slice == 432 * TICK_PER_SECOND
 
 
 @pytest.mark.parametrize(

@@ -220,6 +220,13 @@ def test_a_hash_of_all_columns_tells_apart_rows_without_an_id() -> None:
     assert len([part for part in parts if part]) > 1
 
 
+def test_the_size_of_rows_is_estimated_from_types_and_values() -> None:
+    """https://learn.microsoft.com/kusto/query/estimate-data-size-function: a long is 8, a text its length."""
+    pipeline = "| project x = tolong(1), text = '1234567890' | take 3 | summarize sum(estimate_data_size(*))"
+    assert rows(pipeline) == [[54]]
+    assert value("estimate_data_size(true, 'abcd')") == 5
+
+
 def test_all_columns_are_packed_with_times_and_numbers_as_json_writes_them() -> None:
     (bag,) = rows("| where _ItemId == 'i1' | project TimeGenerated, Count, Ok | project All = pack_all()")[0]
     assert json.loads(bag) == {"TimeGenerated": "2026-11-20T00:00:00.0000000Z", "Count": 1, "Ok": True}

@@ -67,9 +67,8 @@ def read_rows(
         _check_times(batch, span)
         batches.append(batch)
     notes = {"invalid_text": reader.invalid_text} if reader.invalid_text else {}
-    whole = pa.Table.from_batches(batches, schema=arrow_schema).combine_chunks().to_batches()
-    if whole:
-        return whole[0], notes
+    if batches:
+        return pa.concat_batches(batches), notes
     return pa.RecordBatch.from_pylist([], schema=arrow_schema), notes
 
 

@@ -33,6 +33,8 @@ class AnswerSize:
         self._answer_rows = source.answer_rows
         self._row_bytes = float(ROW_BYTES_GUESS)
         self._seen = False
+        self._expected: float | None = None
+        self._came_bytes = self._expected_bytes = 0.0
         self._most = float(ANSWER_BYTES)
         self._largest = 0
         self._lowered = False
@@ -42,8 +44,24 @@ class AnswerSize:
         """Rows that the next piece should hold at most."""
         if self._answer_rows is None:
             return PIECE_ROWS
-        by_bytes = self._aim() / self._row_bytes
+        return self.rows_of(None)
+
+    def rows_of(self, row_bytes: int | None) -> int:
+        """Rows of a piece where a row is reckoned to make ``row_bytes`` of an answer; None: by what is learned."""
+        if self._answer_rows is None:
+            return PIECE_ROWS
+        by_bytes = self._aim() / (row_bytes or self._row_bytes)
         return max(1, int(min(self._answer_rows * _ROWS_FILL, by_bytes)))
+
+    def expect(self, row_bytes: int | None) -> None:
+        """The next rows are reckoned to make so many bytes each, corrected by how true that was until now."""
+        if self._answer_rows is None:
+            return
+        self._expected = row_bytes
+        if row_bytes:
+            true = self._came_bytes / self._expected_bytes if self._expected_bytes else 1.0
+            self._row_bytes = row_bytes * true
+            self._seen = True
 
     @property
     def row_bytes(self) -> float:
@@ -57,6 +75,9 @@ class AnswerSize:
         here = body_bytes / rows
         self._row_bytes = self._row_bytes + (here - self._row_bytes) * _NEWEST if self._seen else here
         self._seen = True
+        if self._expected:
+            self._came_bytes += body_bytes
+            self._expected_bytes += rows * self._expected
         self._largest = max(self._largest, body_bytes)
         self._most = max(self._most, self._largest)
 

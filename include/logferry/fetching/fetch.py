@@ -2,13 +2,15 @@
 
 What is still to fetch always starts at the last final tick. A chain of pages that breaks (a lost cursor) goes on
 there. An answer that is too much, or that stays partial after its retries, is asked for with fewer rows to a page
-where a cursor continues it, then as two halves, and rows of a single tick in shares.
+where a cursor continues it, then in parts, and rows of a single tick in shares. Each failed answer in a row halves once
+more often than the one before, so a whole day without a cursor comes down to single ticks and to their last shares, or
+is given up, in some twenty requests.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -17,6 +19,7 @@ from logferry.errors import CursorLost, FailedAnswer, SourceError, TooMuch
 from logferry.fetching.answer_size import AnswerSize
 from logferry.fetching.page_limit import PageLimit
 from logferry.fetching.pages import pages_of
+from logferry.fetching.pieces import Cutter
 from logferry.fetching.rows import OutOfOrder, SliceRows
 from logferry.http import Client
 from logferry.sources.base import LogSource, Page, Share, SourceSchema
@@ -26,6 +29,11 @@ log = logging.getLogger(__name__)
 
 _MOST_RESTARTS = 3
 _MOST_FAILED_HALVINGS = 4
+"""Failed answers in a row of which a source with cursors is asked for half as much; its pages are of one row then."""
+_UNCOUNTED_FILL = 0.8
+"""Share of an answer's rows that a span without a count aims for: rows are denser here and there."""
+_MOST_GROWTH = 4
+"""Times the length of the last answer's span that the next may be, where nothing is counted."""
 
 
 class Restart(Exception):
@@ -82,22 +90,18 @@ class Fetcher:
         planned: int | None,
         held: bool = False,
         account: Account,
-        halves: Callable[[Window], list[Window]] | None = None,
+        cutter: Cutter | None = None,
     ) -> Iterator[Final]:
         """The span's rows, each once.
 
         ``planned``: its exact number of rows by a count, None when unknown; reaching it ends the fetch. ``held``
         keeps rows until a chain is complete, for a source whose pages turned out not to be in order; until then
-        such a source raises Restart. ``halves`` cuts what is too much in two (by default at the middle of its
-        time), or gives it back when it cannot be cut.
+        such a source raises Restart. ``cutter`` knows where the rows lie; without one the span is cut by its time.
         """
         return _Span(
             self._client, self._source, self._schema, self.size, self._limit, self._on_page,
-            span, planned, held, account, halves or self._by_time,
+            span, planned, held, account, cutter,
         ).finals()  # fmt: skip
-
-    def _by_time(self, span: Window) -> list[Window]:
-        return span.pieces(2, self._source.tick)
 
 
 @dataclass(slots=True)
@@ -114,11 +118,15 @@ class _Span:
     planned: int | None
     held: bool
     account: Account
-    halves: Callable[[Window], list[Window]]
+    cutter: Cutter | None
     failed: list[tuple[int, int, int]] = field(default_factory=list)
     """Ranges that were too much: their ends, and the rows and bytes that had come before them."""
     came_rows: int = 0
     came_bytes: int = 0
+    asked: int | None = None
+    """The limit of the newest page."""
+    length: int | None = None
+    """Ticks to ask for at once where nothing is counted, after the rows that lay in the last answer's."""
 
     def finals(self) -> Iterator[Final]:
         rows = SliceRows(self.span, unique_ids=self.source.unique_ids)
@@ -126,15 +134,14 @@ class _Span:
         waiting = [self.span]
         restarts = failures = 0
         while waiting:
-            span = waiting.pop()
+            span = self._fitting(waiting.pop(), waiting)
             before = rows.final_before
             try:
-                for page in self._pages(span, rows, None):
-                    self._take(page, span, rows, streaming)
-                    newest = rows.newest()
-                    if streaming and newest is not None:
-                        # The source's order says nothing about times within one tick of its clock.
-                        yield from self._finish(rows, newest // self.source.tick * self.source.tick)
+                if self._needs_shares(span):
+                    self._take_shares(span, rows)
+                    ended = True
+                else:
+                    ended = yield from self._chain(span, rows, streaming)
             except CursorLost as error:
                 rest = _rest(span, rows)
                 restarts = 0 if rows.final_before > before else restarts + 1
@@ -146,35 +153,68 @@ class _Span:
                 waiting.append(rest)
             except (TooMuch, FailedAnswer) as error:
                 rest = _rest(span, rows)
-                if self.source.answer_rows is None and self.limit.halve():
+                if self.source.answer_rows is None and self.limit.halve(self.asked):
                     log.warning("%s; going on with %s rows to a page", error, self.limit.limit)
                     waiting.append(rest)
                     continue
-                halves = self.halves(rest)
-                failures = failures + 1 if isinstance(error, FailedAnswer) else 0
-                if len(halves) < 2 and isinstance(error, TooMuch):
-                    self._take_shares(rest, rows, error)
-                    yield from self._finish(rows, rest.end)
-                elif len(halves) < 2 or failures > _MOST_FAILED_HALVINGS:
+                failures = failures + 1 if isinstance(error, FailedAnswer) else failures
+                parts = self._narrowed(rest, max(failures, 1))
+                if self.source.answer_rows is None and failures > _MOST_FAILED_HALVINGS:
                     raise
-                else:
-                    if isinstance(error, TooMuch):
-                        self.failed.append((rest.end, self.came_rows, self.came_bytes))
-                    log.warning("%s; asking for %s as two halves", error, rest)
-                    waiting.extend(reversed(halves))
+                if len(parts) < 2 and self.source.most_shares < 2:
+                    raise _undividable(rest, error) from error
+                if len(parts) < 2:
+                    log.warning("%s; asking for %s in shares", error, rest)
+                    self._take_shares(rest, rows)
+                    yield from self._finish(rows, rest.end)
+                    continue
+                if isinstance(error, TooMuch):
+                    self.failed.append((rest.end, self.came_rows, self.came_bytes))
+                log.warning("%s; asking for %s in %d parts", error, rest, len(parts))
+                waiting.extend(reversed(parts))
+                if self.source.answer_rows is not None and self.cutter is None:
+                    # What was cut by the clock is no better a measure for the rest than the answers that will come.
+                    waiting = [Window(parts[0].end, self.span.end), parts[0]]
             else:
                 failures = 0
-                yield from self._finish(rows, span.end)
+                if ended:
+                    yield from self._finish(rows, span.end)
+                else:
+                    waiting.append(_rest(span, rows))
 
-    def _pages(self, span: Window, rows: SliceRows, share: Share | None) -> Iterator[Page]:
+    def _chain(self, span: Window, rows: SliceRows, streaming: bool) -> Generator[Final, None, bool]:
+        """The span's pages until their end (True), or until the next may be larger: that takes a new chain."""
+        first = self.asked = self.limit.limit
+        came_before = self.came_rows
+        grown_at: int | None = None
+        for page in self._pages(span, None, self._same_limit if streaming else self._newest_limit, rows):
+            self._take(page, span, rows, streaming)
+            self.limit.came(self.asked)
+            newest = rows.newest()
+            if self.limit.limit == first:
+                grown_at = None
+            elif grown_at is None:
+                grown_at = newest
+            if streaming and newest is not None:
+                # The source's order says nothing about times within one tick of its clock.
+                yield from self._finish(rows, newest // self.source.tick * self.source.tick)
+            # Past the page after which it grew: the row that larger pages fail of is not asked for again.
+            past = streaming and grown_at is not None and rows.final_before > grown_at
+            if past and page.cursor is not None and not self._enough(rows):
+                return False
+        self._learn_length(span, self.came_rows - came_before)
+        return True
+
+    def _pages(
+        self, span: Window, share: Share | None, limit: Callable[[], int | None], rows: SliceRows
+    ) -> Iterator[Page]:
         def enough() -> bool:
-            # More than planned: the count was too low, and only the source knows where the end is.
-            reached = share is None and self.planned is not None and rows.rows() == self.planned
-            if reached:
-                self.account.to_end = False
-            return reached
+            if share is not None or not self._enough(rows):
+                return False
+            self.account.to_end = False
+            return True
 
-        for page in pages_of(self.client, self.source, span, self.schema, self.limit, share, enough):
+        for page in pages_of(self.client, self.source, span, self.schema, limit, share, enough):
             self.on_page(page.batch.num_rows, page.body_bytes)
             self.account.add(page)
             self.size.came(page.batch.num_rows, page.body_bytes)
@@ -182,32 +222,80 @@ class _Span:
             self.came_bytes += page.body_bytes
             yield page
 
+    def _same_limit(self) -> int | None:
+        return self.asked
+
+    def _newest_limit(self) -> int | None:
+        self.asked = self.limit.limit
+        return self.asked
+
+    def _enough(self, rows: SliceRows) -> bool:
+        # More than planned: the count was too low, and only the source knows where the end is.
+        return self.planned is not None and rows.rows() == self.planned
+
     def _finish(self, rows: SliceRows, before: int) -> Iterator[Final]:
         while self.failed and self.failed[-1][0] <= before:
             _, rows_before, bytes_before = self.failed.pop()
             self.size.was_too_much(self.came_rows - rows_before, self.came_bytes - bytes_before)
-        tables = list(rows.finish_before(before))
-        yield Final(tables[0] if tables else None, before)
+        yield Final(rows.finish_before(before), before)
 
-    def _take_shares(self, span: Window, rows: SliceRows, error: TooMuch) -> None:
-        """The rows of a span that cannot be cut, in as few shares as fit."""
-        of = 2
-        while of <= self.source.most_shares:
-            log.warning("%s; asking for %s in %d shares", error, span, of)
+    def _fitting(self, span: Window, waiting: list[Window]) -> Window:
+        """The beginning of the span that one answer should hold by all that is known now; the rest waits."""
+        first = span
+        if self.source.answer_rows is not None and self.cutter is not None:
+            first = self.cutter.fitting(span, self.size.piece_rows)
+        elif self.length is not None:
+            first = Window(span.start, min(span.start + self.length, span.end))
+        if first.end < span.end:
+            waiting.append(Window(first.end, span.end))
+        return first
+
+    def _learn_length(self, span: Window, rows: int) -> None:
+        if self.source.answer_rows is None or self.cutter is not None:
+            return
+        wanted = _MOST_GROWTH * span.ticks
+        if rows:
+            wanted = min(wanted, int(self.size.piece_rows * _UNCOUNTED_FILL) * span.ticks // rows)
+        self.length = max(1, wanted // self.source.tick) * self.source.tick
+
+    def _narrowed(self, span: Window, times: int) -> list[Window]:
+        """The span in parts, its first halved ``times`` times; one part when it is a single tick."""
+        parts = [span]
+        for _ in range(times):
+            first = self.cutter.halves(parts[0]) if self.cutter else parts[0].pieces(2, self.source.tick)
+            parts = [*first, *parts[1:]]
+        return parts
+
+    def _needs_shares(self, span: Window) -> bool:
+        """Whether the span is a single tick that was counted and holds more than one answer."""
+        return (
+            self.source.most_shares > 1
+            and span.ticks <= self.source.tick
+            and self.cutter is not None
+            and self.cutter.rows(span) > self.size.piece_rows
+        )
+
+    def _take_shares(self, span: Window, rows: SliceRows) -> None:
+        """The rows of a span that cannot be cut. A share that is too much is divided into two of twice as many.
+
+        That holds because a share is a remainder: what is ``i`` of ``n`` is ``i`` or ``i + n`` of ``2n``.
+        """
+        expected = self.cutter.rows(span) if self.cutter else 0
+        of = min(max(2, -(-expected // self.size.piece_rows)), self.source.most_shares)
+        waiting = [Share(index, of) for index in reversed(range(of))]
+        while waiting:
+            share = waiting.pop()
             try:
-                for index in range(of):
-                    for page in self._pages(span, rows, Share(index, of)):
-                        self._take(page, span, rows, streaming=False)
-            except TooMuch as again:
-                error = again
-                rows.drop_held()
-                of *= 2
+                pages = list(self._pages(span, share, self._newest_limit, rows))
+            except (TooMuch, FailedAnswer) as error:
+                of = 2 * share.of
+                if of > self.source.most_shares:
+                    raise _undividable(span, error) from error
+                log.warning("%s; asking for share %d of %d of %s in two", error, share.index, share.of, span)
+                waiting += [Share(share.index + share.of, of), Share(share.index, of)]
             else:
-                return
-        raise TooMuch(
-            f"{span} holds more than one answer can carry and cannot be cut further; narrow the query, or leave "
-            f"out its largest columns: {error}"
-        ) from error
+                for page in pages:
+                    self._take(page, span, rows, streaming=False)
 
     def _take(self, page: Page, span: Window, rows: SliceRows, streaming: bool) -> None:
         try:
@@ -217,6 +305,15 @@ class _Span:
                 raise
             log.warning("the pages of %s are not in order of time; fetching it again, held", span)
             raise Restart from None
+
+
+def _undividable(span: Window, error: TooMuch | FailedAnswer) -> SourceError:
+    if isinstance(error, FailedAnswer):
+        return error
+    return TooMuch(
+        f"{span} holds more than one answer can carry and cannot be cut further; narrow the query, or leave "
+        f"out its largest columns: {error}"
+    )
 
 
 def fetch_slice(

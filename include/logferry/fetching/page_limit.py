@@ -6,29 +6,42 @@ _MOST_PATIENCE = 64
 
 
 class PageLimit:
-    """One for a chunk. ``limit`` is None for a full page of ``full`` rows, as the source gives by itself."""
+    """One for a chunk. ``limit`` is None for a full page of ``full`` rows, as the source gives by itself.
+
+    A single row can be what makes a page fail, so a limit doubles as soon as a page came. Only where the larger pages
+    fail again soon does each step wait for more pages than the one before.
+    """
 
     def __init__(self, full: int) -> None:
         self._full = full
         self._patience = 1
         self._came = 0
+        self._grew = False
         self.limit: int | None = None
 
-    def halve(self) -> bool:
-        """Ask for half as many rows; False when it was one row already. Growing back takes longer each time."""
-        present = self.limit or self._full
+    def halve(self, asked: int | None) -> bool:
+        """Ask for half of the ``asked`` rows, which did not come; False when it was one row already."""
+        present = asked or self._full
         if present <= 1:
             return False
+        if self._grew and asked == self.limit:
+            self._patience = min(self._patience * 2, _MOST_PATIENCE)
         self.limit = present // 2
-        self._patience = min(self._patience * 2, _MOST_PATIENCE)
         self._came = 0
+        self._grew = False
         return True
 
-    def came(self) -> None:
-        """A page came through."""
-        if self.limit is None:
+    def came(self, asked: int | None) -> None:
+        """A page of ``asked`` rows came through; one asked for before the limit changed says nothing."""
+        if asked != self.limit:
             return
         self._came += 1
-        if self._came >= self._patience:
-            self._came = 0
+        if self._came < self._patience:
+            return
+        self._came = 0
+        if self.limit is None:
+            self._patience = 1
+            self._grew = False
+        else:
             self.limit = self.limit * 2 if self.limit * 2 < self._full else None
+            self._grew = True

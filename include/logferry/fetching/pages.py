@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from logferry.errors import CursorLost
-from logferry.fetching.page_limit import PageLimit
 from logferry.http import Client
 from logferry.sources.base import ID_COLUMN, LogSource, Page, Share, SourceSchema
 from logferry.window import Window
@@ -17,7 +16,7 @@ def pages_of(
     source: LogSource,
     span: Window,
     schema: SourceSchema,
-    limit: PageLimit,
+    limit: Callable[[], int | None],
     share: Share | None,
     enough: Callable[[], bool],
 ) -> Iterator[Page]:
@@ -31,8 +30,7 @@ def pages_of(
     seen_pages: set[tuple[str, str, int]] = set()
     empty = 0
     while True:
-        page = client.run(partial(source.page, span, cursor, schema, limit=limit.limit, share=share))
-        limit.came()
+        page = client.run(partial(source.page, span, cursor, schema, limit=limit(), share=share))
         yield page
         empty = empty + 1 if page.batch.num_rows == 0 else 0
         if page.cursor is None or empty == 2 or enough():

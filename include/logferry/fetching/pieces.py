@@ -10,6 +10,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from logferry.sources.base import BINS, LogSource
 from logferry.window import Window
@@ -50,6 +51,19 @@ def finest_bin(source: LogSource, window: Window, grid: int) -> int:
     return next(
         (bin_ for bin_ in BINS if grid % bin_ == 0 and window.ticks // bin_ <= source.most_bins), grid
     )
+
+
+def _fine_bin(source: LogSource, counted: Window) -> int | None:
+    """The shortest bin by which one count request carries a counted cell; None when there is none shorter than it.
+
+    Within a second, where the source's times are as fine as a tick, that is any whole number of ticks that divides
+    the cell: 0.25 ms within a second, then single ticks.
+    """
+    bin_ = finest_bin(source, counted, counted.ticks)
+    if bin_ == counted.ticks and source.tick == 1 and source.most_bins > 1:
+        bins = next(bins for bins in range(source.most_bins, 0, -1) if counted.ticks % bins == 0)
+        bin_ = counted.ticks // bins
+    return bin_ if bin_ < counted.ticks and counted.start % bin_ == 0 else None
 
 
 def coarsened(bins: Sequence[int], most: int) -> list[int]:
@@ -101,8 +115,23 @@ class Cutter:
         rows = sum(cell.rows for cell in chosen)
         return Piece(Window(start, chosen[-1].window.end), rows if exact else None)
 
+    def fitting(self, span: Window, most: int) -> Window:
+        """The beginning of ``span`` that is of at most ``most`` rows, or all of it. Nothing is counted for that."""
+        inside = _within(self._cells, span)
+        if sum(cell.rows for cell in inside) <= most or len(inside) < 2:
+            return span
+        chosen = inside[: _first_of([cell.rows for cell in inside], most)]
+        return Window(span.start, chosen[-1].window.end)
+
+    def rows(self, span: Window) -> int:
+        """The rows of ``span``, as far as is known."""
+        return sum(cell.rows for cell in _within(self._cells, span))
+
     def halves(self, span: Window) -> list[Window]:
-        """The span cut in two at its middle row, as near as is known; as itself when it is one tick."""
+        """The span cut at its middle row, as near as is known; as itself when it is one tick.
+
+        A tick that holds most of the rows is cut out, which can make three of it.
+        """
         while True:
             inside = _within(self._cells, span)
             rows = sum(cell.rows for cell in inside)
@@ -119,6 +148,9 @@ class Cutter:
             if cell not in self._cells or not self._finer(self._cells.index(cell)):
                 break
         # The middle row lies in a cell that holds most rows and of which no more is known.
+        edges = sorted({span.start, cell.window.start, cell.window.end, span.end})
+        if cell.window.ticks <= self._source.tick and len(edges) > 2:
+            return [Window(start, end) for start, end in pairwise(edges)]
         middle = (cell.window.start + cell.window.ticks // 2) // self._source.tick * self._source.tick
         if span.start < middle < span.end:
             return [Window(span.start, middle), Window(middle, span.end)]
@@ -140,8 +172,8 @@ class Cutter:
         cell = self._cells[at]
         if cell.counted is None:
             return False
-        bin_ = finest_bin(self._source, cell.counted, cell.counted.ticks)
-        if bin_ >= cell.counted.ticks or cell.counted.start % bin_:
+        bin_ = _fine_bin(self._source, cell.counted)
+        if bin_ is None:
             return False
         counts = self._recount(cell.counted, bin_)
         if counts is None:

@@ -6,8 +6,6 @@ and goes on. One that answers in no order is held until its span is complete.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -64,17 +62,18 @@ class SliceRows:
         """Forget what is not final yet."""
         self._held = []
 
-    def finish_before(self, tick: int) -> Iterator[pa.Table]:
-        """Make every row before ``tick`` final and hand it on, sorted (at most one table)."""
+    def finish_before(self, tick: int) -> pa.Table | None:
+        """Make every row before ``tick`` final and hand it on, sorted; None when there is none."""
         self._final_before = max(self._final_before, tick)
         if not self._held:
-            return
+            return None
         table = self._sorted()
         done = pc.sum(pc.less(table[TICK_COLUMN], tick)).as_py() or 0
         self._held = [table.slice(done)] if done < table.num_rows else []
-        if done:
-            self._final_rows += done
-            yield table.slice(0, done)
+        if not done:
+            return None
+        self._final_rows += done
+        return table.slice(0, done)
 
     def _sorted(self) -> pa.Table:
         table = pa.concat_tables(self._held).combine_chunks()

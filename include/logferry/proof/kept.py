@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from logferry.plan import SlicePlan
-from logferry.publishing.published_object import published_row_hash
+from logferry.publishing.published_object import intact
 from logferry.records.ledger import Published, read_ledger
 from logferry.stores.base import Store
 
@@ -26,7 +26,8 @@ def keep_unmoved(
         and before.fingerprint == fingerprint
         and before.entry.status == "proven"
         and before.entry.rows == planned.rows
-        and _in_place(store, before)
+        # Read now: what is damaged is then fetched, where the publication could only refuse it.
+        and intact(store, before.entry.file)
         else planned
         for planned in slices
     ]
@@ -34,12 +35,3 @@ def keep_unmoved(
 
 def _kept(planned: SlicePlan, before: Published) -> SlicePlan:
     return msgspec.structs.replace(planned, bins=None, kept=before.entry.file, kept_notes=before.entry.notes)
-
-
-def _in_place(store: Store, before: Published) -> bool:
-    """By what the store says of the object: its bytes are read when it is published again."""
-    file = before.entry.file
-    info = store.head(file.key)
-    if info is None or info.size != file.bytes:
-        return False
-    return published_row_hash(store, file.key) == file.row_hash

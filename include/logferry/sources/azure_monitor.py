@@ -26,7 +26,7 @@ from logferry.errors import FailedAnswer, QueryRejected, TooMuch
 from logferry.sources import kql_text
 from logferry.sources.azure_errors import UnknownName
 from logferry.sources.azure_query import BUCKET, QueryAnswer, Workspace, check_columns, timespan_hint
-from logferry.sources.base import Page, Purpose, Request, Response, Share, SourceSchema
+from logferry.sources.base import Page, Purpose, Request, Response, Share, SizedCount, SourceSchema
 from logferry.spec import AzureMonitorSourceSpec
 from logferry.window import Window, parse_instant
 
@@ -36,6 +36,25 @@ _MOST_BINS = 4_000
 _MOST_SHARES = 1_024
 """Shares of one tick: even 500 million rows in it would fit."""
 _COUNT_COLUMNS = [("_lf_bin", "datetime"), ("_lf_rows", "long"), ("_lf_total", "long")]
+_SIZED_COLUMNS = [
+    ("_lf_bin", "datetime"),
+    ("_lf_rows", "long"),
+    ("_lf_bytes", "long"),
+    ("_lf_total", "long"),
+]
+_JSON_BYTES = {
+    "string": 3,
+    "dynamic": 3,
+    "datetime": 23,
+    "guid": 23,
+    "timespan": 11,
+    "bool": 5,
+    "real": 4,
+    "decimal": 4,
+    "int": 2,
+    "long": 0,
+}
+"""Bytes of a cell in an answer beyond its estimate, by the column's type: quotes, a comma, digits."""
 _TOTAL_COLUMNS = [("_lf_rows", "long")]
 _WITH_TOTAL = """sort by _lf_bin asc
 | extend _lf_total = row_cumsum(_lf_rows)
@@ -132,10 +151,17 @@ class AzureMonitorSource:
         query = self._query(window, [QUERY_TIME], f"{bins}\n| {_WITH_TOTAL}")
         answer = yield from self._ask(query, window, "count")
         check_columns(answer, _COUNT_COLUMNS)
+        counts = yield from self._whole_bins([_cells(raw) for raw in answer.rows], window, bin_ticks)
+        return counts
+
+    def _whole_bins(
+        self, bins: Sequence[Sequence[Any]], window: Window, bin_ticks: int
+    ) -> Generator[Request, Response, dict[int, int]]:
+        """Rows by start of ``(start, rows, total)``. Raises FailedAnswer unless that is all the window holds."""
         counts: dict[int, int] = {}
         totals: set[int] = set()
-        for raw in answer.rows:
-            start, rows, total = _bin(raw)
+        for cells in bins:
+            start, rows, total = _bin(cells)
             if start not in window or (start - window.start) % bin_ticks or start in counts:
                 raise FailedAnswer(f"Log Analytics counted a bin that is not one of {window}'s, or one twice")
             counts[start] = rows
@@ -149,6 +175,49 @@ class AzureMonitorSource:
                 f"{sum(counts.values()):,} rows, the total is {max(totals):,}"
             )
         return counts
+
+    def sized_count(
+        self, window: Window, bin_ticks: int, schema: SourceSchema
+    ) -> Generator[Request, Response, SizedCount]:
+        """``count`` in one query with ``estimate_data_size``; without it where that query does not come through.
+
+        https://learn.microsoft.com/kusto/query/estimate-data-size-function: an estimate by types and values, to which
+        is added what JSON writes around a value of each type. It reads every column, which a count does not.
+        """
+        try:
+            found = yield from self._count_sized(window, bin_ticks, schema)
+        except (TooMuch, FailedAnswer, QueryRejected):
+            rows = yield from self.count(window, bin_ticks)
+            return SizedCount(rows)
+        return found
+
+    def _count_sized(
+        self, window: Window, bin_ticks: int, schema: SourceSchema
+    ) -> Generator[Request, Response, SizedCount]:
+        columns = query_columns(schema)
+        bins = f"bin_at({QUERY_TIME}, {kql_text.duration(bin_ticks)}, {kql_text.instant(window.start)})"
+        last = [
+            "project " + ", ".join(kql_text.name(name) for name, _ in columns),
+            f"summarize _lf_rows = count(), _lf_bytes = sum(estimate_data_size(*)) by _lf_bin = {bins}",
+            _WITH_TOTAL,
+        ]
+        reserved = [QUERY_TIME, QUERY_ITEM] if schema.has_id else [QUERY_TIME]
+        query = self._query(window, reserved, "\n| ".join(last))
+        answer = yield from self._ask(query, window, "count", patient=False)
+        check_columns(answer, _SIZED_COLUMNS)
+        around = sum(_JSON_BYTES.get(kind, _JSON_BYTES["string"]) for _, kind in columns)
+        cells = [_cells(raw) for raw in answer.rows]
+        if any(len(row) != len(_SIZED_COLUMNS) for row in cells):
+            raise FailedAnswer("Log Analytics' count holds a row that is not as long as its columns")
+        counts = yield from self._whole_bins(
+            [(start, rows, total) for start, rows, _, total in cells], window, bin_ticks
+        )
+        sizes = {
+            parse_instant(start): size + rows * around
+            for start, rows, size, _ in cells
+            if type(size) is int and size >= 0
+        }
+        return SizedCount(counts, sizes)
 
     def _total(self, window: Window) -> Generator[Request, Response, int]:
         query = self._query(window, [QUERY_TIME], "summarize _lf_rows = count()")
@@ -189,9 +258,11 @@ class AzureMonitorSource:
             notes = {**notes, "invalid_text": notes.get("invalid_text", 0) + answer.repaired}
         return Page(batch, None, answer.body_bytes, notes)
 
-    def _ask(self, query: str, span: Window, purpose: Purpose) -> Generator[Request, Response, QueryAnswer]:
+    def _ask(
+        self, query: str, span: Window, purpose: Purpose, *, patient: bool = True
+    ) -> Generator[Request, Response, QueryAnswer]:
         hint = timespan_hint(span, self._spec.time_column)
-        return self._workspace.ask(query, hint, purpose=purpose, table=self._spec.table)
+        return self._workspace.ask(query, hint, purpose=purpose, table=self._spec.table, patient=patient)
 
     def _query(self, span: Window, reserved: Sequence[str], last: str, *, share: Share | None = None) -> str:
         time = kql_text.name(self._spec.time_column)
@@ -237,7 +308,7 @@ class AzureMonitorSource:
 
 
 def _where_share(share: Share | None, key: str) -> str:
-    """https://learn.microsoft.com/kusto/query/hash-function: ``hash(key, n)`` lies between 0 and n - 1."""
+    """https://learn.microsoft.com/kusto/query/hash-function: ``hash(key, n)`` is the remainder, 0 to n - 1."""
     return "" if share is None else f"| where hash({key}, {share.of}) == {share.index}"
 
 
@@ -248,9 +319,9 @@ def _cells(raw: msgspec.Raw) -> list[Any]:
         raise FailedAnswer("Log Analytics sent a row that is no list of values") from None
 
 
-def _bin(raw: msgspec.Raw) -> tuple[int, int, int]:
+def _bin(cells: Sequence[Any]) -> tuple[int, int, int]:
     try:
-        start, rows, total = _cells(raw)
+        start, rows, total = cells
         if any(type(number) is not int or number < 0 for number in (rows, total)):
             raise ValueError
         return parse_instant(start), rows, total

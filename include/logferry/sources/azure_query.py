@@ -96,13 +96,14 @@ class Workspace:
         *,
         purpose: Purpose,
         table: str | None = None,
+        patient: bool = True,
     ) -> Generator[Request, Response, QueryAnswer]:
         """The whole answer to ``query``; ``table`` names its table for a clearer refusal.
 
         ``span`` becomes the request's ``timespan``, widened by a second on both sides: the service
         intersects it with the query's own filter, and whether its ends are inclusive is not documented.
-        None: no hint, as for any time but TimeGenerated (``timespan_hint``). A count answered 504 is asked
-        twice more. Raises TooMuch, FailedAnswer, QueryRejected, CredentialsError, Unavailable.
+        None: no hint, as for any time but TimeGenerated (``timespan_hint``). A ``patient`` count answered 504 is
+        asked twice more. Raises TooMuch, FailedAnswer, QueryRejected, CredentialsError, Unavailable.
         """
         body = {"query": query}
         if span is not None:
@@ -126,7 +127,7 @@ class Workspace:
             narrow_on=_NARROW_ON[purpose],
         )
         response = yield _numbered(request)
-        for pause in _COUNT_PAUSES_S if purpose == "count" else ():
+        for pause in _COUNT_PAUSES_S if purpose == "count" and patient else ():
             if response.status != 504:
                 break
             response = yield _numbered(replace(request, after_s=pause))

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import pyarrow as pa
 
@@ -100,10 +100,31 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """One of ``of`` disjoint parts of a range's rows, told apart by a hash of each row's identity."""
+    """One of ``of`` disjoint parts of a range's rows: those the hash of whose identity leaves ``index`` when it is
+    divided by ``of``. So share 1 of 3 is shares 1 and 4 of 6 together."""
 
     index: int
     of: int
+
+
+@dataclass(frozen=True, slots=True)
+class SizedCount:
+    """Rows per bin by bin start, absent bins hold none, and the bytes that a bin's rows are reckoned to make of an
+    answer: an estimate, and empty where there is none."""
+
+    rows: Mapping[int, int]
+    bytes: Mapping[int, int] = field(default_factory=dict)
+
+
+@runtime_checkable
+class Sizing(Protocol):
+    """A source whose answers have no cursor, and that can reckon how large they will be."""
+
+    def sized_count(
+        self, window: Window, bin_ticks: int, schema: SourceSchema
+    ) -> Generator[Request, Response, SizedCount]:
+        """``LogSource.count`` with sizes; as exact and with the same errors whether sizes can be had or not."""
+        ...
 
 
 class LogSource(Protocol):

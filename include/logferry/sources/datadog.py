@@ -40,6 +40,10 @@ MOST_BINS = 100
 _TOTAL = {"aggregation": "count", "type": "total"}
 
 
+class _CountRefused(QueryRejected):
+    """A count was refused; only a search tells whether the query is wrong or this tier cannot be counted."""
+
+
 class DatadogSource:
     """One export's search against one Datadog organisation."""
 
@@ -122,10 +126,19 @@ class DatadogSource:
     def count(self, window: Window, bin_ticks: int) -> Generator[Request, Response, dict[int, int]]:
         """Rows per bin by a timeseries of buckets aligned to the clock, and the total of the same range.
 
-        Buckets without rows are left out of an answer, so only an equal total tells an empty bin from a series that
-        was cut short. A range whose numbers contradict each other is counted in halves. Raises FailedAnswer when
-        those of one bucket do.
+        Buckets without rows are left out of an answer, or filled with 0, so only an equal total tells an empty bin
+        from a series that was cut short. A range whose numbers contradict each other is counted in halves. Raises
+        FailedAnswer when those of one bucket do, and CountUnavailable when Datadog refuses to count a query that it
+        searches.
         """
+        try:
+            counts = yield from self._counted(window, bin_ticks)
+        except _CountRefused as error:
+            yield from self._check_readable(window)
+            raise CountUnavailable(f"Datadog searches this query and does not count it: {error}") from error
+        return counts
+
+    def _counted(self, window: Window, bin_ticks: int) -> Generator[Request, Response, dict[int, int]]:
         interval = bucket_length(bin_ticks)
         counts: dict[int, int] = {}
         step = interval * MOST_BINS
@@ -135,9 +148,9 @@ class DatadogSource:
         while waiting:
             part = waiting.pop()
             series, everything, total = yield from self._series(part, interval)
-            if total is None and len(series) < part.ticks // interval:
+            if total is None:
                 total = yield from self._total(part)
-            if total not in (None, everything):
+            if total != everything:
                 halves = part.pieces(2, interval)
                 if len(halves) < 2:
                     raise FailedAnswer(
@@ -159,12 +172,12 @@ class DatadogSource:
         asked = [{"aggregation": "count", "type": "timeseries", "interval": length}, _TOTAL]
         try:
             buckets = yield from self._aggregate(part, asked if self._takes_both else asked[:1])
-        except QueryRejected:
+        except _CountRefused:
             if not self._takes_both:
                 raise
             # That one answer may hold a series and a total is not documented: they are asked for apart then.
-            self._takes_both = False
             buckets = yield from self._aggregate(part, asked[:1])
+            self._takes_both = False
         counts: dict[int, int] = {}
         everything = 0
         for bucket in buckets:
@@ -194,15 +207,17 @@ class DatadogSource:
             yield from self._check_readable(part)
             raise CountUnavailable(f"Datadog does not let this key count: {excerpt(response.body)}")
         if response.status != 200:
-            raise refusal(response, resumed=False)
+            error = refusal(response, resumed=False)
+            raise _CountRefused(str(error)) if isinstance(error, QueryRejected) else error
         return read_counts(response.body)
 
     def _check_readable(self, part: Window) -> Generator[Request, Response, None]:
-        """Tell a key that may search but not count from one that may do neither: raises for the latter."""
+        """Tell what can be searched but not counted from what can be neither: raises for the latter."""
         body = {"filter": self._filter(part), "sort": "timestamp", "page": {"limit": 1}}
         response = yield self._request(SEARCH_PATH, "search", self.search_bucket, body)
         if response.status != 200:
             raise refusal(response, resumed=False)
+        read_search(response.body)
 
     def _filter(self, span: Window) -> dict[str, Any]:
         return {

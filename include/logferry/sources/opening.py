@@ -6,12 +6,7 @@ from dataclasses import dataclass
 
 from logferry.connection import Connection
 from logferry.credentials.authenticator import Authenticator
-from logferry.credentials.azure import azure_access
-from logferry.credentials.datadog import datadog_access
-from logferry.sources.azure_log_search import AzureLogSearchSource
-from logferry.sources.azure_monitor import AzureMonitorSource
 from logferry.sources.base import LogSource
-from logferry.sources.datadog import DatadogSource
 from logferry.spec import AzureLogSearchSourceSpec, AzureMonitorSourceSpec, DatadogSourceSpec, ExportSpec
 
 
@@ -26,8 +21,12 @@ class OpenedSource:
 
 def open_source(spec: ExportSpec, connection: Connection) -> OpenedSource:
     """Raises DefinitionError or CredentialsError when the connection does not fit the kind."""
+    # Each kind pays for its own client and credentials only.
     match spec.source:
         case DatadogSourceSpec() as datadog:
+            from logferry.credentials.datadog import datadog_access
+            from logferry.sources.datadog import DatadogSource
+
             access = datadog_access(connection)
             return OpenedSource(
                 DatadogSource(datadog, spec.columns, base_url=access.base_url, org=access.org),
@@ -35,6 +34,9 @@ def open_source(spec: ExportSpec, connection: Connection) -> OpenedSource:
                 access.ca_bundle,
             )
         case AzureMonitorSourceSpec() as monitor:
+            from logferry.credentials.azure import azure_access
+            from logferry.sources.azure_monitor import AzureMonitorSource
+
             azure = azure_access(connection)
             return OpenedSource(
                 AzureMonitorSource(monitor, query_endpoint=azure.query_endpoint),
@@ -42,6 +44,9 @@ def open_source(spec: ExportSpec, connection: Connection) -> OpenedSource:
                 azure.ca_bundle,
             )
         case AzureLogSearchSourceSpec() as legacy:
+            from logferry.credentials.azure import azure_access
+            from logferry.sources.azure_log_search import AzureLogSearchSource
+
             azure = azure_access(connection)
             return OpenedSource(
                 AzureLogSearchSource(legacy, arm_endpoint=azure.arm_endpoint),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -40,17 +40,13 @@ class FileFacts:
 
 
 class SliceFile:
-    """Writes one slice. Use as a context manager: leaving it by an exception removes the file.
-
-    ``low_cardinality`` names the columns worth a dictionary (None: let Parquet decide for each).
-    """
+    """Writes one slice. Use as a context manager: leaving it by an exception removes the file."""
 
     def __init__(
         self,
         path: Path,
         schema: pa.Schema,
         *,
-        low_cardinality: Sequence[str] | None = None,
         metadata: Mapping[str, str] | None = None,
     ) -> None:
         self._path = path
@@ -69,7 +65,7 @@ class SliceFile:
                 schema,
                 compression="zstd",
                 compression_level=1,
-                use_dictionary=True if low_cardinality is None else list(low_cardinality),
+                use_dictionary=True,
                 write_statistics=True,
                 version="2.6",
             )

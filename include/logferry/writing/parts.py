@@ -16,8 +16,8 @@ import pyarrow.compute as pc
 
 from logferry.fetching.answer_size import PIECE_ROWS
 from logferry.fetching.fetch import Account, Final
-from logferry.proof.twins import Twin, TwinWatch
-from logferry.sources.base import TICK_COLUMN
+from logferry.proof.twins import Twins, TwinWatch
+from logferry.sources.base import TICK_COLUMN, LogSource
 from logferry.window import Window
 from logferry.writing.parquet import FileFacts, SliceFile
 
@@ -28,28 +28,39 @@ K = TypeVar("K", int, str)
 class Part:
     """A finished part. ``bins``: its rows per bin of the proof, by bin start, without empty ones.
 
-    ``twins``: a sample of its ``twin_ticks`` ticks with twins. ``to_end``: the source itself said that there are no
-    more rows. ``key``: the object that holds the same bytes, None when there is none.
+    ``to_end``: the source itself said that there are no more rows. ``key``: the object
+    that holds the same bytes, None when there is none.
     """
 
     span: Window
     file: FileFacts
     bins: Mapping[int, int]
-    twins: Sequence[Twin] = ()
-    twin_ticks: int = 0
+    twins: Sequence[Twins] = ()
     notes: Mapping[str, int] = field(default_factory=dict)
     to_end: bool = True
     key: str | None = None
 
 
 class PartFiles:
-    """Writes parts into ``folder``. ``labels`` go into each file's metadata, ``bin_ticks`` is the proof's bin."""
+    """Writes parts of one source's rows into ``folder``.
 
-    def __init__(self, folder: Path, schema: pa.Schema, *, labels: Mapping[str, str], bin_ticks: int) -> None:
+    ``labels`` go into each file's metadata. ``bin_ticks``: the bins in which the proof compares rows and counts.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        schema: pa.Schema,
+        *,
+        labels: Mapping[str, str],
+        bin_ticks: int,
+        source: LogSource,
+    ) -> None:
+        self.bin_ticks = bin_ticks
         self._folder = folder
         self._schema = schema
         self._labels = labels
-        self._bin_ticks = bin_ticks
+        self._source = source
 
     def write(
         self, span: Window, finals: Iterable[Final], account: Account, *, planned: int | None
@@ -92,8 +103,7 @@ class PartFiles:
             span=span,
             file=facts,
             bins=bins,
-            twins=[twin for part in parts for twin in part.twins],
-            twin_ticks=sum(part.twin_ticks for part in parts),
+            twins=[twins for part in parts for twins in part.twins],
             notes=notes,
             to_end=all(part.to_end for part in parts),
         )
@@ -104,18 +114,17 @@ class PartFiles:
 
     def _open(self, start: int) -> _PartFile:
         file = SliceFile(self._folder / f"{start}.unfinished", self._schema, metadata=self._labels)
-        return _PartFile(file, self, self._bin_ticks, start)
+        return _PartFile(file, self, TwinWatch(self._source.tick, self._source.page_rows))
 
 
 class _PartFile:
     """One part that is being written."""
 
-    def __init__(self, file: SliceFile, files: PartFiles, bin_ticks: int, seed: int) -> None:
+    def __init__(self, file: SliceFile, files: PartFiles, watch: TwinWatch) -> None:
         self._file = file
         self._files = files
-        self._bin_ticks = bin_ticks
         self._bins: dict[int, int] = {}
-        self._watch = TwinWatch(seed)
+        self._watch = watch
 
     def __enter__(self) -> _PartFile:
         self._file.__enter__()
@@ -133,9 +142,9 @@ class _PartFile:
             if final.table is not None:
                 rows += final.table.num_rows
                 self._file.write(final.table)
-                _add(self._bins, _binned(final.table, self._bin_ticks))
+                _add(self._bins, _binned(final.table, self._files.bin_ticks))
                 self._watch.look(final.table)
-            few_left = planned is not None and planned - rows < PIECE_ROWS // 2
+            few_left = planned is not None and 0 <= planned - rows < PIECE_ROWS // 2
             if rows >= PIECE_ROWS and final.before < end and not few_left:
                 return final.before
         return end
@@ -148,8 +157,7 @@ class _PartFile:
             span=span,
             file=replace(facts, path=path),
             bins=self._bins,
-            twins=self._watch.sample,
-            twin_ticks=self._watch.found,
+            twins=self._watch.twins,
         )
 
 

@@ -15,7 +15,8 @@ import msgspec
 
 from logferry.errors import StoreError
 from logferry.plan import Chunk
-from logferry.proof.twins import Twin
+from logferry.proof.twins import Twins
+from logferry.publishing.published_object import READ_BYTES
 from logferry.stores.base import NotFound, Store
 from logferry.window import Window
 from logferry.writing.parquet import FileFacts
@@ -24,8 +25,7 @@ from logferry.writing.staging import Staging
 
 log = logging.getLogger(__name__)
 
-_VERSION = 1
-_STEP = 16 * 1024 * 1024
+_VERSION = 2
 
 
 class ProgressStore(Protocol):
@@ -44,7 +44,9 @@ class ProgressStore(Protocol):
         ...
 
 
-class _SavedPart(msgspec.Struct, frozen=True, kw_only=True):
+class _SavedPart(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """``bins``: the number of the first bin that holds rows since ``start``'s own, and the rows of each from there."""
+
     start: int
     end: int
     key: str
@@ -54,11 +56,10 @@ class _SavedPart(msgspec.Struct, frozen=True, kw_only=True):
     row_hash: str
     first_tick: int | None
     last_tick: int | None
-    bins: list[tuple[int, int]]
-    twins: list[Twin]
-    twin_ticks: int
-    notes: dict[str, int]
-    to_end: bool
+    bins: list[int] = []
+    twins: list[Twins] = []
+    notes: dict[str, int] = {}
+    to_end: bool = True
 
 
 class _Saved(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,11 +79,12 @@ class FinishedParts:
         progress: ProgressStore | None,
         chunk: Chunk,
         *,
-        bin_ticks: int,
+        files: PartFiles,
         store: Store,
         staging: Staging,
     ) -> None:
         self._progress = progress
+        self._files = files
         self._store = store
         self._staging = staging
         self._parts: dict[Window, Part] = {}
@@ -91,10 +93,10 @@ class FinishedParts:
             "fingerprint": chunk.fingerprint,
             "label": chunk.label,
             "schema": hashlib.sha256(msgspec.json.encode(chunk.schema)).hexdigest(),
-            "bin_ticks": bin_ticks,
+            "bin_ticks": files.bin_ticks,
         }
 
-    def load(self, files: PartFiles) -> list[Part]:
+    def load(self) -> list[Part]:
         """The parts that an earlier attempt finished and that are still whole, in order of time, disjoint.
 
         Their bytes are copied beside the new parts, which also is how they are checked.
@@ -104,10 +106,12 @@ class FinishedParts:
             span = Window(entry.start, entry.end)
             if any(other.end > span.start for other in self._parts):
                 continue
-            if _fetch_object(self._store, entry, files.path(span)):
-                self._parts[span] = _part(entry, files.path(span))
+            path = self._files.path(span)
+            key = self._staging.full(entry.key)
+            if _fetch_object(self._store, key, entry, path):
+                self._parts[span] = _part(entry, key, path, self._files.bin_ticks)
             else:
-                log.warning("%s is not what was staged; %s is fetched again", entry.key, span)
+                log.warning("%s is not what was staged; %s is fetched again", key, span)
         if self._parts:
             log.info("%d finished parts of an earlier attempt are used", len(self._parts))
         return list(self._parts.values())
@@ -163,32 +167,45 @@ class FinishedParts:
 
     def _save(self) -> None:
         if self._progress is not None:
-            entries = [_entry(self._parts[span]) for span in sorted(self._parts)]
+            entries = [self._entry(self._parts[span]) for span in sorted(self._parts)]
             self._progress.save({**self._identity, "parts": msgspec.to_builtins(entries)})
 
-
-def _entry(part: Part) -> _SavedPart:
-    if part.key is None:
-        raise AssertionError("only staged parts are remembered")
-    return _SavedPart(
-        start=part.span.start,
-        end=part.span.end,
-        key=part.key,
-        rows=part.file.rows,
-        bytes=part.file.bytes,
-        sha256=part.file.sha256,
-        row_hash=part.file.row_hash,
-        first_tick=part.file.first_tick,
-        last_tick=part.file.last_tick,
-        bins=sorted(part.bins.items()),
-        twins=list(part.twins),
-        twin_ticks=part.twin_ticks,
-        notes=dict(part.notes),
-        to_end=part.to_end,
-    )
+    def _entry(self, part: Part) -> _SavedPart:
+        if part.key is None:
+            raise AssertionError("only staged parts are remembered")
+        return _SavedPart(
+            start=part.span.start,
+            end=part.span.end,
+            key=self._staging.short(part.key),
+            rows=part.file.rows,
+            bytes=part.file.bytes,
+            sha256=part.file.sha256,
+            row_hash=part.file.row_hash,
+            first_tick=part.file.first_tick,
+            last_tick=part.file.last_tick,
+            bins=_packed_bins(part, self._files.bin_ticks),
+            twins=list(part.twins),
+            notes=dict(part.notes),
+            to_end=part.to_end,
+        )
 
 
-def _part(entry: _SavedPart, path: Path) -> Part:
+def _packed_bins(part: Part, bin_ticks: int) -> list[int]:
+    if not part.bins:
+        return []
+    first, last = min(part.bins), max(part.bins)
+    rows = [part.bins.get(start, 0) for start in range(first, last + 1, bin_ticks)]
+    return [first // bin_ticks - part.span.start // bin_ticks, *rows]
+
+
+def _unpacked_bins(entry: _SavedPart, bin_ticks: int) -> dict[int, int]:
+    if not entry.bins:
+        return {}
+    first = entry.start // bin_ticks + entry.bins[0]
+    return {(first + at) * bin_ticks: rows for at, rows in enumerate(entry.bins[1:]) if rows}
+
+
+def _part(entry: _SavedPart, key: str, path: Path, bin_ticks: int) -> Part:
     return Part(
         span=Window(entry.start, entry.end),
         file=FileFacts(
@@ -200,25 +217,24 @@ def _part(entry: _SavedPart, path: Path) -> Part:
             entry.first_tick,
             entry.last_tick,
         ),
-        bins=dict(entry.bins),
+        bins=_unpacked_bins(entry, bin_ticks),
         twins=entry.twins,
-        twin_ticks=entry.twin_ticks,
         notes=entry.notes,
         to_end=entry.to_end,
-        key=entry.key,
+        key=key,
     )
 
 
-def _fetch_object(store: Store, entry: _SavedPart, path: Path) -> bool:
+def _fetch_object(store: Store, key: str, entry: _SavedPart, path: Path) -> bool:
     """Copy a staged part to the disk; False, and no file, when it is not the one that was staged."""
-    info = store.head(entry.key)
+    info = store.head(key)
     if info is None or info.size != entry.bytes:
         return False
     digest = hashlib.sha256()
     try:
         with path.open("wb") as file:
-            for start in range(0, entry.bytes, _STEP):
-                data = store.read_range(entry.key, start, min(_STEP, entry.bytes - start))
+            for start in range(0, entry.bytes, READ_BYTES):
+                data = store.read_range(key, start, min(READ_BYTES, entry.bytes - start))
                 digest.update(data)
                 file.write(data)
     except NotFound:

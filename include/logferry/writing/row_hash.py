@@ -27,6 +27,13 @@ class RowHash:
                 if len(chunk):
                     column.update(chunk)
 
+    def copy(self) -> RowHash:
+        """One that goes on from here by itself."""
+        other = RowHash(pa.schema([]))
+        other._columns = [(name, column.copy()) for name, column in self._columns]
+        other._rows = self._rows
+        return other
+
     def digest(self) -> str:
         whole = hashlib.sha256(str(self._rows).encode())
         for name, column in self._columns:
@@ -57,6 +64,13 @@ class _ColumnHash:
         else:
             numbers = array.cast(pa.int64()) if pa.types.is_timestamp(array.type) else array
             self._values.update(_plain(pc.fill_null(numbers, 0)))
+
+    def copy(self) -> _ColumnHash:
+        other = _ColumnHash(self.kind)
+        other._valid, other._lengths = self._valid.copy(), self._lengths.copy()
+        other._values = self._values.copy()
+        other._child = None if self._child is None else self._child.copy()
+        return other
 
     def digest(self) -> bytes:
         parts = self._valid.digest() + self._lengths.digest() + self._values.digest()

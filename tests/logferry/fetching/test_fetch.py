@@ -329,6 +329,52 @@ def test_rows_that_no_share_can_divide_are_an_error_that_says_so() -> None:
     with pytest.raises(TooMuch, match="cannot be cut further"):
         fetch(source)
     assert {share.of for share in source.shares if share} == {2, 4, 8}
+    assert sum(share is not None for share in source.shares) <= 2 * 3
+
+
+def test_only_a_share_that_is_too_much_is_divided_further() -> None:
+    events = events_at(*[7] * 60)
+    source = PermutedSource(
+        events, page_size=1_000, most_rows=32, answer_rows=32, ordered=False, most_shares=256
+    )
+    assert fetch(source) == truth(events)
+    asked = [share for share in source.shares if share]
+    refused = sum(sum(hash_of(event) % share.of == share.index for event in events) > 32 for share in asked)
+    assert len(asked) == 2 + 2 * refused
+
+
+def test_a_dense_span_that_nobody_could_count_is_walked_in_answers_that_fit() -> None:
+    slice_ = Window(START, START + 4_000 * TICK_PER_MS)
+    events = [Event(START + at * TICK_PER_MS, f"e{at:04d}") for at in range(4_000)]
+    source = PermutedSource(events, page_size=1_000, most_rows=100, answer_rows=100, ordered=False)
+    assert fetch(source, slice_=slice_) == events
+    assert source.calls <= 40 / 0.8 * 1.2
+
+
+def test_an_answer_that_only_ever_comes_small_is_reached_in_a_few_requests() -> None:
+    """A gateway that gives up on large answers says nothing of their size."""
+    slice_ = Window(START, START + 4_000 * TICK_PER_MS)
+    events = [Event(START + 1_234 * TICK_PER_MS, f"e{at:04d}") for at in range(200)]
+    source = PermutedSource(
+        events,
+        page_size=1_000,
+        page_rows=1_000,
+        body_fits=30,
+        answer_rows=1_000,
+        ordered=False,
+        most_shares=64,
+    )
+    assert fetch(source, slice_=slice_) == events
+    assert source.calls <= 120
+
+
+def test_an_api_that_fails_at_everything_is_given_up_after_some_twenty_requests() -> None:
+    source = PermutedSource(
+        events_at(7), faults=["failed"] * 99, answer_rows=500_000, tick=1, ordered=False, most_shares=1_024
+    )
+    with pytest.raises(FailedAnswer):
+        fetch(source, slice_=Window(START, START + 864_000_000_000))
+    assert source.calls <= 22
 
 
 def test_reaching_the_planned_number_is_told_apart_from_the_sources_own_end() -> None:
@@ -374,12 +420,13 @@ def test_an_answer_without_a_cursor_that_stays_partial_is_asked_again_in_halves(
     source = PermutedSource(
         events, page_size=100, faults=["failed"] * failures, answer_rows=100, ordered=False
     )
-    if failures <= 4:
+    if failures <= 3:
         assert fetch(source) == truth(events)
         assert source.limits == [None] * source.calls
     else:
         with pytest.raises(FailedAnswer):
             fetch(source)
+        assert source.calls <= 6
 
 
 @given(layouts, st.integers(1, 40), st.integers(1, 40))
@@ -399,11 +446,46 @@ def test_a_page_of_one_row_that_fails_is_asked_for_in_halves_and_then_given_up()
     assert source.calls <= 3 + 6
 
 
-def test_pages_grow_back_after_one_that_failed_and_slower_each_time() -> None:
+def test_pages_grow_back_after_one_that_failed_and_later_when_they_fail_again_soon() -> None:
     events = events_at(*range(40))
-    source = PagedSource(events, 8, ["none", "failed"], page_rows=8)
+    source = PagedSource(events, 8, ["none", "failed", "none", "none", "failed"], page_rows=8)
     assert fetch(source) == truth(events)
-    assert source.limits[:6] == [None, None, 4, 4, None, None]
+    assert source.limits[:9] == [None, None, 4, 4, None, 4, 4, 4, None]
+
+
+def test_one_row_that_fails_in_larger_pages_does_not_make_the_rest_dear() -> None:
+    class Poisoned(PagedSource):
+        def page(self, *args: Any, **kwargs: Any) -> Generator[Request, Response, Page]:
+            page = yield from super().page(*args, **kwargs)
+            if "e0777" in page.batch[ID_COLUMN].to_pylist() and page.batch.num_rows > 1:
+                raise FailedAnswer("the body was cut")
+            return page
+
+    slice_ = Window(START, START + 2_000 * TICK_PER_MS)
+    events = [Event(START + at * TICK_PER_MS, f"e{at:04d}") for at in range(2_000)]
+    source = Poisoned(events, page_size=100, page_rows=100)
+    assert fetch(source, slice_=slice_) == events
+    assert source.calls <= 20 + 60
+    assert source.limits[-5:] == [None] * 5
+
+
+def test_a_limit_changes_with_a_new_chain_only() -> None:
+    chains: list[list[int | None]] = []
+
+    class Watched(PagedSource):
+        def page(
+            self, span: Window, cursor: str | None, schema: SourceSchema, **kwargs: Any
+        ) -> Generator[Request, Response, Page]:
+            if cursor is None:
+                chains.append([])
+            chains[-1].append(kwargs["limit"])
+            return (yield from super().page(span, cursor, schema, **kwargs))
+
+    events = events_at(*[at // 3 for at in range(120)])
+    source = Watched(events, page_size=16, page_rows=16, faults=["failed"] * 4)
+    assert fetch(source) == truth(events)
+    assert all(len(set(chain)) == 1 for chain in chains)
+    assert chains[-1][0] is None
 
 
 def test_a_partial_answer_late_in_a_chain_repeats_no_row() -> None:

@@ -19,6 +19,7 @@ from logferry.window import (
     TICK_PER_DAY,
     TICK_PER_HOUR,
     TICK_PER_MINUTE,
+    TICK_PER_MS,
     TICK_PER_SECOND,
     Window,
     parse_instant,
@@ -155,8 +156,9 @@ def test_halves_are_the_span_in_two_and_always_smaller(
     if span.ticks == 1:
         assert halves == [span]
     else:
-        first, second = halves
-        assert (first.start, first.end, second.end) == (span.start, second.start, span.end)
+        assert 2 <= len(halves) <= 3
+        assert (halves[0].start, halves[-1].end) == (span.start, span.end)
+        assert all(one.end == two.start for one, two in pairwise(halves))
 
 
 def test_halves_follow_the_rows_not_the_clock() -> None:
@@ -223,6 +225,62 @@ def test_too_many_rows_and_time_outs_say_nothing_of_bytes() -> None:
     assert size.piece_rows == int(ANSWER_BYTES * 0.9 / 1_000)
 
 
+def test_reckoned_bytes_size_the_first_piece_and_are_corrected_by_what_came() -> None:
+    size = AnswerSize(source_of(answer_rows=500_000))
+    size.expect(100)
+    assert size.piece_rows == 490_000
+    size.expect(10_000)
+    assert size.piece_rows == 5_760
+    size.came(5_000, 75_000_000)
+    size.expect(20_000)
+    assert size.row_bytes == pytest.approx(30_000)
+    size.expect(None)
+    assert size.row_bytes == pytest.approx(30_000)
+
+
+def test_a_tick_of_too_many_rows_is_found_by_two_counts_within_its_second() -> None:
+    hot = START + 7 * TICK_PER_SECOND + 1_234_567
+    counted = Counted([hot] * 300 + [START + at * TICK_PER_MINUTE for at in range(60)])
+    source = source_of(most_bins=4_000)
+    cutter = Cutter(SLICE, cells_of(SLICE, 360, None), source=source, recount=counted)
+    pieces = cut_whole(cutter, SLICE, 100)
+    assert Piece(Window(hot, hot + 1), 300) in pieces
+    assert len(pieces) == 3
+    assert len(counted.asked) == 3
+
+
+def test_bins_within_a_second_are_for_sources_that_tell_its_ticks_apart() -> None:
+    counted = Counted([START + 7 * TICK_PER_SECOND] * 300)
+    source = source_of(most_bins=4_000, tick=TICK_PER_MS)
+    cutter = Cutter(SLICE, cells_of(SLICE, 300, None), source=source, recount=counted)
+    cut_whole(cutter, SLICE, 100)
+    assert len(counted.asked) == 1
+
+
+def test_a_stretch_that_no_number_of_bins_divides_is_halved_without_a_count() -> None:
+    stretch = Window(START, START + TICK_PER_DAY - 1)
+    counted = Counted([START] * 300)
+    cutter = Cutter(stretch, cells_of(stretch, 300, None), source=source_of(most_bins=4_000), recount=counted)
+    first, second = cutter.halves(stretch)
+    assert (first.start, first.end, second.end) == (stretch.start, second.start, stretch.end)
+    assert counted.asked == []
+
+
+def test_a_tick_that_holds_most_rows_is_cut_out() -> None:
+    hot = START + 7 * TICK_PER_SECOND + 1_234_567
+    counted = Counted([hot] * 300 + [START, SLICE.end - 1])
+    cutter = Cutter(SLICE, cells_of(SLICE, 302, None), source=source_of(most_bins=4_000), recount=counted)
+    assert cutter.halves(SLICE) == [Window(START, hot), Window(hot, hot + 1), Window(hot + 1, SLICE.end)]
+
+
+def test_what_waits_is_cut_at_the_bins_by_the_rows_that_fit_by_then() -> None:
+    cutter = Cutter(SLICE, cells_of(SLICE, 600, [10] * 60), source=source_of(), recount=no_count)
+    rest = Window(START + 30 * TICK_PER_MINUTE, SLICE.end)
+    assert cutter.fitting(rest, 300) == rest
+    assert cutter.fitting(rest, 290) == Window(rest.start, rest.start + 15 * TICK_PER_MINUTE)
+    assert cutter.rows(rest) == 300
+
+
 def test_a_source_with_cursors_has_pieces_of_fifty_thousand_rows_whatever_their_size() -> None:
     size = AnswerSize(source_of(answer_rows=None))
     size.came(1_000, 50_000_000)
@@ -234,13 +292,26 @@ def test_pages_that_keep_failing_grow_back_ever_more_slowly() -> None:
     limit = PageLimit(1_000)
     grown = []
     for _ in range(6):
-        assert limit.halve()
+        assert limit.halve(limit.limit)
         came = 0
         while limit.limit is not None:
-            limit.came()
+            limit.came(limit.limit)
             came += 1
         grown.append(came)
-    assert grown == [2, 4, 8, 16, 32, 64]
-    while limit.halve():
+    assert grown == [1, 2, 4, 8, 16, 32]
+    while limit.halve(limit.limit):
         pass
     assert limit.limit == 1
+
+
+def test_pages_that_came_full_for_as_long_as_patience_lasted_are_trusted_again() -> None:
+    limit = PageLimit(1_000)
+    for _ in range(3):
+        assert limit.halve(limit.limit)
+        while limit.limit is not None:
+            limit.came(limit.limit)
+    for _ in range(4):
+        limit.came(limit.limit)
+    assert limit.halve(limit.limit)
+    limit.came(limit.limit)
+    assert limit.limit is None

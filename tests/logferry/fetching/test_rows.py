@@ -33,7 +33,8 @@ def batch(rows: list[Row]) -> pa.RecordBatch:
 
 
 def drained(rows: SliceRows, tick: int = SLICE.end) -> list[Row]:
-    records: list[dict[str, Any]] = [row for table in rows.finish_before(tick) for row in table.to_pylist()]
+    table = rows.finish_before(tick)
+    records: list[dict[str, Any]] = [] if table is None else table.to_pylist()
     return [(row[TICK_COLUMN], row[ID_COLUMN], row["value"]) for row in records]
 
 

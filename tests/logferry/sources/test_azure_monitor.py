@@ -57,6 +57,9 @@ def bins(*rows: Any, total: int | None = None, error: Any = None) -> Response:
     return answer(columns, whole, error=error)
 
 
+SIZED = [("_lf_bin", "datetime"), ("_lf_rows", "long"), ("_lf_bytes", "long"), ("_lf_total", "long")]
+
+
 def sum_of(rows: int) -> Response:
     return answer([("_lf_rows", "long")], [[rows]])
 
@@ -195,6 +198,35 @@ class TestWhatIsAsked:
         hour, anchor = "timespan(0.01:00:00.0000000)", "datetime(2026-11-20T00:00:00.0000000Z)"
         assert f"by _lf_bin = bin_at(_lf_time, {hour}, {anchor})\n" in query_of(request)
         assert request.purpose == "count"
+
+    def test_a_plan_counts_rows_and_reckons_their_bytes_in_one_query(self) -> None:
+        schema = schema_of()
+        counting = source(pipeline="where Success").sized_count(WINDOW, TICK_PER_HOUR, schema)
+        rows = [["2026-11-20T02:00:00Z", 10, 5_000, 13], ["2026-11-20T00:00:00Z", 3, None, 13]]
+        found, (request,) = ask(counting, answer(SIZED, rows))
+        assert found.rows == {WINDOW.start: 3, WINDOW.start + 2 * TICK_PER_HOUR: 10}
+        assert list(found.bytes) == [WINDOW.start + 2 * TICK_PER_HOUR]
+        # Each datetime takes 23 bytes more as text than as a number.
+        assert found.bytes[WINDOW.start + 2 * TICK_PER_HOUR] > 5_000 + 10 * 23
+        assert "_lf_bytes = sum(estimate_data_size(*))" in query_of(request)
+        assert request.purpose == "count"
+
+    @pytest.mark.parametrize(
+        "broken",
+        [
+            semantic("Unknown function: 'estimate_data_size'"),
+            Response(504, {}, b'{"error": {"code": "GatewayTimeout", "message": "Gateway timeout"}}'),
+            answer(SIZED, [["2026-11-20T02:00:00Z", 10, 5_000, 14]]),
+            answer(SIZED, [["2026-11-20T02:00:00Z", 10, 14]]),
+            answer(SIZED, [["2026-11-20T02:00:00Z", 10.5, 5_000, 10.5]]),
+            answer(SIZED, [], error={"code": "PartialError"}),
+        ],
+    )
+    def test_a_count_that_cannot_reckon_bytes_is_the_plain_count(self, broken: Response) -> None:
+        counting = source().sized_count(WINDOW, TICK_PER_HOUR, schema_of())
+        found, requests = ask(counting, broken, bins(["2026-11-20T02:00:00Z", 10]))
+        assert (found.rows, found.bytes) == ({WINDOW.start + 2 * TICK_PER_HOUR: 10}, {})
+        assert [request.after_s for request in requests] == [0.0, 0.0]
 
     @pytest.mark.parametrize(
         ("has_id", "key"), [(True, "_ItemId"), (False, "tostring(pack_all())")], ids=["item ids", "no ids"]

@@ -112,7 +112,9 @@ def test_a_span_that_ends_within_a_millisecond_asks_for_all_of_it() -> None:
 
 
 def test_a_count_asks_for_buckets_on_the_clock() -> None:
-    _, (asked,) = drive(source().count(HOURS, TICK_PER_HOUR), [(200, series((0, 1), (1, 1), (2, 1)))])
+    both = series((0, 1), (1, 1), (2, 1))
+    both["data"]["buckets"][0]["computes"]["c1"] = 3
+    _, (asked,) = drive(source().count(HOURS, TICK_PER_HOUR), [(200, both)])
     assert asked.url.endswith("/api/v2/logs/analytics/aggregate")
     assert (asked.purpose, asked.bucket) == ("count", "datadog_aggregate")
     body = json.loads(asked.body or b"")
@@ -257,7 +259,7 @@ def test_a_refusal_that_is_too_deep_to_read_is_still_a_refusal() -> None:
 
 @pytest.mark.parametrize("value", [5, 5.0, "5", "5.0"])
 def test_a_count_may_come_as_number_or_text(value: Any) -> None:
-    assert counted(series((0, value), (1, 1), (2, 1)))[START] == 5
+    assert counted(series((0, value), (1, 1), (2, 1)), total(7))[START] == 5
 
 
 @pytest.mark.parametrize(
@@ -271,7 +273,7 @@ def test_a_count_that_is_no_number_of_rows_is_no_count(value: Any) -> None:
 
 
 def test_buckets_outside_the_window_are_dropped() -> None:
-    found = counted(series((-1, 7), (0, 1), (1, 2), (2, 3), (3, 9)))
+    found = counted(series((-1, 7), (0, 1), (1, 2), (2, 3), (3, 9)), total(22))
     assert found == {START: 1, START + TICK_PER_HOUR: 2, START + 2 * TICK_PER_HOUR: 3}
 
 
@@ -285,7 +287,7 @@ def test_numbers_that_still_contradict_each_other_in_one_bucket_are_no_count(eve
     with pytest.raises(
         FailedAnswer, match=r"contradict.*T00:00:00Z, 2026-11-20T01:00:00Z.*0 rows.*total is 1"
     ):
-        counted(series((0, 3)), total(everything), series((1, 1), (2, 1)), series(), total(1))
+        counted(series((0, 3)), total(everything), series((1, 1), (2, 1)), total(2), series(), total(1))
 
 
 def test_a_total_beside_the_series_confirms_empty_bins_in_the_same_request() -> None:
@@ -297,7 +299,7 @@ def test_a_total_beside_the_series_confirms_empty_bins_in_the_same_request() -> 
 def test_a_total_beside_the_series_that_contradicts_it_is_counted_in_halves() -> None:
     both = series((0, 2))
     both["data"]["buckets"][0]["computes"]["c1"] = 5
-    assert counted(both, series((1, 2), (2, 1)), series((0, 2))) == {
+    assert counted(both, series((1, 2), (2, 1)), total(3), series((0, 2)), total(2)) == {
         START: 2,
         START + TICK_PER_HOUR: 2,
         START + 2 * TICK_PER_HOUR: 1,
@@ -312,14 +314,43 @@ def test_an_api_that_takes_no_series_and_total_together_is_asked_for_them_apart_
     assert found == {START: 2}
     kinds = [[one["type"] for one in json.loads(request.body or b"")["compute"]] for request in asked]
     assert kinds == [["timeseries", "total"], ["timeseries"], ["total"]]
-    _, again = drive(reader.count(HOURS, TICK_PER_HOUR), [(200, series((0, 1), (1, 1), (2, 1)))])
-    assert len(again) == 1
+    _, again = drive(
+        reader.count(HOURS, TICK_PER_HOUR), [(200, series((0, 1), (1, 1), (2, 1))), (200, total(3))]
+    )
+    assert len(again) == 2
+
+
+def test_a_series_filled_with_zeros_is_not_believed_without_its_total() -> None:
+    zeros = series((0, 0), (1, 0), (2, 0))
+    halves = [series((1, 1), (2, 0)), total(1), series((0, 0)), total(0)]
+    assert counted(zeros, total(1), *halves)[START + TICK_PER_HOUR] == 1
+    with pytest.raises(FailedAnswer, match="contradict"):
+        counted(zeros, total(1), zeros, total(1), series((2, 0)), total(1))
 
 
 def test_a_query_that_is_refused_by_itself_is_refused() -> None:
     refused = (400, {"errors": ["input_validation_error(Field 'query' is invalid)"]})
     with pytest.raises(QueryRejected, match="query"):
-        drive(source().count(HOURS, TICK_PER_HOUR), [refused, refused])
+        drive(source().count(HOURS, TICK_PER_HOUR), [refused, refused, refused])
+
+
+@pytest.mark.parametrize("status", [400, 404, 422])
+def test_a_query_that_can_be_searched_but_not_counted_leaves_windows_unproven(status: int) -> None:
+    refused = (status, {"errors": ["storage_tier online-archives is not supported for aggregation"]})
+    with pytest.raises(CountUnavailable, match="online-archives"):
+        drive(source().count(HOURS, TICK_PER_HOUR), [refused, refused, (200, {"data": [EVENT]})])
+    with pytest.raises(CountUnavailable, match="online-archives"):
+        drive(
+            source().count(HOURS, TICK_PER_HOUR),
+            [(200, series((0, 1))), refused, (200, {"data": [EVENT]})],
+        )
+
+
+def test_an_index_that_is_unknown_to_the_search_too_is_the_definitions_fault() -> None:
+    refused = (400, {"errors": ["invalid index"]})
+    unknown = {"data": [], "meta": {"warnings": [{"code": "unknown_index", "detail": "indexes: nope"}]}}
+    with pytest.raises(QueryRejected, match="nope"):
+        drive(source().count(HOURS, TICK_PER_HOUR), [refused, refused, (200, unknown)])
 
 
 def test_a_series_cut_short_is_counted_again_in_halves() -> None:
@@ -328,12 +359,14 @@ def test_a_series_cut_short_is_counted_again_in_halves() -> None:
         series((0, 5)),  # breaks off: hours 1 to 3 are missing
         total(9),
         series((2, 1), (3, 1)),
+        total(2),
         series((0, 5), (1, 2)),
+        total(7),
     ]
     bodies = [(200, answer) for answer in answers]
     found, asked = drive(source().count(window, TICK_PER_HOUR), bodies)
     assert found == {START + hour * TICK_PER_HOUR: rows for hour, rows in enumerate([5, 2, 1, 1])}
-    assert len(asked) == 4
+    assert len(asked) == 6
 
 
 @pytest.mark.parametrize(
@@ -347,7 +380,7 @@ def test_bins_of_any_length_are_counted_by_buckets_that_lie_on_the_clock(length:
     values = [
         {"time": format_instant(START + at * parse_duration(interval)), "value": 2} for at in range(points)
     ]
-    whole = {"data": {"buckets": [{"computes": {"c0": values}}]}}
+    whole = {"data": {"buckets": [{"computes": {"c0": values, "c1": 2 * points}}]}}
     found, (asked,) = drive(source().count(window, ticks), [(200, whole)])
     assert found == {START: 2 * points}
     assert json.loads(asked.body or b"")["compute"][0]["interval"] == interval
@@ -358,7 +391,7 @@ def test_every_offered_bin_is_counted_in_one_request_up_to_the_most(bin_ticks: i
     assert TICK_PER_HOUR % bin_ticks == 0
     window = Window(START, START + bin_ticks * DatadogSource.most_bins)
     values = [{"time": format_instant(at), "value": 1} for at in range(window.start, window.end, bin_ticks)]
-    whole = {"data": {"buckets": [{"computes": {"c0": values}}]}}
+    whole = {"data": {"buckets": [{"computes": {"c0": values, "c1": len(values)}}]}}
     found, asked = drive(source().count(window, bin_ticks), [(200, whole)])
     assert (len(found), len(asked)) == (100, 1)
 

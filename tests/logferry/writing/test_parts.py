@@ -7,16 +7,18 @@ from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.logferry.memory_source import MemorySource
 
 from logferry.errors import StoreError
 from logferry.fetching.fetch import Account, Final
-from logferry.sources.base import ID_COLUMN, TICK_COLUMN
+from logferry.sources.base import ID_COLUMN, TICK_COLUMN, LogSource
 from logferry.window import Window
 from logferry.writing import parts
 from logferry.writing.parts import Part, PartFiles
@@ -45,7 +47,8 @@ def finals(ticks: list[int], steps: list[int]) -> Iterator[Final]:
 
 
 def files_in(folder: str | Path) -> PartFiles:
-    return PartFiles(Path(folder), SCHEMA, labels={"logferry.export": "web"}, bin_ticks=BIN)
+    source = cast(LogSource, MemorySource([], tick=1))
+    return PartFiles(Path(folder), SCHEMA, labels={"logferry.export": "web"}, bin_ticks=BIN, source=source)
 
 
 def ids_of(part: Part) -> list[str]:
@@ -102,6 +105,12 @@ def test_few_rows_that_are_left_go_along(tmp_path: Path) -> None:
     at = list(range(1_000, 1_025))
     assert len(list(files_in(tmp_path).write(SPAN, finals(at, [1_021]), Account(), planned=25))) == 1
     assert len(list(files_in(tmp_path).write(SPAN, finals(at, [1_021]), Account(), planned=None))) == 2
+
+
+def test_more_rows_than_planned_still_end_a_part(tmp_path: Path) -> None:
+    at = list(range(1_000, 1_100))
+    written = files_in(tmp_path).write(SPAN, finals(at, list(range(1_010, 1_100, 10))), Account(), planned=5)
+    assert [part.file.rows for part in written] == [20] * 5
 
 
 def test_a_span_that_is_not_searched_is_an_empty_part_that_has_not_seen_the_end(tmp_path: Path) -> None:
