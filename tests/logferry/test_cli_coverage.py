@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from tests.logferry.made_archive import SOURCE, MadeArchive, hours
 
@@ -17,9 +20,11 @@ from logferry.cli.calendar import LOOKS
 from logferry.clock import SystemClock
 from logferry.errors import StoreError
 from logferry.layout import head_key
+from logferry.records.journal import Record
+from logferry.records.manifest import Manifest, Span
 from logferry.spec import fingerprint, load_export
 from logferry.stores.local import LocalStore
-from logferry.window import parse_instant
+from logferry.window import Window, parse_instant
 
 NOW = parse_instant("2026-11-13T06:10:00Z")
 EXPORT = """\
@@ -198,6 +203,116 @@ def test_rows_of_another_definition_are_marked_with_what_was_asked_and_the_remed
     assert found["slices"][0]["other_definition"]
 
 
+def test_what_a_changed_query_left_in_place_is_told_with_the_option_that_replaces_it(
+    archive: MadeArchive, capsys: pytest.CaptureFixture[str]
+) -> None:
+    present = archive.fingerprint
+    archive.fingerprint = "sha256:" + "0" * 64
+    archive.publish(hours(0, 24), files=False, source={**SOURCE, "query": "service:old"})
+    archive.fingerprint = present
+    keep(archive, hours(2, 3))
+    text = shown(capsys)
+    command = "logferry export web --from 2026-11-10T02:00:00Z --to 2026-11-10T05:00:00Z --allow-shrink"
+    assert command in " ".join(text.replace("\\\n", " ").split())
+    assert "--allow-shrink (in Airflow the param allow_shrink)" in text
+    assert "query was service:old, now *" in text
+    (old,) = [one for one in as_json(capsys)["definitions"] if not one["present"]]
+    assert old["kept"] == [{"from": "2026-11-10T02:00:00Z", "to": "2026-11-10T05:00:00Z"}]
+    assert old["differs"] == ["query was service:old, now *"]
+    assert [one["command"].endswith("--allow-shrink") for one in old["remedies"]] == [False, True]
+
+
+def keep(archive: MadeArchive, window: Window) -> None:
+    """A run of another definition that found no rows and left those that are proven."""
+    intent = archive.begin(window)
+    before = [archive.ledger.slices[slice_] for slice_ in window.slices(archive.slice)]
+    manifest = Record.of(archive.record(intent.seq - 1).read_bytes()).content
+    assert isinstance(manifest, Manifest)
+    archive.append(
+        msgspec.structs.replace(
+            manifest,
+            seq=intent.seq + 1,
+            previous=intent.hash,
+            fingerprint=archive.fingerprint,
+            source=SOURCE,
+            window=Span.of(window),
+            slices=[
+                msgspec.structs.replace(one.entry, source_now=0, fingerprint=one.fingerprint)
+                for one in before
+            ],
+            intent=intent.seq,
+        )
+    )
+
+
+def test_what_holds_back_the_final_part_is_said_with_its_reason(
+    archive: MadeArchive, capsys: pytest.CaptureFixture[str]
+) -> None:
+    archive.publish(hours(0, 3), files=False)
+    archive.publish(hours(3), files=False, counted_at=hours(5).start)
+    text = shown(capsys)
+    assert "held there by 2026-11-10T03:00:00Z to 2026-11-10T04:00:00Z: it was counted at" in text
+    held = as_json(capsys)["held_by"]
+    assert (held["from"], held["to"]) == ("2026-11-10T03:00:00Z", "2026-11-10T04:00:00Z")
+    assert "rows may come late until 2026-11-11T04:00:00Z" in held["reason"]
+
+
+def test_unproven_slices_come_with_the_command_that_may_prove_them(
+    archive: MadeArchive, capsys: pytest.CaptureFixture[str]
+) -> None:
+    archive.publish(hours(0, 72), files=False)
+    archive.publish(hours(24, 2), files=False, status="unproven")
+    text = shown(capsys)
+    assert "unproven, and the source should still hold them:" in text
+    (remedy,) = as_json(capsys)["to_prove"]
+    assert "--from-date 2026-11-11T00:00:00+00:00 --to-date 2026-11-11T00:00:00+00:00" in remedy["command"]
+
+
+def test_rows_of_a_longer_slice_are_not_given_to_each_hour_of_it(
+    archive: MadeArchive, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    archive.slice *= 24
+    archive.publish(hours(0, 24), files=False)
+    found = as_json(capsys)
+    assert {(one["state"], one["rows"], one["source_rows"]) for one in found["slices"][:24]} == {
+        ("proven", None, None)
+    }
+    assert found["totals"]["rows"] == 3
+
+
+def test_the_legend_names_what_is_on_the_map_only(
+    archive: MadeArchive, capsys: pytest.CaptureFixture[str]
+) -> None:
+    archive.publish(hours(0, 24), files=False)
+    text = shown(capsys, "--from", "2026-11-10T00:00:00Z", "--to", "2026-11-11T00:00:00Z")
+    assert "█ proven\n" in text
+    assert "short" not in text
+
+
+def test_a_reader_that_goes_away_is_no_error() -> None:
+    command = "import sys; from logferry.cli import main; sys.exit(main())"
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", command, "--help"], stdout=writing, stderr=subprocess.PIPE, check=False
+        )
+    finally:
+        os.close(writing)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+@pytest.mark.parametrize("command", ["coverage", "gaps", "verify"])
+def test_a_command_that_asks_no_source_loads_none_of_the_others(command: str) -> None:
+    code = (
+        "import sys; from logferry.cli.app import command_line; "
+        f"command_line(['--debug', '{command}']); "
+        "print([one for one in ('requests', 'msal', 'boto3', 'logferry.ferry') if one in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
 def test_an_interrupted_run_is_named(archive: MadeArchive, capsys: pytest.CaptureFixture[str]) -> None:
     archive.publish(hours(0, 24), files=False)
     archive.begin(hours(0, 3))
@@ -212,8 +327,8 @@ def test_the_json_tells_every_slice_and_the_totals(
     archive.publish(hours(0, 24), files=False)
     found = as_json(capsys, "--from", "2026-11-10T00:00:00Z", "--to", "2026-11-11T02:00:00Z")
     assert set(found) == {
-        "export", "window", "now", "slice", "fingerprint", "final_up_to", "totals", "slices", "gaps", "remedies",
-        "definitions", "interrupted", "damage", "findings", "notes",
+        "export", "window", "now", "slice", "fingerprint", "final_up_to", "held_by", "totals", "slices", "gaps",
+        "remedies", "to_prove", "definitions", "interrupted", "damage", "findings", "notes",
     }  # fmt: skip
     assert found["totals"] == {
         "slices": {"proven": 24, "unproven": 0, "short": 0, "missing": 2, "not_due": 0},

@@ -22,7 +22,7 @@ DAY = ["--from", "2026-11-10T00:00:00Z", "--to", "2026-11-11T00:00:00Z"]
 def test_a_whole_archive_has_no_gaps(archive: MadeArchive, capsys: pytest.CaptureFixture[str]) -> None:
     archive.publish(hours(0, 72), files=False)
     assert main(["gaps", "web", "--check"]) == 0
-    assert capsys.readouterr().out.startswith("web: no gaps in what is due")
+    assert capsys.readouterr().out.startswith("'web' has no gaps in what is due")
 
 
 def test_gaps_are_listed_with_the_exact_backfill(

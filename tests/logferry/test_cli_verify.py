@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 from tests.logferry.made_archive import MadeArchive, hours
 from tests.logferry.test_cli_coverage import archive as archive
@@ -12,7 +13,8 @@ from tests.logferry.test_cli_sandbox import azure_connection
 
 from logferry import project
 from logferry.cli import main
-from logferry.layout import slice_key
+from logferry.layout import head_key, journal_key, slice_key
+from logferry.records.journal import Head
 from logferry.window import parse_instant
 from logferry_sandbox.azure_sandbox import AzureSandbox
 
@@ -44,6 +46,34 @@ def test_a_finding_is_one_line_with_the_file_what_it_is_and_what_to_do(
         "(logferry export web --from 2026-11-10T01:00:00Z --to 2026-11-10T02:00:00Z)"
     )
     assert total.endswith("1 finding")
+
+
+def test_adjoining_slices_with_one_fault_are_one_line_with_one_command(
+    archive: MadeArchive, capsys: pytest.CaptureFixture[str]
+) -> None:
+    archive.publish(hours(0, 8))
+    for at in (1, 2, 3, 6):
+        archive.object(hours(at)).unlink()
+    assert main(["verify", "web"]) == 3
+    together, alone, total, all_of_them = capsys.readouterr().out.splitlines()
+    assert together == (
+        f"3 objects from 2026-11-10T01:00:00Z to 2026-11-10T04:00:00Z, {slice_key('web', hours(1))} first: there is no "
+        "object; export them again (logferry export web --from 2026-11-10T01:00:00Z --to 2026-11-10T04:00:00Z)"
+    )
+    assert alone.startswith(slice_key("web", hours(6)))
+    assert total.endswith("4 findings")
+    assert all_of_them.endswith("logferry gaps web --fill")
+
+
+def test_records_missing_one_after_the_other_are_one_line(
+    archive: MadeArchive, capsys: pytest.CaptureFixture[str]
+) -> None:
+    archive.publish(hours(0, 3))
+    archive.store.put_bytes(head_key("web"), msgspec.json.encode(Head(14, "sha256:" + "0" * 64)))
+    assert main(["verify", "web"]) == 3
+    lines = capsys.readouterr().out.splitlines()
+    (missing,) = [line for line in lines if "there is no such object" in line]
+    assert f"{journal_key('web', 3)} and 11 records after it" in missing
 
 
 def test_a_note_is_no_failure(archive: MadeArchive, capsys: pytest.CaptureFixture[str]) -> None:
@@ -93,7 +123,7 @@ def test_a_witness_of_another_form_is_exit_code_2(
 
 def test_nothing_published_is_said_so(archive: MadeArchive, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["verify", "web"]) == 0
-    assert capsys.readouterr().out == "web has published nothing yet\n"
+    assert capsys.readouterr().out == "the export 'web' has published nothing yet\n"
 
 
 def test_foreign_files_beside_the_manifests_give_no_traceback(

@@ -14,7 +14,7 @@ import typer.main
 import yaml
 from pydantic import BaseModel
 
-from logferry.cli.app import app
+from logferry.cli.app import command_line
 from logferry.connection import parse_connection
 from logferry.credentials.aws import s3_settings
 from logferry.credentials.azure import azure_access
@@ -188,7 +188,7 @@ def test_the_manifest_shown_is_a_manifest_and_every_field_is_explained() -> None
 
 
 def options_of(command: str) -> set[str]:
-    group = typer.main.get_command(app)
+    group = typer.main.get_command(command_line([]))
     found = group.commands[command] if command else group  # type: ignore[attr-defined]
     return {name for parameter in found.params for name in (*parameter.opts, *parameter.secondary_opts)} | {
         "--help"
@@ -224,6 +224,6 @@ def test_the_section_of_a_command_names_its_options_and_no_others(command: str) 
 
 
 def test_no_command_is_missing_from_the_page() -> None:
-    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    commands = typer.main.get_command(command_line([])).commands  # type: ignore[attr-defined]
     headings = set(_HEADING.findall(prose(DOCS / "commands.md")))
     assert set(commands) <= headings

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from logferry.audit.coverage import Coverage, cover, default_range
 from logferry.audit.definitions import DefinitionUse, definitions
@@ -16,11 +16,6 @@ from logferry.connection import Connection, is_sandbox
 from logferry.errors import LogferryError
 from logferry.layout import head_key
 from logferry.records.ledger import Ledger, OpenIntent, read_ledger
-from logferry.sources.azure_log_search import AzureLogSearchSource
-from logferry.sources.azure_monitor import AzureMonitorSource
-from logferry.sources.base import LogSource
-from logferry.sources.datadog import DatadogSource
-from logferry.sources.opening import open_source
 from logferry.spec import (
     AzureLogSearchSourceSpec,
     AzureMonitorSourceSpec,
@@ -33,6 +28,9 @@ from logferry.stores.base import Store
 from logferry.stores.opening import open_store
 from logferry.window import Window
 
+if TYPE_CHECKING:
+    from logferry.sources.base import LogSource
+
 Connect = Callable[[str, str], Connection]
 
 
@@ -42,6 +40,8 @@ class Definition:
 
     fingerprint: str | None
     note: str | None = None
+    source: Mapping[str, Any] | None = None
+    """What it asks, as a record would tell it."""
 
 
 class Archive:
@@ -57,6 +57,9 @@ class Archive:
         """The present definition. ``newest``: the ``source`` of the newest record, which tells the endpoint where
         the connection does not.
         """
+        # Only who compares definitions pays for importing what asks a source.
+        from logferry.sources.opening import open_source
+
         why = self._missing
         if self._connection is not None:
             try:
@@ -64,14 +67,15 @@ class Archive:
             except LogferryError as error:
                 why = str(error)
             else:
-                return Definition(fingerprint(identity, self.spec))
+                return Definition(fingerprint(identity, self.spec), source=identity)
         source = _recorded_source(self.spec, newest)
         if source is None:
             return Definition(None, f"the definition cannot be compared with the archive's: {why}")
-        endpoint = source.identity()["endpoint"]
+        identity = source.identity()
         return Definition(
-            fingerprint(source.identity(), self.spec),
-            f"the definition is compared as if its connection still led to {endpoint}: {why}",
+            fingerprint(identity, self.spec),
+            f"the definition is compared as if its connection still led to {identity['endpoint']}: {why}",
+            identity,
         )
 
 
@@ -107,13 +111,19 @@ def _recorded_source(spec: ExportSpec, newest: Mapping[str, Any] | None) -> LogS
         return None
     match spec.source:
         case DatadogSourceSpec() as datadog:
+            from logferry.sources.datadog import DatadogSource
+
             org = newest.get("org")
             return DatadogSource(
                 datadog, spec.columns, base_url=endpoint, org=org if isinstance(org, str) else None
             )
         case AzureMonitorSourceSpec() as monitor:
+            from logferry.sources.azure_monitor import AzureMonitorSource
+
             return AzureMonitorSource(monitor, query_endpoint=endpoint)
         case AzureLogSearchSourceSpec() as legacy:
+            from logferry.sources.azure_log_search import AzureLogSearchSource
+
             return AzureLogSearchSource(legacy, arm_endpoint=endpoint)
 
 

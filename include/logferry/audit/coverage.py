@@ -14,7 +14,7 @@ from logferry.audit.findings import Remembered
 from logferry.records.ledger import Ledger, Published
 from logferry.schedule import Schedule
 from logferry.spec import ExportSpec
-from logferry.window import TICK_PER_DAY, Window, parse_instant
+from logferry.window import TICK_PER_DAY, Window, format_instant, instant_or_none
 
 State = Literal["proven", "unproven", "short", "missing", "not_due"]
 STATES: tuple[State, ...] = ("proven", "unproven", "short", "missing", "not_due")
@@ -47,12 +47,23 @@ class SliceCover:
 
 
 @dataclass(frozen=True, slots=True)
+class Holding:
+    """The first slice from the start of the export that is not final, and why: one clause for people."""
+
+    window: Window
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Coverage:
-    """A range, slice by slice, without holes. ``final_up_to``: a tick, see ``final_up_to``; None: nothing is final."""
+    """A range, slice by slice, without holes. ``final_up_to``: a tick; None: nothing is final. ``held_by``: see
+    ``first_not_final``.
+    """
 
     window: Window
     slices: tuple[SliceCover, ...]
     final_up_to: int | None
+    held_by: Holding
 
     def count(self) -> dict[State, int]:
         """Slices per state, every state named."""
@@ -128,16 +139,18 @@ def cover(
                 damage=tuple(found for one in published for found in damage.get(one.window, ())),
             )
         )
-    return Coverage(window, tuple(slices), final_up_to(spec, ledger, damage=damage))
+    holding = first_not_final(spec, ledger, damage=damage, due=due)
+    final_up_to = holding.window.start if holding.window.start > spec.start else None
+    return Coverage(window, tuple(slices), final_up_to, holding)
 
 
-def final_up_to(
-    spec: ExportSpec, ledger: Ledger, *, damage: Mapping[Window, Sequence[Remembered]]
-) -> int | None:
-    """The tick before which nothing is expected to change; None when not even the first slice is final.
+def first_not_final(
+    spec: ExportSpec, ledger: Ledger, *, damage: Mapping[Window, Sequence[Remembered]], due: int
+) -> Holding:
+    """The first slice that may still change; nothing before it is expected to.
 
-    Every slice from the start of the export to there is proven by a count that was taken when no late row could come
-    any more: at its end plus the horizon, or after.
+    Every slice before it is proven by a count that was taken when no late row could come any more: at its end plus the
+    horizon, or after. ``due``: see ``due_before``.
     """
     elsewhere = _OtherGrids(ledger.slices.values(), spec.slice)
     at = spec.start
@@ -145,12 +158,36 @@ def final_up_to(
         slice_ = Window(at, at + spec.slice)
         own = ledger.slices.get(slice_)
         published = (own,) if own is not None else elsewhere.covering(slice_)
-        if not published or not all(
-            _final(one, spec.horizon) and one.window not in ledger.open_intents and not damage.get(one.window)
-            for one in published
-        ):
-            return at if at > spec.start else None
+        if not published:
+            return Holding(slice_, "it was never published" if slice_.end <= due else "it is not due yet")
+        for one in published:
+            reason = _not_final(one, spec.horizon, ledger, damage)
+            if reason is not None:
+                return Holding(slice_, reason)
         at = slice_.end
+
+
+def _not_final(
+    one: Published, horizon: int, ledger: Ledger, damage: Mapping[Window, Sequence[Remembered]]
+) -> str | None:
+    if damage.get(one.window):
+        return "it is damaged"
+    if one.window in ledger.open_intents:
+        return "a run began to replace it and has not ended"
+    if one.entry.status == "short":
+        return "it is short"
+    counted_at = proved_at(one)
+    if counted_at is None:
+        return "no count proves it"
+    late = one.window.end + horizon
+    # A source that held fewer rows at a later count, of which the proven ones were kept, has no late ones to come.
+    kept_at = instant_or_none(one.entry.source_now_at)
+    if max(counted_at, kept_at or 0) >= late:
+        return None
+    return (
+        f"it was counted at {format_instant(counted_at)}, and rows may come late until {format_instant(late)}: "
+        "a count after that makes it final"
+    )
 
 
 def proved_at(published: Published) -> int | None:
@@ -158,17 +195,7 @@ def proved_at(published: Published) -> int | None:
 
     A later record that only kept them (no count could be had any more) leaves the count that proved them.
     """
-    if published.proof is None or published.proof.counted_at is None:
-        return None
-    try:
-        return parse_instant(published.proof.counted_at)
-    except ValueError:
-        return None
-
-
-def _final(published: Published, horizon: int) -> bool:
-    at = proved_at(published)
-    return published.entry.status != "short" and at is not None and at >= published.window.end + horizon
+    return None if published.proof is None else instant_or_none(published.proof.counted_at)
 
 
 class _OtherGrids:

@@ -13,7 +13,7 @@ from typing import Literal
 import msgspec
 
 from logferry.errors import StoreError
-from logferry.layout import findings_key
+from logferry.layout import findings_key, number_of, slice_of
 from logferry.records.manifest import Span
 from logferry.stores.base import NotFound, Store
 from logferry.window import Window
@@ -33,9 +33,13 @@ OBJECT_KINDS = frozenset(
         "row_order",
         "row_outside",
         "row_ids",
+        "row_unreadable",
     }
 )
 """Findings about the object of one slice: they damage it until it is published or verified again."""
+
+DEEP_KINDS = frozenset(kind for kind in OBJECT_KINDS if kind.startswith("row_"))
+"""Findings that only decoding the rows can make, and unmake."""
 
 _MOST = 20_000
 
@@ -101,23 +105,28 @@ def remember(
     findings: Iterable[Finding],
     *,
     verified: Window | None,
+    deep: bool,
+    newest: Mapping[Window, int],
     seq: int,
+    since: int | None = None,
     found_at: str,
 ) -> None:
-    """Replace what was remembered of the verified range (None: of everything) by ``findings``.
+    """Replace what was remembered of what was looked at by ``findings``.
 
-    What is about no window is replaced always: the journal is verified whole. A lake that cannot be written to is
-    logged and no error.
+    ``verified``: the range whose objects were looked at, None for all. ``since``: the first record of the journal that
+    was looked at; None: all of them, and all that repeats them. ``deep``: rows were decoded; otherwise what only
+    decoding shows stays, unless the slice was published since. ``newest``: the sequence number of each slice's last
+    publication. A lake that cannot be written to is logged and no error.
     """
     try:
         before = remembered(store, export)
-        kept = [one for one in before if not _within(one.finding, verified)]
+        kept = [one for one in before if not _looked_at(one, verified, since=since, deep=deep, newest=newest)]
         new = [
             Remembered(finding=finding, seq=seq, found_at=found_at)
             for finding in findings
             if finding.level == "finding"
         ]
-        after = [*kept, *new][:_MOST]
+        after = list({one.finding: one for one in (*kept, *new)}.values())[:_MOST]
         if [(one.finding, one.seq) for one in after] == [(one.finding, one.seq) for one in before]:
             return
         data = msgspec.json.encode(_Memory(export=export, found=after))
@@ -155,8 +164,24 @@ def beside(found: Iterable[Remembered], newest: Mapping[Window, int]) -> list[Re
     ]
 
 
-def _within(finding: Finding, verified: Window | None) -> bool:
-    if verified is None or finding.window is None:
-        return True
-    window = finding.window.window()
-    return window.start < verified.end and verified.start < window.end
+def _looked_at(
+    one: Remembered,
+    verified: Window | None,
+    *,
+    since: int | None,
+    deep: bool,
+    newest: Mapping[Window, int],
+) -> bool:
+    """Whether a verification would have found this again, so that its silence is an answer."""
+    finding = one.finding
+    if finding.kind == "object_stray":
+        place = slice_of(finding.key)
+        return verified is None or (place is not None and place.overlaps(verified))
+    if finding.kind not in OBJECT_KINDS or finding.window is None:
+        if since is None or finding.kind in ("head", "checkpoint"):
+            return since is None or finding.kind == "head"
+        return (number_of(finding.key) or 0) >= since
+    slice_ = finding.window.window()
+    if verified is not None and not slice_.overlaps(verified):
+        return False
+    return deep or finding.kind not in DEEP_KINDS or newest.get(slice_, one.seq + 1) > one.seq

@@ -6,7 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from logferry.audit.coverage import Coverage, SliceCover
+from logferry.audit.coverage import Coverage, SliceCover, runs
+from logferry.audit.definitions import DefinitionUse
+from logferry.audit.stretches import Stretches
 from logferry.records.manifest import Span
 from logferry.schedule import Schedule
 from logferry.spec import ExportSpec
@@ -89,7 +91,8 @@ def remedies(spec: ExportSpec, windows: Iterable[Window], *, now: int) -> list[R
     Windows that adjoin share a command. Airflow runs whole windows that have ended (``airflow backfill create``; its
     ``--to-date`` is the start of the last one, which is run too, see
     https://airflow.apache.org/docs/apache-airflow/stable/core-concepts/backfill.html); the part of a window before
-    its first boundary and what lies in a window that has not ended are for ``logferry export``.
+    its first boundary and what lies in a window that has not ended are for ``logferry export``, as far as it has
+    settled: what cannot be exported yet gets no command.
     """
     schedule = Schedule(spec.schedule)
     first = schedule.next_after(spec.start - 1)
@@ -100,15 +103,38 @@ def remedies(spec: ExportSpec, windows: Iterable[Window], *, now: int) -> list[R
     for window in windows:
         start = max(spec.start, schedule.previous_at_or_before(window.start))
         for piece in schedule.cut(Window(start, schedule.next_after(window.end - 1))):
-            if piece.start < first:
-                parts.add(piece)
-            elif piece.end <= settled:
-                whole.add(piece)
-            elif (start := max(piece.start, window.start)) < (end := min(piece.end, window.end, latest)):
+            if piece.end <= settled:
+                (parts if piece.start < first else whole).add(piece)
+                continue
+            start = max(piece.start, window.start // spec.slice * spec.slice)
+            end = min(piece.end, -(-window.end // spec.slice) * spec.slice, latest)
+            if start < end:
                 parts.add(Window(start, end))
     found = [Remedy(group, backfill_command(spec, group)) for group in _adjoining(whole)]
     found += [Remedy(group, export_command(spec, group)) for group in _adjoining(parts)]
     return sorted(found, key=lambda remedy: remedy.window)
+
+
+def replacing(spec: ExportSpec, use: DefinitionUse, *, now: int) -> list[Remedy]:
+    """The commands that bring what is of another definition under the present one.
+
+    What a run of the present one has already left, to lose no proven rows, is replaced only where it is told to.
+    """
+    if use.present is not False:
+        return []
+    kept = Stretches(use.kept)
+    rest = [one for window in use.ranges for one in kept.gaps(window, spec.slice)]
+    told = [Remedy((window,), f"{export_command(spec, (window,))} --allow-shrink") for window in kept]
+    return sorted([*remedies(spec, rest, now=now), *told], key=lambda remedy: remedy.window)
+
+
+def reprovable(spec: ExportSpec, coverage: Coverage, *, now: int) -> list[Window]:
+    """The unproven slices that a further run can prove: the source still holds their rows."""
+    retention = spec.source.retention
+    held_from = spec.start if retention is None else now - retention
+    return list(
+        runs(one for one in coverage.slices if one.state == "unproven" and one.window.start >= held_from)
+    )
 
 
 def backfill_command(spec: ExportSpec, windows: tuple[Window, ...]) -> str:

@@ -4,6 +4,7 @@ Pure: the ledger, a way to count and the time go in, visits come out. A visit is
 
 * missed: the schedule had it after the export's first publication, it has settled, and not all of it is published;
 * moved: a slice inside the horizon whose count at the source is no longer the one that the ledger knows;
+* uncounted: a slice that no count proves yet, because the source could not be counted, and now it can;
 * closing: its horizon has ended, and a slice was last counted before its own did. No row can come any more, so one
   visit is enough.
 
@@ -20,10 +21,19 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
+from zlib import crc32
 
 from logferry.audit.stretches import Stretches
 from logferry.schedule import Schedule
-from logferry.window import Window, format_compact, format_duration, format_instant, parse_instant
+from logferry.window import (
+    TICK_PER_DAY,
+    TICK_PER_HOUR,
+    Window,
+    format_compact,
+    format_duration,
+    format_instant,
+    instant_or_none,
+)
 from logferry.wording import counted
 
 if TYPE_CHECKING:
@@ -35,19 +45,45 @@ MOST_RUNS = 12
 
 With a pass an hour a week of missed hours is made good within a day, and a day's own run never waits long.
 """
-MOST_TRIED = 4 * MOST_RUNS
-"""Visits whose runs ended without a publication that one pass steps over, looking for ones never tried."""
+MOST_ASKED = 40 * MOST_RUNS
+"""Visits whose runs one pass asks about; of a longer list the rest takes turns."""
+FIRST_PAUSE = TICK_PER_HOUR
+"""Until a run that ended without a publication is started again; twice as long after each time."""
+LONGEST_PAUSE = 2 * TICK_PER_DAY
+UNCOUNTED_FOR = 31 * TICK_PER_DAY
+"""After its horizon, a slice whose source could not be counted is tried for so long."""
 AUDIT_SLICES = 24
 """Slices that one audit reads, at most."""
 AUDIT_BYTES = 2 * 2**30
 """Their bytes, at most."""
+AUDIT_RECORDS = 96
+"""Records at the end of the journal that an audit looks at, at most, where it does not look at all."""
+AUDIT_WHOLE = 25
+"""Every so many audits the whole journal is read: with one an hour a little less than once a day, and each time an
+hour later in the day, so that it is never put off for good where the scheduler sleeps at night."""
 _GOLDEN = 0x9E3779B97F4A7C15
 """2**64 divided by the golden ratio: its multiples, modulo 2**64, fall evenly, however many they are."""
 
 Count = Callable[[Window], Mapping[int, int] | None]
 """Rows per slice of a window at the source, by slice start (absent: none); None when it cannot count, or only at the
 price of a request for every slice."""
-RunState = Literal["new", "under way", "ended"]
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A run that ended and published nothing of its visit: at which tick, and how often it was started."""
+
+    at: int
+    starts: int
+
+    @property
+    def again_at(self) -> int:
+        """From when it may start again. The pause doubles with each start, between FIRST_PAUSE and LONGEST_PAUSE."""
+        doubled = FIRST_PAUSE << min(max(self.starts, 1) - 1, 16)
+        return self.at + min(doubled, LONGEST_PAUSE)
+
+
+RunState = Literal["new", "under way"] | Ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +160,7 @@ class _Surveyor:
         self._foreign = Stretches(slice_ for slice_ in ledger.slices if slice_ not in self._own)
 
     def survey(self) -> Survey:
+        """Missed, moved and uncounted, closing: in this order windows are first named."""
         reasons: dict[Window, list[str]] = {}
         lost = []
         for window, missing in self._missed():
@@ -135,11 +172,9 @@ class _Surveyor:
             reasons.setdefault(window, []).append(f"missed: {what} {counted(whole, 'slice')} not published")
         missed = sorted(reasons)
         for window, slices in self._in_windows(self._moved(), missed):
-            (first, rows), *_ = slices
-            told = f"{self._own[first].entry.rows:,} published, {rows:,} at the source"
-            reasons.setdefault(window, []).append(
-                f"moved: {counted(len(slices), 'slice')}, the first at {format_instant(first.start)} ({told})"
-            )
+            if self._would_empty(window, slices):
+                continue
+            reasons.setdefault(window, []).append(self._told(slices))
         for window, _ in self._in_windows(((slice_, 0) for slice_ in self._closing()), missed):
             # Once for the window, and not with the horizon of each of its slices.
             if window.end + self._spec.horizon <= self._now:
@@ -168,33 +203,56 @@ class _Surveyor:
                 if missing:
                     yield piece, missing
 
+    def _told(self, slices: list[tuple[Window, int]]) -> str:
+        """Why counts make a window due."""
+        moved = [(slice_, rows) for slice_, rows in slices if _looked_at(self._own[slice_]) is not None]
+        if not moved:
+            first = format_instant(slices[0][0].start)
+            return f"uncounted: {counted(len(slices), 'slice')}, the first at {first}; the source can be counted now"
+        (slice_, rows), *_ = moved
+        told = f"{self._own[slice_].entry.rows:,} published, {rows:,} at the source"
+        return f"moved: {counted(len(moved), 'slice')}, the first at {format_instant(slice_.start)} ({told})"
+
     def _moved(self) -> Iterator[tuple[Window, int]]:
-        """Slices inside the horizon that hold another number of rows than the ledger knows of, with the number."""
-        within = [
+        """Slices whose count at the source is news, with the number: those inside the horizon, and for a while those
+        whose last visit got no count. Such a one is visited only once it can be counted: until then a visit would
+        leave it as it is, and it would be due again."""
+        asked = [
             slice_
-            for slice_ in self._own
-            if self._now < slice_.end + self._spec.horizon and slice_.start >= self._held_from
+            for slice_, published in self._own.items()
+            if slice_.start >= self._held_from
+            and (
+                self._now < slice_.end + self._spec.horizon
+                or (
+                    _looked_at(published) is None
+                    and self._now < slice_.end + self._spec.horizon + UNCOUNTED_FOR
+                )
+            )
         ]
-        for stretch in Stretches(within):
+        for stretch in Stretches(asked):
             counts = self._count(stretch)
             if counts is None:
                 return
             for slice_ in stretch.slices(self._spec.slice):
                 rows = counts.get(slice_.start, 0)
-                if _differs(self._own[slice_], rows):
+                if _is_news(self._own[slice_], rows):
                     yield slice_, rows
 
+    def _would_empty(self, window: Window, slices: list[tuple[Window, int]]) -> bool:
+        """Whether a visit that is due for want of counts alone comes too late, the source having let go of rows: no
+        proof would keep those that are published from giving way to the fewer that it still holds."""
+        return window.end + self._spec.horizon <= self._now and any(
+            _looked_at(self._own[slice_]) is None and rows < self._own[slice_].entry.rows
+            for slice_, rows in slices
+        )
+
     def _closing(self) -> Iterator[Window]:
-        """Slices that nobody looked at since their horizon ended, and that the source can still be asked about."""
+        """Slices that were last counted before their horizon ended, and that the source can still be asked about."""
         for slice_, published in self._own.items():
+            looked_at = _looked_at(published)
             closed = slice_.end + self._spec.horizon
-            if closed > self._now or slice_.start < self._held_from:
-                continue
-            entry = published.entry
-            # Kept by never-shrink: its count stays the one that proved it, so a visit would leave it looking as
-            # unvisited as before.
-            kept = entry.source_now is not None and entry.source_now <= entry.rows
-            if entry.counted_at is not None and not kept and parse_instant(entry.counted_at) < closed:
+            held = slice_.start >= self._held_from
+            if held and looked_at is not None and looked_at < closed <= self._now:
                 yield slice_
 
     def _in_windows(
@@ -230,36 +288,62 @@ class _Surveyor:
         return max((self._own[slice_].seq for slice_ in slices if slice_ in self._own), default=0)
 
 
-def _differs(published: Published, rows: int) -> bool:
-    """Whether a count is news: neither the proven number nor what the source said at the last visit."""
+def _looked_at(published: Published) -> int | None:
+    """The tick of the newest count of the slice at the source, None when its last visit got none.
+
+    A kept slice has the count that proved it, and the one that it was kept at.
+    """
     entry = published.entry
+    at = entry.counted_at if entry.source_now is None else entry.source_now_at
+    return instant_or_none(at)
+
+
+def _is_news(published: Published, rows: int) -> bool:
+    """Whether a visit would learn something at a source that counts ``rows``."""
+    entry = published.entry
+    if _looked_at(published) is None:
+        return True
     if entry.status == "proven" and rows == entry.rows:
-        return False
+        # As many as were proven, after a visit that saw another number: a newer count proves them.
+        return entry.source_now not in (None, rows)
     told = entry.source_rows if entry.source_now is None else entry.source_now
     return rows != (entry.rows if told is None else told)
 
 
-def choose(visits: Iterable[Visit], state: Callable[[Visit], RunState]) -> list[tuple[Visit, bool]]:
-    """The visits to start now, in their order, each with whether its run is one that ended and must start again.
+def choose(visits: Sequence[Visit], state: Callable[[Visit], RunState], now: int) -> list[tuple[Visit, bool]]:
+    """The visits to start at tick ``now``, each with whether its run is one that ended and must start again.
 
-    ``state`` is asked about the run of a visit. At most MOST_RUNS are under way together. Runs that ended and
-    published nothing come after those never tried, so that a window that always fails holds up no other.
+    ``state`` is asked about the runs of at most MOST_ASKED visits. At most MOST_RUNS are under way together. Visits
+    never tried come first, in their order; then those whose pause is over, the longest over first: a window that
+    always fails holds up no other, and is tried ever more rarely.
     """
     room = MOST_RUNS
     new: list[Visit] = []
-    ended: list[Visit] = []
-    for visit in visits:
-        if len(new) >= room or len(ended) >= MOST_TRIED:
+    ended: list[tuple[int, Visit]] = []
+    for visit in _in_turns(visits, now // TICK_PER_HOUR):
+        if len(new) >= room:
             break
         match state(visit):
             case "new":
                 new.append(visit)
-            case "ended":
-                ended.append(visit)
             case "under way":
                 room -= 1
-    again = ended[: max(room - len(new), 0)]
-    return [(visit, False) for visit in new[: max(room, 0)]] + [(visit, True) for visit in again]
+            case Ended() as run:
+                ended.append((run.again_at, visit))
+    again = sorted((due, visit.window, visit) for due, visit in ended if due <= now)
+    return [(visit, False) for visit in new[: max(room, 0)]] + [
+        (visit, True) for _, _, visit in again[: max(room - len(new), 0)]
+    ]
+
+
+def _in_turns(visits: Sequence[Visit], turn: int) -> list[Visit]:
+    """At most MOST_ASKED of them: the first ones, and of the others another part at each turn."""
+    if len(visits) <= MOST_ASKED:
+        return list(visits)
+    half = MOST_ASKED // 2
+    others = visits[half:]
+    at = turn * half % len(others)
+    return [*visits[:half], *[*others[at:], *others[:at]][:half]]
 
 
 def audit_sample(published: Iterable[Published], turn: int) -> Window | None:
@@ -284,3 +368,15 @@ def audit_sample(published: Iterable[Published], turn: int) -> Window | None:
             break
         sample.append(one.window)
     return Window(sample[-1].start, max(slice_.end for slice_ in sample))
+
+
+def audit_from(export: str, newest: int, witnessed: Iterable[int], turn: int) -> int | None:
+    """The first record that audit number ``turn`` looks at; None: it looks at all of them.
+
+    ``newest``: number of the last record. ``witnessed``: those of the records whose hashes are known from elsewhere;
+    the chain from the oldest of them on needs no record before it. Exports take their whole journals in turns.
+    """
+    if (turn + crc32(export.encode())) % AUDIT_WHOLE == 0:
+        return None
+    earliest = max(newest - AUDIT_RECORDS + 1, 1)
+    return min((seq for seq in witnessed if earliest <= seq <= newest), default=earliest)

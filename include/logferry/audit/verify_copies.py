@@ -1,13 +1,24 @@
-"""What repeats the journal beside it: the latest manifest of each window, and the checkpoint."""
+"""What repeats the journal beside it: the latest manifest of each window, HEAD, and the checkpoint."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from operator import attrgetter
 
 from logferry.audit.findings import Finding
-from logferry.layout import checkpoint_key, manifest_key, manifests_prefix
+from logferry.layout import (
+    checkpoint_key,
+    checkpoint_prefix,
+    findings_key,
+    head_key,
+    journal_prefix,
+    lease_key,
+    manifest_key,
+    manifests_prefix,
+    number_of,
+)
 from logferry.records.journal import Damage, Record
 from logferry.records.ledger import Ledger, Published, PublishedWindow, fold
 from logferry.records.manifest import Span, content_hash
@@ -16,6 +27,8 @@ from logferry.window import TICK_PER_SECOND, Window, parse_instant
 
 _COPY = re.compile(r"(\d{8}T\d{6})Z-(\d{8}T\d{6})Z\.json")
 _READERS = 8
+_BATCH = 64
+_IN_TIME = attrgetter("start", "end")
 
 
 def check_copies(
@@ -26,21 +39,30 @@ def check_copies(
     hashes |= {one.seq: one.expected for one in damage if one.seq and one.expected}
     known = set(hashes.values())
     lagging = _lagging(ledger, records)
-    there = {
-        window
-        for info in store.list(manifests_prefix(export))
-        if (window := _copied_window(info.key.removeprefix(manifests_prefix(export)))) is not None
-    }
-    last = ledger.windows
-    keys = {window: manifest_key(export, window) for window in sorted(there)}
-    with ThreadPoolExecutor(1 if store.url.startswith("file:") else _READERS) as pool:
-        found = pool.map(lambda key: _hash(store, key), keys.values())
-        contents = dict(zip(keys, found, strict=True))
+    prefix = manifests_prefix(export)
+    there: dict[Window, str] = {}
     findings = []
-    for window in sorted(there | {window for window in last if whole_seconds(window)}):
-        finding = _copy(export, window, last.get(window), contents.get(window), known, lagging)
+    for info in store.list(prefix):
+        window = _copied_window(info.key[len(prefix) :])
+        if window is not None:
+            there[window] = info.key
+        elif not _is_known(export, info.key):
+            findings.append(_stray(info.key))
+    last = ledger.windows
+    contents = dict(zip(there, _hashes(store, list(there.values())), strict=True))
+    every = there.keys() | {window for window in last if whole_seconds(window)}
+    for window in sorted(every, key=_IN_TIME):
+        found = contents.get(window)
+        if (latest := last.get(window)) is not None and found == latest.hash:
+            continue
+        if found in known and (other := _window_in(store, there[window])) not in (None, window):
+            found, how = None, f"it is the manifest of {other}"
+        else:
+            how = None
+        finding = _copy(export, window, latest, found, known, lagging, how)
         if finding is not None:
             findings.append(finding)
+    findings += _head_behind(export, ledger, records)
     return findings
 
 
@@ -51,12 +73,14 @@ def _copy(
     found: str | None,
     known: set[str],
     lagging: int | None,
+    foreign: str | None,
 ) -> Finding | None:
-    if last is not None and found == last.hash:
-        return None
+    """``foreign``: what else lies under the name of this window's copy."""
     span = Span.of(window)
     again = f"export the window again (logferry export {export} --from {span.start} --to {span.end})"
     key = manifest_key(export, window)
+    if foreign is not None:
+        return Finding(kind="copy_differs", window=span, key=key, detail=foreign, remedy=again)
     if last is None:
         if found in known:
             return None
@@ -76,6 +100,82 @@ def _copy(
     return Finding(kind="copy_differs", window=span, key=key, detail=how, remedy=again)
 
 
+def _head_behind(export: str, ledger: Ledger, records: list[Record]) -> Iterator[Finding]:
+    """HEAD names an older record than the last publication: nothing is lost, as the journal is read on from there."""
+    named = ledger.named
+    last = next((one for one in reversed(records) if one.publication is not None), None)
+    if named is None or last is None or named.seq >= last.seq:
+        return
+    span = Span.of(last.window)
+    yield Finding(
+        kind="head",
+        level="note",
+        window=None,
+        key=head_key(export),
+        detail=(
+            f"it names record {named.seq}, the last publication is {last.seq}: the run that wrote that one died right "
+            "after or still works, or HEAD was set back"
+        ),
+        remedy=(
+            "nothing is lost, and the next publication moves it on "
+            f"(logferry export {export} --from {span.start} --to {span.end})"
+        ),
+    )
+
+
+def _is_known(export: str, key: str) -> bool:
+    """Whether Logferry itself keeps something under this key of ``_manifests``, beside the copies of windows."""
+    if key in (head_key(export), findings_key(export), lease_key(export)):
+        return True
+    suffix = {journal_prefix(export): ".json", checkpoint_prefix(export): ".json.gz"}
+    name = key.rpartition("/")[2]
+    folder = key.removesuffix(name)
+    return number_of(key) is not None and name[12:] == suffix.get(folder)
+
+
+def _stray(key: str) -> Finding:
+    return Finding(
+        kind="manifest_stray",
+        level="note",
+        window=None,
+        key=key,
+        detail="Logferry writes no such file and does not read it",
+        remedy="delete it if nothing else needs it",
+    )
+
+
+def _window_in(store: Store, key: str) -> Window | None:
+    """The window that a copy is of; None for what is no record."""
+    try:
+        return Record.of(store.read(key)).window
+    except (NotFound, ValueError):
+        return None
+
+
+def check_newest_copies(store: Store, export: str, ledger: Ledger, since: int) -> Iterator[Finding]:
+    """The copies of windows published last by a record from ``since`` on, whose runs have come to their ends."""
+    done = 0 if ledger.named is None else ledger.named.seq
+    newest = {
+        window: one
+        for window, one in ledger.windows.items()
+        if since <= one.seq <= done and whole_seconds(window)
+    }
+    keys = [manifest_key(export, window) for window in newest]
+    for (window, one), key, found in zip(newest.items(), keys, _hashes(store, keys), strict=True):
+        if found == one.hash:
+            continue
+        span = Span.of(window)
+        yield Finding(
+            kind="copy_missing" if found is None else "copy_differs",
+            window=span,
+            key=key,
+            detail="it is missing"
+            if found is None
+            else f"it is not record {one.seq}, the last of its window",
+            remedy=f"export the window again (logferry export {export} --from {span.start} --to {span.end})",
+        )
+
+
 def _lagging(ledger: Ledger, records: list[Record]) -> int | None:
     """The last record, where HEAD does not name it: its run has not come to its end."""
     if not records:
@@ -88,8 +188,8 @@ def _lagging(ledger: Ledger, records: list[Record]) -> int | None:
 def check_checkpoint(
     export: str, ledger: Ledger, records: list[Record], damage: list[Damage]
 ) -> Iterator[Finding]:
-    """The ledger through the newest checkpoint against the ledger from the first record."""
-    seq = ledger.head.checkpoint
+    """The ledger through the checkpoint it was read from against the ledger from the first record."""
+    seq = ledger.through
     if seq is None or not records or records[-1].seq != ledger.head.seq:
         return
     damaged = {one.seq for one in damage if one.seq}
@@ -97,7 +197,7 @@ def check_checkpoint(
     through = ledger
     differing = [
         f"of {slice_}"
-        for slice_ in sorted(folded.slices.keys() | through.slices.keys())
+        for slice_ in sorted(folded.slices.keys() | through.slices.keys(), key=_IN_TIME)
         if not _agree(folded.slices.get(slice_), through.slices.get(slice_), damaged)
     ]
     if not damaged and folded.windows != through.windows:
@@ -126,6 +226,16 @@ def _agree(folded: Published | None, through: Published | None, damaged: set[int
 def whole_seconds(window: Window) -> bool:
     """Whether its bounds are whole seconds, as those of every window of an export are."""
     return window.on_grid(TICK_PER_SECOND)
+
+
+def _hashes(store: Store, keys: list[str]) -> list[str | None]:
+    """The hash of each object's bytes; None where there is none."""
+    if store.url.startswith("file:"):
+        return [_hash(store, key) for key in keys]
+    batches = [keys[at : at + _BATCH] for at in range(0, len(keys), _BATCH)]
+    with ThreadPoolExecutor(_READERS) as pool:
+        found = pool.map(lambda batch: [_hash(store, key) for key in batch], batches)
+        return [one for batch in found for one in batch]
 
 
 def _hash(store: Store, key: str) -> str | None:

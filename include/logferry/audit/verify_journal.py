@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from logferry.audit.findings import Finding
-from logferry.audit.verify_copies import check_checkpoint, check_copies, whole_seconds
+from logferry.audit.verify_copies import check_checkpoint, check_copies, check_newest_copies, whole_seconds
 from logferry.audit.verify_manifests import contradictions
 from logferry.layout import head_key, journal_key, manifest_key
-from logferry.records.journal import Damage, Journal, Record
+from logferry.records.journal import Damage, Head, Journal, Record
 from logferry.records.ledger import Ledger, read_ledger
 from logferry.records.manifest import Span
 from logferry.stores.base import Store
@@ -56,27 +56,41 @@ class Witness:
 
 @dataclass(slots=True)
 class JournalCheck:
-    """``ledger``: as readers see it. ``records``: every intact one."""
+    """``ledger``: as readers see it. ``records``: every intact one from ``since`` on (None: from the first)."""
 
     ledger: Ledger
     records: list[Record]
+    since: int | None
     findings: list[Finding] = field(default_factory=list)
 
 
-def check_journal(store: Store, export: str, witnesses: tuple[Witness, ...]) -> JournalCheck:
-    """Read the whole journal and compare. Raises StoreError where the store fails."""
+def check_journal(
+    store: Store, export: str, witnesses: tuple[Witness, ...], *, since: int | None = None
+) -> JournalCheck:
+    """Read the journal from the record ``since`` on (None: all of it) and compare. All of it too where it ends before.
+
+    Raises StoreError where the store fails.
+    """
     ledger = read_ledger(store, export)
     journal = Journal(store, export)
-    records = list(journal.records())
-    damage = list(journal.damage)
-    check = JournalCheck(ledger, records)
+    if since is None or since > ledger.head.seq:
+        since = None
+        records = list(journal.records())
+        damage = list(journal.damage)
+    else:
+        walk = journal.walk(Head(since - 1, None), journal.named())
+        records, damage = walk.records, walk.damage
+    check = JournalCheck(ledger, records, since)
     check.findings += [_of_damage(one, export) for one in damage]
     check.findings += [_of_damage(one, export) for one in ledger.damage if one.kind == "checkpoint"]
     check.findings += _head(store, export, records, damage)
     for record in records:
         check.findings += [_contradiction(record, export, what) for what in contradictions(record, export)]
-    check.findings += check_copies(store, export, ledger, records, damage)
-    check.findings += check_checkpoint(export, ledger, records, damage)
+    if since is None:
+        check.findings += check_copies(store, export, ledger, records, damage)
+        check.findings += check_checkpoint(export, ledger, records, damage)
+    else:
+        check.findings += check_newest_copies(store, export, ledger, since)
     check.findings += _witnessed(export, records, damage, witnesses)
     return check
 
@@ -96,7 +110,8 @@ def _of_damage(damage: Damage, export: str) -> Finding:
         "checkpoint": "delete it: the journal tells the same, and a later publication writes a new one",
     }.get(
         damage.kind,
-        f"put the object back from a backup, or run any window of {export} again, which goes on after it",
+        f"put the object back from a backup, or run any window of {export} again: it restores the record from its "
+        "window's copy, or goes on after it",
     )
     return Finding(
         kind=_RECORDS[damage.kind], window=None, key=damage.key, detail=damage.detail, remedy=remedy
@@ -160,7 +175,7 @@ def interrupted(export: str, ledger: Ledger, window: Window | None) -> list[Find
     began: dict[int, list[Window]] = {}
     names: dict[int, tuple[str, str]] = {}
     for slice_, intents in ledger.open_intents.items():
-        if window is not None and not (slice_.start < window.end and window.start < slice_.end):
+        if window is not None and not slice_.overlaps(window):
             continue
         for intent in intents:
             began.setdefault(intent.seq, []).append(slice_)

@@ -8,7 +8,7 @@ from functools import lru_cache
 from logferry.layout import slice_key
 from logferry.records.journal import Record
 from logferry.records.manifest import Manifest, SliceEntry, worst
-from logferry.window import Window, parse_instant
+from logferry.window import Window, instant_or_none
 
 
 def contradictions(record: Record, export: str) -> Iterator[str]:
@@ -57,7 +57,7 @@ def _slice(slice_: Window, entry: SliceEntry, export: str) -> Iterator[str]:
         return
     if entry.source_rows != entry.rows:
         yield f"it claims to be proven with {entry.rows:,} rows and {entry.source_rows} at the source"
-    counted_at = _tick(entry.counted_at)
+    counted_at = instant_or_none(entry.counted_at)
     if counted_at is None:
         yield "it claims to be proven and names no time of its count"
     elif counted_at < slice_.end:
@@ -71,10 +71,3 @@ def _tiled(slices: tuple[Window, ...], window: Window) -> bool:
             return False
         at = slice_.end
     return at == window.end
-
-
-def _tick(text: str | None) -> int | None:
-    try:
-        return None if text is None else parse_instant(text)
-    except ValueError:
-        return None

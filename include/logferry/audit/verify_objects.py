@@ -19,7 +19,7 @@ from logferry.audit.verify_rows import FooterFacts, Unreadable, described, outsi
 from logferry.records.ledger import Published
 from logferry.records.manifest import FileEntry, Span
 from logferry.stores.base import NotFound, Store
-from logferry.window import Window, parse_instant
+from logferry.window import Window, instant_or_none
 
 _WHOLE_BYTES = 32 << 20
 """A larger object is read in pieces to a temporary file."""
@@ -98,9 +98,12 @@ class ObjectCheck:
         if one.published is None or sha256 != one.published.entry.file.sha256:
             if footer.row_hash is None or footer.row_hash not in one.explained:
                 return [self._other_content(one, sha256, length)]
+            # No record vouches for these bytes, and a footer stays as it was when a byte of the rows flips.
             return self._decoded(one, content, footer.row_hash)
         found = self._by_footer(one, one.published.entry.file, footer)
-        return found + self._decoded(one, content, one.published.entry.file.row_hash)
+        if self._deep:
+            found += self._decoded(one, content, one.published.entry.file.row_hash)
+        return found
 
     def _other_content(self, one: Expected, sha256: str, length: int) -> Finding:
         owner = self._by_sha256.get(sha256)
@@ -122,7 +125,7 @@ class ObjectCheck:
         if footer.rows != file.rows:
             how = f"its footer tells {footer.rows:,} rows, the journal {file.rows:,}"
             return [self._finding("footer_rows", one, how)]
-        written = (_tick(file.min_time), _tick(file.max_time))
+        written = (instant_or_none(file.min_time), instant_or_none(file.max_time))
         if footer.rows and footer.first is not None and (footer.first, footer.last) != written:
             how = f"its footer tells times from {described(footer.first, footer.last)}, the journal "
             return [self._finding("footer_times", one, how + described(*written))]
@@ -132,12 +135,10 @@ class ObjectCheck:
         return []
 
     def _decoded(self, one: Expected, content: bytes | Path, row_hash: str) -> list[Finding]:
-        if not self._deep:
-            return []
         try:
             rows = read_rows(content)
         except Unreadable as error:
-            return [self._finding("object_unreadable", one, f"its rows cannot be decoded ({error})")]
+            return [self._finding("row_unreadable", one, f"its rows cannot be decoded ({error})")]
         found = []
         if rows.row_hash != row_hash:
             how = f"its rows are others (hash {_brief(rows.row_hash)}, published {_brief(row_hash)})"
@@ -183,11 +184,3 @@ def _content(store: Store, key: str, size: int) -> Iterator[tuple[bytes | Path, 
 def _brief(digest: str) -> str:
     """Enough of a hash to tell two apart."""
     return f"{digest.removeprefix('sha256:')[:12]}"
-
-
-def _tick(text: str | None) -> int | None:
-    """The tick that a record names; None for none, and for what is no time."""
-    try:
-        return None if text is None else parse_instant(text)
-    except ValueError:
-        return None

@@ -8,6 +8,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Sequence
+from importlib import import_module
 from types import FrameType
 from typing import Annotated
 
@@ -15,32 +16,35 @@ import typer
 from typer.exceptions import TyperException
 
 from logferry import __version__
-from logferry.cli.coverage import coverage
-from logferry.cli.doctor import doctor
-from logferry.cli.export import export
-from logferry.cli.gaps import gaps
-from logferry.cli.plan import plan
-from logferry.cli.search import search
-from logferry.cli.verify import verify
 from logferry.errors import LogferryError
 
 INTERRUPTED = 130
 UNEXPECTED = 1
 
-app = typer.Typer(
-    name="logferry",
-    help="Carries logs from search APIs to Parquet, and proves that none fell overboard.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-app.command()(search)
-app.command()(plan)
-app.command()(export)
-app.command()(coverage)
-app.command()(gaps)
-app.command()(verify)
-app.command()(doctor)
+READER_GONE = 141
+"""What a shell calls a command that the end of its pipe has stopped (128 and SIGPIPE)."""
+
+COMMANDS = ("search", "plan", "export", "coverage", "gaps", "verify", "doctor")
+"""Each is a function in the module of its name."""
+
+
+def command_line(arguments: Sequence[str]) -> typer.Typer:
+    """The commands that these arguments may need: one, where they name it, else all.
+
+    Loading all of them, with every client of every vendor, would cost most of the time of a short one.
+    """
+    named = next((one for one in arguments if not one.startswith("-")), None)
+    app = typer.Typer(
+        name="logferry",
+        help="Carries logs from search APIs to Parquet, and proves that none fell overboard.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
+    app.callback()(_frame)
+    for name in [named] if named in COMMANDS else COMMANDS:
+        app.command()(getattr(import_module(f"logferry.cli.{name}"), name))
+    return app
 
 
 def _show_version(asked: bool) -> None:
@@ -49,7 +53,6 @@ def _show_version(asked: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _frame(
     debug: Annotated[bool, typer.Option("--debug", help="Log more, and show tracebacks.")] = False,
     version: Annotated[
@@ -72,7 +75,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if argv is None:
             signal.signal(signal.SIGTERM, _interrupt)
-        code = typer.main.get_command(app).main(arguments, prog_name="logferry", standalone_mode=False)
+        commands = typer.main.get_command(command_line(arguments))
+        code = commands.main(arguments, prog_name="logferry", standalone_mode=False)
         sys.stdout.flush()
         # Typer turns Ctrl-C inside a command into this code, silently.
         return _say("interrupted", INTERRUPTED) if code == INTERRUPTED else int(code or 0)
@@ -84,13 +88,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         _trace(arguments)
         return _say(str(error), error.exit_code)
     except BrokenPipeError:
-        # The reader has had enough (such as `| head`); keep the interpreter from failing again at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return UNEXPECTED
+        return _reader_gone()
+    except SystemExit as error:
+        # Typer and Rich make one of a broken pipe; nothing else here does.
+        if isinstance(error.__context__, BrokenPipeError):
+            return _reader_gone()
+        raise
     except Exception as error:  # the last resort: one sentence instead of a traceback
         _trace(arguments)
         hint = "" if "--debug" in arguments else " (logferry --debug … shows where)"
         return _say(f"unexpected {type(error).__name__}: {error}{hint}", UNEXPECTED)
+
+
+def _reader_gone() -> int:
+    """The reader has had enough (such as `| head`); keep the interpreter from failing again at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno() if sys.__stdout__ else 1)
+    return READER_GONE
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

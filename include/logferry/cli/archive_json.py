@@ -8,9 +8,9 @@ import msgspec
 
 from logferry.audit.archive import Examined, Interrupted
 from logferry.audit.coverage import SliceCover
-from logferry.audit.definitions import DefinitionUse
+from logferry.audit.definitions import DefinitionUse, differing
 from logferry.audit.findings import Finding
-from logferry.audit.gaps import Gap, Remedy, gaps, remedies
+from logferry.audit.gaps import Gap, Remedy, gaps, remedies, replacing, reprovable
 from logferry.records.journal import Damage
 from logferry.window import Window, format_duration, format_instant
 
@@ -33,14 +33,17 @@ def finding_json(finding: Finding) -> dict[str, Any]:
     return found
 
 
-def definition_json(use: DefinitionUse, remedies: list[Remedy]) -> dict[str, Any]:
+def definition_json(use: DefinitionUse, examined: Examined, *, now: int) -> dict[str, Any]:
+    spec = examined.archive.spec
     return {
         "fingerprint": use.fingerprint,
         "present": use.present,
         "slices": use.slices,
         "ranges": [window_json(window) for window in use.ranges],
+        "kept": [window_json(window) for window in use.kept],
         "source": use.source,
-        "remedies": [remedy_json(one) for one in remedies],
+        "differs": differing(use, spec, examined.definition.source) if use.present is False else [],
+        "remedies": [remedy_json(one) for one in replacing(spec, use, now=now)],
     }
 
 
@@ -75,6 +78,7 @@ def coverage_json(examined: Examined, *, now: int) -> dict[str, Any]:
         "slice": format_duration(spec.slice),
         "fingerprint": examined.definition.fingerprint,
         "final_up_to": None if cover.final_up_to is None else format_instant(cover.final_up_to),
+        "held_by": {**window_json(cover.held_by.window), "reason": cover.held_by.reason},
         "totals": {
             "slices": cover.count(),
             "rows": cover.rows,
@@ -84,9 +88,8 @@ def coverage_json(examined: Examined, *, now: int) -> dict[str, Any]:
         "slices": [_slice_json(one) for one in cover.slices],
         "gaps": [gap_json(one) for one in found],
         "remedies": [remedy_json(one) for one in remedies(spec, [gap.window for gap in found], now=now)],
-        "definitions": [
-            definition_json(use, remedies_of(use, examined, now)) for use in examined.definitions()
-        ],
+        "to_prove": [remedy_json(one) for one in remedies(spec, reprovable(spec, cover, now=now), now=now)],
+        "definitions": [definition_json(use, examined, now=now) for use in examined.definitions()],
         "interrupted": [_interrupted_json(one) for one in examined.interrupted()],
         "damage": [_damage_json(one) for one in examined.ledger.damage],
         "findings": [
@@ -98,28 +101,22 @@ def coverage_json(examined: Examined, *, now: int) -> dict[str, Any]:
 
 
 def _slice_json(one: SliceCover) -> dict[str, Any]:
-    """What the last publication says; of a slice on another grid the sum of what covers it."""
+    """What the last publication says. Of slices on another grid nobody knows how many rows belong to this one."""
     entries = [published.entry for published in one.published]
     last = entries[-1] if entries else None
+    own = last if one.published and one.published[0].window == one.window else None
     result: dict[str, Any] = {
         **window_json(one.window),
         "state": one.state,
-        "rows": sum(entry.rows for entry in entries) if entries else None,
-        "source_rows": last.source_rows if last is not None and len(entries) == 1 else None,
+        "rows": None if own is None else own.rows,
+        "source_rows": None if own is None else own.source_rows,
         "counted_at": None if last is None else last.counted_at,
         "seq": max((published.seq for published in one.published), default=None),
         "other_definition": one.other_definition,
         "interrupted": one.interrupted,
         "damage": [found.finding.detail for found in one.damage],
     }
-    if last is not None and last.previous_rows is not None:
-        result["previous_rows"] = last.previous_rows
-        result["previous_counted_at"] = last.previous_counted_at
+    if own is not None and own.previous_rows is not None:
+        result["previous_rows"] = own.previous_rows
+        result["previous_counted_at"] = own.previous_counted_at
     return result
-
-
-def remedies_of(use: DefinitionUse, examined: Examined, now: int) -> list[Remedy]:
-    """The commands that bring what is of another definition under the present one."""
-    if use.present is not False:
-        return []
-    return remedies(examined.archive.spec, use.ranges, now=now)

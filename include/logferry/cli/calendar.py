@@ -58,8 +58,8 @@ def calendar(coverage: Coverage, slice_ticks: int, *, plain: bool) -> Iterator[T
 
 
 def legend(coverage: Coverage, *, plain: bool) -> Iterator[Text]:
-    """What the symbols mean, in lines: the states, and the rest where it occurs."""
-    seen = {kind_of(one) for one in coverage.slices} | {"proven", "unproven", "short", "missing", "not_due"}
+    """What the symbols on the map mean, in lines."""
+    seen = {kind_of(one) for one in coverage.slices}
     line = Text()
     for look in reversed(LOOKS):
         if look.kind not in seen:

@@ -1,8 +1,9 @@
 """``logferry coverage``: what an archive holds, hour by hour, without asking the source.
 
-``--json``: ``{"export", "window": {"from", "to"}, "now", "slice", "fingerprint", "final_up_to", "totals": {"slices":
-{state: count}, "rows", "bytes", "gaps"}, "slices": […], "gaps": […], "remedies": […], "definitions": […],
-"interrupted": […], "damage": […], "findings": […], "notes": […]}``; see docs/commands.md.
+``--json``: ``{"export", "window": {"from", "to"}, "now", "slice", "fingerprint", "final_up_to", "held_by": {"from",
+"to", "reason"}, "totals": {"slices": {state: count}, "rows", "bytes", "gaps"}, "slices": […], "gaps": […],
+"remedies": […], "to_prove": […], "definitions": […], "interrupted": […], "damage": […], "findings": […],
+"notes": […]}``; see docs/commands.md.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ from collections.abc import Iterator
 from rich.text import Text
 
 from logferry.audit.archive import Examined, examine, open_archive
-from logferry.audit.gaps import Remedy, gaps, remedies
-from logferry.cli.archive_json import coverage_json, remedies_of
+from logferry.audit.definitions import differing
+from logferry.audit.gaps import Remedy, gaps, remedies, replacing, reprovable
+from logferry.cli.archive_json import coverage_json
 from logferry.cli.calendar import calendar, legend, symbols
-from logferry.cli.narrow import command_lines, listed, wrapped
+from logferry.cli.narrow import KEPT, command_lines, listed, wrapped
 from logferry.cli.options import AsJson, Export, Since, Until, archive_range
 from logferry.cli.output import console, number, print_json, size
 from logferry.clock import SystemClock
@@ -72,9 +74,15 @@ def _sentences(examined: Examined, *, now: int) -> Iterator[str]:
         yield "final up to: nothing is final yet"
     else:
         yield f"final up to {format_instant(cover.final_up_to)}"
+    held = cover.held_by
+    yield from wrapped(
+        f"held there by {format_instant(held.window.start)} to {format_instant(held.window.end)}: {held.reason}",
+        2,
+    )
     yield from _gap_lines(examined, now)
+    yield from _unproven_lines(examined, now)
     yield from _definition_lines(examined, now)
-    yield from _interrupted_lines(examined)
+    yield from _interrupted_lines(examined, now)
     yield from _damage_lines(examined)
 
 
@@ -97,7 +105,24 @@ def _gap_lines(examined: Examined, now: int) -> Iterator[str]:
     yield from _mended_by(remedies(spec, [gap.window for gap in found], now=now), spec.name, "to mend them")
 
 
+def _unproven_lines(examined: Examined, now: int) -> Iterator[str]:
+    """What a further run can still prove."""
+    spec = examined.archive.spec
+    windows = reprovable(spec, examined.coverage, now=now)
+    commands = remedies(spec, windows, now=now)
+    if not commands:
+        return
+    yield ""
+    yield "unproven, and the source should still hold them:"
+    lines = (f"  {format_instant(one.start)} to {format_instant(one.end)}" for one in windows)
+    yield from listed(lines, 5, f"logferry coverage {spec.name} --json")
+    yield from _mended_by(commands, spec.name, "to prove them")
+
+
 def _mended_by(found: list[Remedy], export: str, purpose: str) -> Iterator[str]:
+    if not found:
+        yield "  none of it can be exported yet: it has not settled"
+        return
     yield f"  {purpose}:" if len(found) == 1 else f"  {purpose}, one after the other:"
     for remedy in found[:3]:
         yield from command_lines(remedy.command)
@@ -123,15 +148,22 @@ def _definition_lines(examined: Examined, now: int) -> Iterator[str]:
         if use.source is not None and use.present is not True:
             asked = ", ".join(f"{name} {value}" for name, value in use.source.items() if value is not None)
             yield from wrapped(f"asked: {asked}", 4)
-        commands = remedies_of(use, examined, now)
+        if use.present is False:
+            differs = "; ".join(differing(use, spec, examined.definition.source))
+            yield from wrapped(f"differs from the present one: {differs or 'no record tells how'}", 4)
+        commands = replacing(spec, use, now=now)
         if commands:
             yield "    to have them under the present definition (or give the export"
             yield "    another name, and both archives stay whole):"
             for remedy in commands[:3]:
                 yield from command_lines(remedy.command, 6)
+            if len(commands) > 3:
+                yield f"    … and {len(commands) - 3:,} more: logferry gaps {spec.name}"
+            if use.kept:
+                yield from wrapped(KEPT, 4)
 
 
-def _interrupted_lines(examined: Examined) -> Iterator[str]:
+def _interrupted_lines(examined: Examined, now: int) -> Iterator[str]:
     spec = examined.archive.spec
     runs = examined.interrupted()
     if not runs:
@@ -141,7 +173,9 @@ def _interrupted_lines(examined: Examined) -> Iterator[str]:
     for one in runs[:_MOST_LINES]:
         span = f"{format_instant(one.window.start)} to {format_instant(one.window.end)}"
         began = f"the run {one.intent.run} began at {one.intent.began_at}"
-        yield from wrapped(f"{span}: {began}; if it died, run the window again", 2)
+        yield from wrapped(f"{span}: {began}; if it died:", 2)
+        for remedy in remedies(spec, [one.window], now=now):
+            yield from command_lines(remedy.command, 4)
     if len(runs) > _MOST_LINES:
         yield f"  … and {len(runs) - _MOST_LINES:,} more: logferry coverage {spec.name} --json"
 

@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from logferry.audit.stretches import Stretches
 from logferry.cli.options import AsJson, Export, From, To, export_range, run_id
 from logferry.cli.output import console, number, print_json, say, size
 from logferry.cli.plan import summary
@@ -25,7 +26,7 @@ from logferry.errors import LogferryError, ShortError, gravest
 from logferry.ferry import Ferry, open_ferry
 from logferry.proof.prove import BINS_DIFFER_NOTE
 from logferry.proof.twins import DIFFER_NOTE
-from logferry.records.manifest import Manifest, SliceEntry, worst
+from logferry.records.manifest import Manifest, SliceEntry, Span, worst
 from logferry.spec import ExportSpec, load_exports
 from logferry.window import Window, format_instant
 from logferry.wording import counted
@@ -96,7 +97,11 @@ class Carrying:
             plan = ferry.plan(window, only_moved=self._only_moved)
             say(summary(plan), stderr=True)
             watching.begin(plan)
-            self._manifests.append(ferry.carry(window, plan=plan, allow_shrink=self._allow_shrink))
+            self.published(ferry.carry(window, plan=plan, allow_shrink=self._allow_shrink))
+
+    def published(self, manifest: Manifest) -> None:
+        """One more window is done."""
+        self._manifests.append(manifest)
 
     @contextmanager
     def _noted(self, window: Window) -> Iterator[None]:
@@ -112,11 +117,14 @@ class Carrying:
 
     def show(self, name: str) -> None:
         for window, text, _ in self._errors:
-            say(f"logferry: {window}: {text}", stderr=True)
+            # Many errors of a window name it themselves.
+            say(f"logferry: {text}" if str(window) in text else f"logferry: {window}: {text}", stderr=True)
         for manifest in self._manifests:
             for entry in manifest.slices:
                 if entry.status == "short":
                     say(f"logferry: {_short(entry)}", stderr=True)
+            for text in _kept(name, manifest):
+                say(f"logferry: {text}", stderr=True)
         if self.as_json:
             print_json(self.to_json(name))
         elif self._manifests:
@@ -160,21 +168,52 @@ def _short(entry: SliceEntry) -> str:
     )
 
 
+def _kept(name: str, manifest: Manifest) -> Iterator[str]:
+    """A sentence for the slices that stayed as published, and one more for those of another definition."""
+    kept = [entry for entry in manifest.slices if entry.source_now is not None]
+    fewer = [entry for entry in kept if entry.source_now is not None and entry.source_now < entry.rows]
+    if fewer:
+        now = sum(entry.source_now or 0 for entry in fewer)
+        yield (
+            f"{counted(len(fewer), 'slice')} of [{manifest.window.start}, {manifest.window.end}) kept as published: "
+            f"{number(sum(entry.rows for entry in fewer))} proven rows, the source now gives {number(now)}"
+        )
+    others = [entry.window() for entry in kept if entry.fingerprint is not None]
+    for window in Stretches(others):
+        span = Span.of(window)
+        yield (
+            f"what is kept from {span.start} to {span.end} is of another definition; to replace it by what the present "
+            f"one gives: logferry export {name} --from {span.start} --to {span.end} --allow-shrink (in Airflow the "
+            "param allow_shrink)"
+        )
+
+
+def _at_source(manifest: Manifest) -> int | None:
+    """What the source held when it was last asked: of a kept slice less, or more, than was written."""
+    counts = [one.source_rows if one.source_now is None else one.source_now for one in manifest.slices]
+    known = [count for count in counts if count is not None]
+    return sum(known) if len(known) == len(counts) else None
+
+
 def _table(manifests: list[Manifest]) -> Table:
     table = Table("from", "to", "status", box=None, pad_edge=False)
     for title in ("at source", "written", "files", "size", "requests", "seq"):
         table.add_column(title, justify="right")
-    for one in manifests:
+    kept = [sum(entry.source_now is not None for entry in one.slices) for one in manifests]
+    if any(kept):
+        table.add_column("")
+    for one, stayed in zip(manifests, kept, strict=True):
         asked = sum(one.requests.get(purpose, 0) for purpose in ("search", "count", "schema"))
         table.add_row(
             one.window.start,
             one.window.end,
             one.status,
-            number(one.source_rows),
+            number(_at_source(one)),
             number(one.rows),
             number(len(one.files)),
             size(sum(file.bytes for file in one.files)),
             number(asked),
             str(one.seq),
+            *([f"{counted(stayed, 'slice')} kept" if stayed else ""] if any(kept) else []),
         )
     return table

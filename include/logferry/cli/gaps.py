@@ -12,12 +12,11 @@ from typing import Annotated, Any
 import typer
 
 from logferry.audit.archive import Examined, examine, open_archive
-from logferry.audit.definitions import DefinitionUse
-from logferry.audit.gaps import Gap, Remedy, remedies
+from logferry.audit.definitions import DefinitionUse, differing
+from logferry.audit.gaps import Gap, Remedy, remedies, replacing
 from logferry.audit.gaps import gaps as gaps_of
 from logferry.cli.archive_json import definition_json, gap_json, remedy_json, window_json
-from logferry.cli.export import Carrying, carry_windows
-from logferry.cli.narrow import command_lines, wrapped
+from logferry.cli.narrow import KEPT, command_lines, wrapped
 from logferry.cli.options import AsJson, Export, Since, Until, archive_range
 from logferry.cli.output import print_json, say
 from logferry.clock import SystemClock
@@ -53,12 +52,14 @@ def gaps(
         "slices": sum(one.slices for one in found),
         "gaps": [gap_json(one) for one in found],
         "remedies": [remedy_json(one) for one in commands],
-        "definitions": [definition_json(use, remedies(spec, use.ranges, now=now)) for use in others],
+        "definitions": [definition_json(use, examined, now=now) for use in others],
     }
     if not as_json:
         _show(examined, found, commands, others, now=now)
     code = ShortError.exit_code if check and found else 0
     if fill:
+        from logferry.cli.export import Carrying, carry_windows  # what asks a source, only to fill
+
         run = Carrying(as_json=as_json, allow_shrink=False)
         if commands:
             carry_windows(spec, [window for one in commands for window in one.windows], run)
@@ -77,7 +78,7 @@ def _show(
     spec, cover = examined.archive.spec, examined.coverage
     span = f"{format_instant(cover.window.start)} to {format_instant(cover.window.end)}"
     if not found:
-        say(f"{spec.name}: no gaps in what is due from {span}")
+        say(f"{spec.name!r} has no gaps in what is due from {span}")
     for gap in found:
         text = f"{format_instant(gap.window.start)} to {format_instant(gap.window.end)} {gap.state}: {gap.reason}"
         for line in wrapped(text):
@@ -85,16 +86,22 @@ def _show(
     if found:
         say(f"{counted(sum(one.slices for one in found), 'slice')} in {counted(len(found), 'gap')}")
         _show_commands(commands, f"to mend them (or logferry gaps {spec.name} --fill)")
+        if not commands:
+            say("none of it can be exported yet: it has not settled")
     for use in others:
         name = use.fingerprint.removeprefix("sha256:")[:12]
         say("")
         for line in wrapped(
-            f"{counted(use.slices, 'slice')} of another definition ({name}), which are no gaps:"
+            f"{counted(use.slices, 'slice')} of another definition ({name}), which are no gaps: "
+            + "; ".join(differing(use, spec, examined.definition.source))
         ):
             say(line)
         for window in use.ranges:
             say(f"  {format_instant(window.start)} to {format_instant(window.end)}")
-        _show_commands(remedies(spec, use.ranges, now=now), "to have them under the present definition")
+        _show_commands(replacing(spec, use, now=now), "to have them under the present definition")
+        if use.kept:
+            for line in wrapped(KEPT):
+                say(line)
     if examined.definition.note:
         say("")
         for line in wrapped(f"note: {examined.definition.note}"):

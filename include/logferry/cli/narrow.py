@@ -7,6 +7,12 @@ from collections.abc import Iterable, Iterator
 
 WIDTH = 80
 
+KEPT = (
+    "--allow-shrink (in Airflow the param allow_shrink) where a run has fetched them under another definition, found "
+    "fewer rows, and left what was proven as it was"
+)
+"""Why a remedy needs that option."""
+
 
 def wrapped(text: str, indent: int = 0) -> Iterator[str]:
     """The text in lines; those after the first are indented two more. Words longer than a line stay whole."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
+if TYPE_CHECKING:
+    from rich.console import Console
 
 _WIDE = 220
 """Columns of a line when nobody watches: a pipe or a file wraps nothing."""
@@ -14,6 +15,8 @@ _WIDE = 220
 
 def console(*, stderr: bool = False) -> Console:
     """A console on stdout or stderr as they are now; text is never read as markup."""
+    from rich.console import Console  # a command of plain lines does without
+
     stream = sys.stderr if stderr else sys.stdout
     return Console(file=stream, markup=False, highlight=False, width=None if stream.isatty() else _WIDE)
 

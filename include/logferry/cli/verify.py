@@ -14,6 +14,7 @@ from logferry.audit.archive import open_archive
 from logferry.audit.verify import Verification, Witness
 from logferry.audit.verify import verify as verify_archive
 from logferry.cli.archive_json import finding_json, window_json
+from logferry.cli.grouped import grouped, sentence
 from logferry.cli.options import AsJson, Export, Since, Until, archive_range
 from logferry.cli.output import print_json, say
 from logferry.clock import SystemClock
@@ -70,14 +71,17 @@ def verify(
 
 
 def _show(found: Verification) -> None:
-    for one in found.findings:
-        say(f"note: {one.sentence()}" if one.level == "note" else one.sentence())
+    for group in grouped(found.findings):
+        text = sentence(group, found.export)
+        say(f"note: {text}" if group[0].level == "note" else text)
     wrong = sum(one.level == "finding" for one in found.findings)
     looked = f"{counted(found.objects, 'object')} and {counted(found.records, 'record')} of {found.export}"
     how = "with every row decoded" if found.deep else "byte by byte"
     if wrong:
         say(f"{looked}, {how}: {counted(wrong, 'finding')}")
+        if sum(one.damages for one in found.findings) > 1:
+            say(f"to mend all objects that are damaged: logferry gaps {found.export} --fill")
     elif found.hash is None:
-        say(f"{found.export} has published nothing yet")
+        say(f"the export {found.export!r} has published nothing yet")
     else:
         say(f"{looked}, {how}: all as published; witness {found.seq}:{found.hash}")

@@ -10,7 +10,7 @@ from tests.logferry.made_archive import EXPORT, hours
 
 from logferry.audit.findings import OBJECT_KINDS, Finding, Remembered, beside, damage, remember, remembered
 from logferry.errors import StoreError
-from logferry.layout import findings_key
+from logferry.layout import findings_key, slice_key
 from logferry.records.manifest import Span
 from logferry.stores.local import LocalStore
 from logferry.window import Window
@@ -32,8 +32,15 @@ def kept(store: LocalStore) -> list[Finding]:
     return [one.finding for one in remembered(store, EXPORT)]
 
 
-def keep(store: LocalStore, *findings: Finding, verified: Window | None = None, seq: int = 5) -> None:
-    remember(store, EXPORT, findings, verified=verified, seq=seq, found_at=AT)
+def keep(
+    store: LocalStore,
+    *findings: Finding,
+    verified: Window | None = None,
+    seq: int = 5,
+    deep: bool = False,
+    newest: dict[Window, int] | None = None,
+) -> None:
+    remember(store, EXPORT, findings, verified=verified, deep=deep, newest=newest or {}, seq=seq, found_at=AT)
 
 
 def test_what_was_found_is_remembered_with_when_and_after_which_record(store: LocalStore) -> None:
@@ -52,6 +59,39 @@ def test_a_later_verification_replaces_what_was_found_in_its_range_only(store: L
     assert kept(store) == [finding(hours(5)), finding(hours(2))]
     keep(store)
     assert kept(store) == []
+
+
+def test_what_a_range_did_not_look_at_stays_and_the_journal_is_looked_at_always(store: LocalStore) -> None:
+    stray = Finding(kind="object_stray", window=None, key=slice_key(EXPORT, hours(5)), detail="d", remedy="r")
+    foreign = finding(None, "object_stray")
+    journal = (finding(hours(6), "copy_missing"), finding(hours(6), "manifest_contradicts"))
+    keep(store, stray, foreign, *journal)
+    keep(store, *journal, verified=hours(0, 3))
+    assert kept(store) == [stray, foreign, *journal]
+    keep(store, verified=hours(0, 3))
+    assert kept(store) == [stray, foreign]
+    keep(store, verified=hours(5))
+    assert kept(store) == [foreign]
+    keep(store)
+    assert kept(store) == []
+
+
+def test_what_only_decoded_rows_show_outlives_a_pass_that_decodes_none(store: LocalStore) -> None:
+    decoded, shallow = finding(hours(1), "row_order"), finding(hours(1), "object_size")
+    keep(store, decoded, shallow, deep=True)
+    keep(store, newest={hours(1): 5})
+    assert kept(store) == [decoded]
+    keep(store, newest={hours(1): 6}, seq=6)
+    assert kept(store) == []
+    keep(store, decoded, deep=True)
+    keep(store, deep=True, newest={hours(1): 5})
+    assert kept(store) == []
+
+
+def test_nothing_is_remembered_twice(store: LocalStore) -> None:
+    keep(store, finding(hours(1), "row_order"), deep=True)
+    keep(store, finding(hours(1), "row_order"), finding(hours(1), "row_order"), newest={hours(1): 5})
+    assert kept(store) == [finding(hours(1), "row_order")]
 
 
 ODD_WINDOW = (

@@ -5,12 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.logferry.made_archive import MadeArchive, hours
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.logferry.made_archive import START, MadeArchive, hours
 
 from logferry.audit.coverage import cover
-from logferry.audit.gaps import Gap, gaps, remedies
+from logferry.audit.definitions import DefinitionUse
+from logferry.audit.gaps import Gap, gaps, remedies, replacing, reprovable
+from logferry.cli.options import export_range
+from logferry.schedule import Schedule
 from logferry.spec import ExportSpec, export_from
-from logferry.window import Window, parse_instant
+from logferry.window import TICK_PER_HOUR, TICK_PER_MINUTE, Window, format_instant, parse_instant
 
 NOW = parse_instant("2026-11-13T06:00:00Z")
 
@@ -95,6 +100,72 @@ def test_the_windows_of_a_remedy_are_those_of_the_schedule_oldest_first() -> Non
 def test_windows_of_a_schedule_that_skips_days_are_whole_too() -> None:
     weekdays = remedies(spec(schedule="0 0 * * 1-5", start="2026-11-02T00:00:00Z"), [hours(-48, 1)], now=NOW)
     assert [remedy.window for remedy in weekdays] == [window("2026-11-06T00:00:00Z", "2026-11-09T00:00:00Z")]
+
+
+def test_what_lies_before_the_first_boundary_is_exported_as_far_as_it_has_settled() -> None:
+    now = parse_instant("2026-11-22T05:10:00Z")
+    monthly = {"schedule": "@monthly", "start": "2026-11-18T00:00:00Z"}
+    assert commands(window("2026-11-18T00:00:00Z", "2026-11-22T06:00:00Z"), now=now, **monthly) == [
+        "logferry export web --from 2026-11-18T00:00:00Z --to 2026-11-22T04:00:00Z"
+    ]
+    assert commands(window("2026-11-22T05:00:00Z", "2026-11-22T06:00:00Z"), now=now, **monthly) == []
+
+
+@given(
+    schedule=st.sampled_from(
+        ["@hourly", "@daily", "@weekly", "@monthly", "0 */6 * * *", "0 3 * * 1-5", "0 0 29 2 *"]
+    ),
+    start=st.integers(0, 60 * 24),
+    slice_=st.sampled_from([1, 2, 4]),
+    settle=st.integers(0, 30),
+    now=st.integers(1, 90 * 24 * 60),
+    ranges=st.lists(st.tuples(st.integers(0, 90 * 96), st.integers(1, 400)), max_size=5),
+)
+def test_every_command_can_be_run_as_it_is_printed(
+    schedule: str, start: int, slice_: int, settle: int, now: int, ranges: list[tuple[int, int]]
+) -> None:
+    first = START + start * TICK_PER_HOUR
+    export = spec(
+        schedule=schedule,
+        start=format_instant(first),
+        slice=f"{60 // slice_}m",
+        settle=f"{settle}h",
+    )
+    step = export.slice
+    windows = [Window(first + at * step, first + (at + count) * step) for at, count in ranges]
+    clock = first + now * TICK_PER_MINUTE
+    boundaries = Schedule(schedule)
+    for remedy in remedies(export, windows, now=clock):
+        whole = remedy.window
+        assert whole.on_grid(step)
+        assert whole.start >= export.start
+        assert whole.end + export.settle <= clock
+        edges = [edge for one in remedy.windows for edge in (one.start, one.end)]
+        if remedy.command.startswith("airflow"):
+            assert all(boundaries.previous_at_or_before(edge) == edge for edge in edges)
+            assert f"--to-date {format_instant(remedy.windows[-1].start)[:-1]}+00:00" in remedy.command
+        else:
+            _, _, _, _, begin, _, end = remedy.command.split()
+            assert export_range(export, begin, end, now=clock) == whole
+
+
+def test_what_never_shrink_has_kept_is_replaced_only_where_it_is_told_to() -> None:
+    use = DefinitionUse("sha256:old", False, 30, (hours(0, 30),), None, kept=(hours(2, 3),))
+    found = [one.command for one in replacing(spec(), use, now=NOW)]
+    assert found[1] == (
+        "logferry export web --from 2026-11-10T02:00:00Z --to 2026-11-10T05:00:00Z --allow-shrink"
+    )
+    assert found[0].startswith("airflow backfill create")
+    assert len(found) == 2
+
+
+def test_unproven_slices_that_the_source_still_holds_can_be_proven(archive: MadeArchive) -> None:
+    archive.publish(hours(0, 3), files=False, status="unproven")
+    archive.publish(hours(1), files=False)
+    coverage = cover(spec(), archive.ledger, hours(0, 4), now=NOW, fingerprint="sha256:one", damage={})
+    assert reprovable(spec(), coverage, now=NOW) == [hours(0), hours(2)]
+    short = spec(source={"kind": "datadog", "connection": "dd", "retention": "77h"})
+    assert reprovable(short, coverage, now=NOW) == [hours(2)]
 
 
 def test_no_gap_has_no_remedy() -> None:

@@ -13,12 +13,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from logferry.audit.coverage import first_not_final
 from logferry.audit.upkeep import (
     AUDIT_BYTES,
+    AUDIT_RECORDS,
     AUDIT_SLICES,
+    AUDIT_WHOLE,
+    MOST_ASKED,
     MOST_RUNS,
+    Ended,
     RunState,
     Visit,
+    audit_from,
     audit_sample,
     choose,
     survey,
@@ -107,6 +113,7 @@ def published(
     source_rows: int | None,
     counted_at: str | None,
     source_now: int | None = None,
+    source_now_at: str | None = None,
 ) -> Published:
     file = FileEntry(key="k", rows=rows, bytes=rows, sha256="", row_hash="", min_time=None, max_time=None)
     entry = SliceEntry(
@@ -118,6 +125,7 @@ def published(
         counted_at=counted_at,
         file=file,
         source_now=source_now,
+        source_now_at=source_now_at,
     )
     return Published(slice_, entry, fingerprint, seq, entry if status == "proven" else None)
 
@@ -235,18 +243,103 @@ def test_a_source_that_cannot_count_is_asked_once_and_only_missed_windows_are_ru
     assert hours(0, 6) not in world.windows(START + 40 * HOUR)
 
 
-def test_a_slice_that_shrank_is_recorded_once_and_not_closed_again_and_again(world: World) -> None:
+def keep(world: World, slice_: Window, now: int | None, source_now: int) -> None:
+    """A run was not allowed to replace the slice; its source was counted at ``now``, or could not be."""
+    entry = world.ledger.slices[slice_].entry
+    world.seq += 2
+    world.ledger.slices[slice_] = published(
+        slice_,
+        world.seq,
+        PRESENT,
+        status="proven",
+        rows=entry.rows,
+        source_rows=entry.rows,
+        counted_at=entry.counted_at,
+        source_now=source_now,
+        source_now_at=None if now is None else format_instant(now),
+    )
+
+
+def test_a_slice_that_shrank_is_recorded_once_and_closed_once(world: World) -> None:
     now = START + 24 * HOUR + HOUR // 2
     world.rows[START] = 4
+    assert len(world.visits(now)) == 1
+    keep(world, hours(0, 1), now, 4)
+    assert world.windows(now) == []
+    after = START + 30 * HOUR
+    assert [visit.reason for visit in world.visits(after)] == ["closing: its horizon of 1d has ended"]
+    world.publish(hours(1, 6), after)
+    assert first_not_final(world.spec, world.ledger, damage={}, due=after).window == hours(0, 1)
+    keep(world, hours(0, 1), after, 4)
+    assert first_not_final(world.spec, world.ledger, damage={}, due=after).window == hours(6, 7)
+    world.rows[START] = 3  # nobody looks any more
+    assert hours(0, 6) not in world.windows(after + 100 * DAY)
+
+
+def test_a_passing_dip_is_proven_again_when_the_rows_are_back(world: World) -> None:
+    now = START + 24 * HOUR + HOUR // 2
+    keep(world, hours(0, 1), now - HOUR, 4)
     (visit,) = world.visits(now)
-    kept: dict[str, Any] = {"status": "proven", "rows": 10, "source_rows": 10, "source_now": 4}
-    slice_ = hours(0, 1)
-    counted_at = world.ledger.slices[slice_].entry.counted_at
-    world.ledger.slices[slice_] = published(slice_, 99, PRESENT, counted_at=counted_at, **kept)
+    assert visit.window == hours(0, 6)
+    assert visit.reason.startswith("moved: 1 slice, the first at 2026-03-01T00:00:00Z (10 published, 10 at")
+    world.publish(visit.window, now)
     assert world.windows(now) == []
-    world.rows[START] = 10
-    assert world.windows(now) == []
-    assert [window for window in world.windows(START + 25 * HOUR) if window == visit.window] == []
+
+
+def test_a_slice_kept_without_a_count_is_visited_again_only_once_it_can_be_counted(world: World) -> None:
+    after = START + 30 * HOUR
+    for slice_ in hours(0, 6).slices(HOUR):
+        keep(world, slice_, None, 10)
+    world.countable = False
+    assert world.windows(after) == []
+    world.countable = True
+    (visit,) = world.visits(after)
+    assert visit.reason.startswith("uncounted: 6 slices")
+    world.publish(visit.window, after)
+    assert world.windows(after) == []
+
+
+@pytest.fixture
+def uncounted(world: World) -> World:
+    """The source let nobody count while the first window was exported."""
+    world.countable = False
+    world.publish(hours(0, 6), START + 6 * HOUR + HOUR // 2)
+    world.countable = True
+    return world
+
+
+@pytest.mark.parametrize("hour", [24, 25, 31, 24 * 20])
+def test_an_unproven_window_is_run_once_its_source_can_be_counted(hour: int, uncounted: World) -> None:
+    now = START + hour * HOUR + HOUR // 4
+    visit = next(visit for visit in uncounted.visits(now) if visit.window == hours(0, 6))
+    assert (
+        visit.reason
+        == "uncounted: 6 slices, the first at 2026-03-01T00:00:00Z; the source can be counted now"
+    )
+    assert visit.conf["only_moved"] is True  # unproven slices are fetched all the same
+    uncounted.publish(visit.window, now)
+    assert all(one.window != visit.window for one in uncounted.visits(now) if hour > 30 or now < START + DAY)
+
+
+def test_an_unproven_window_is_not_visited_where_the_source_still_refuses(uncounted: World) -> None:
+    uncounted.countable = False
+    for hour in (24, 31, 48, 24 * 20):
+        assert hours(0, 6) not in uncounted.windows(START + hour * HOUR)
+
+
+def test_unproven_rows_never_give_way_after_the_horizon_to_the_fewer_that_a_source_still_holds(
+    uncounted: World,
+) -> None:
+    assert hours(0, 6) in uncounted.windows(START + 40 * HOUR)
+    del uncounted.rows[hours(3, 4).start]
+    assert hours(0, 6) not in uncounted.windows(START + 40 * HOUR)
+
+
+def test_what_could_not_be_counted_is_given_up_after_a_month(uncounted: World) -> None:
+    assert hours(0, 6) not in uncounted.windows(START + 33 * DAY)
+    uncounted.asked.clear()
+    uncounted.visits(START + 33 * DAY)
+    assert uncounted.asked == []
 
 
 @pytest.mark.parametrize(("rows", "due"), [(12, False), (13, True), (10, True)])
@@ -449,37 +542,95 @@ def visit(number: int) -> Visit:
     return Visit(hours(number, number + 1), 0, "missed")
 
 
+NOW = START + 100 * DAY
+
+
+def ended(hours_ago: int, starts: int = 1) -> Ended:
+    return Ended(NOW - hours_ago * HOUR, starts)
+
+
 def test_at_most_so_many_runs_are_under_way_and_the_oldest_come_first() -> None:
     visits = [visit(number) for number in range(MOST_RUNS + 5)]
-    assert choose(visits, lambda _: "new") == [(one, False) for one in visits[:MOST_RUNS]]
+    assert choose(visits, lambda _: "new", NOW) == [(one, False) for one in visits[:MOST_RUNS]]
 
 
 def test_runs_under_way_are_not_started_again_and_take_their_place() -> None:
     visits = [visit(number) for number in range(MOST_RUNS + 5)]
-    state = dict.fromkeys(visits[:3], "under way")
-    chosen = choose(visits, lambda one: state.get(one, "new"))  # type: ignore[arg-type, return-value]
+    state: dict[Visit, RunState] = dict.fromkeys(visits[:3], "under way")
+    chosen = choose(visits, lambda one: state.get(one, "new"), NOW)
     assert [one for one, _ in chosen] == visits[3:MOST_RUNS]
 
 
 def test_a_run_that_failed_starts_again_and_holds_up_no_other() -> None:
     visits = [visit(number) for number in range(MOST_RUNS + 2)]
     failed = set(visits[:4])
-    chosen = choose(visits, lambda one: "ended" if one in failed else "new")
+    chosen = choose(visits, lambda one: ended(9) if one in failed else "new", NOW)
     assert len(chosen) == MOST_RUNS
     assert [one for one, again in chosen if not again] == visits[4:]
     assert [one for one, again in chosen if again] == visits[:2]
 
 
-@given(st.lists(st.sampled_from(["new", "under way", "ended"]), max_size=60))
-def test_no_pass_goes_beyond_the_bound_and_none_with_work_is_idle(states: list[RunState]) -> None:
+def test_however_many_always_fail_a_new_visit_is_started() -> None:
+    visits = [visit(number) for number in range(MOST_ASKED)]
+    chosen = choose(visits, lambda one: "new" if one == visits[-1] else ended(100), NOW)
+    assert chosen[0] == (visits[-1], False)
+
+
+def test_a_list_too_long_to_ask_about_is_gone_through_in_turns() -> None:
+    visits = [visit(number) for number in range(3 * MOST_ASKED)]
+    asked: set[Visit] = set()
+    for turn in range(7):
+        now = NOW + turn * HOUR
+        before = len(asked)
+
+        def state(one: Visit) -> RunState:
+            asked.add(one)
+            return ended(0)
+
+        choose(visits, state, now)
+        assert len(asked) - before <= MOST_ASKED
+    assert asked == set(visits)
+
+
+@pytest.mark.parametrize(
+    ("starts", "pause"), [(0, 1), (1, 1), (2, 2), (3, 4), (6, 32), (7, 48), (8, 48), (10**6, 48)]
+)
+def test_the_pause_before_another_try_doubles_up_to_two_days(starts: int, pause: int) -> None:
+    one = visit(0)
+    assert choose([one], lambda _: ended(pause, starts), NOW) == [(one, True)]
+    assert choose([one], lambda _: Ended(NOW - pause * HOUR + 1, starts), NOW) == []
+
+
+def test_those_that_wait_longest_are_tried_first_so_that_all_get_their_turn() -> None:
+    visits = [visit(number) for number in range(3 * MOST_RUNS)]
+    runs = dict.fromkeys(visits, ended(50))
+    tried: set[Visit] = set()
+    for hour in range(3):
+        now = NOW + hour * HOUR
+        chosen = choose(visits, runs.__getitem__, now)
+        assert len(chosen) == MOST_RUNS
+        for one, _ in chosen:
+            runs[one] = Ended(now, 2)
+            tried.add(one)
+    assert tried == set(visits)
+
+
+@given(st.lists(st.sampled_from(["new", "under way", "ended", "pausing"]), max_size=60))
+def test_no_pass_goes_beyond_the_bound_and_none_with_work_is_idle(states: list[str]) -> None:
     visits = [visit(number) for number in range(len(states))]
+    known: dict[str, RunState] = {
+        "new": "new",
+        "under way": "under way",
+        "ended": ended(5),
+        "pausing": ended(0),
+    }
     asked: list[Visit] = []
 
     def state(one: Visit) -> RunState:
         asked.append(one)
-        return states[visits.index(one)]
+        return known[states[visits.index(one)]]
 
-    chosen = choose(visits, state)
+    chosen = choose(visits, state, NOW)
     under_way = sum(states[visits.index(one)] == "under way" for one in asked)
     assert len(chosen) + min(under_way, MOST_RUNS) <= MOST_RUNS
     assert all(states[visits.index(one)] == ("ended" if again else "new") for one, again in chosen)
@@ -519,3 +670,20 @@ def test_an_audit_reads_no_more_bytes_than_it_should_but_at_least_one_slice() ->
 
 def test_there_is_nothing_to_audit_in_an_empty_archive() -> None:
     assert audit_sample([], 5) is None
+
+
+def test_an_audit_begins_at_the_oldest_witness_that_is_not_too_far_back() -> None:
+    turn = next(turn for turn in range(2) if audit_from("shop", 500, [], turn) is not None)
+    assert audit_from("shop", 500, [490, 480, 300, 501], turn) == 480
+    assert audit_from("shop", 500, [], turn) == 500 - AUDIT_RECORDS + 1
+    assert audit_from("shop", 0, [7], turn) == 1
+
+
+@given(st.integers(0, 10**6), st.text(max_size=20))
+def test_the_whole_journal_is_read_once_in_so_many_audits_and_at_every_hour_of_the_day(
+    first: int, name: str
+) -> None:
+    turns = range(first, first + 24 * AUDIT_WHOLE)
+    whole = [turn for turn in turns if audit_from(name, 500, [500], turn) is None]
+    assert len(whole) == 24
+    assert {turn % 24 for turn in whole} == set(range(24))

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from tests.logferry.made_archive import EXPORT, MadeArchive, hours, times, write_file
 
@@ -306,7 +308,7 @@ def test_a_run_that_died_right_after_its_record_is_a_note(archive: MadeArchive) 
     head.write_bytes(before[0])
     copy.write_bytes(before[1])
     found = verified(archive)
-    assert [(one.kind, one.level) for one in found.findings] == [("copy_differs", "note")]
+    assert [(one.kind, one.level) for one in found.findings] == [("copy_differs", "note"), ("head", "note")]
     assert not found.failed
 
 
@@ -398,6 +400,79 @@ def test_findings_are_remembered_until_the_range_is_verified_again(archive: Made
 def test_an_intact_archive_is_not_written_to(archive: MadeArchive) -> None:
     verified(archive)
     assert not archive.path(findings_key(EXPORT)).exists()
+
+
+def test_a_range_forgets_no_finding_elsewhere_and_doubles_none_of_the_journal(archive: MadeArchive) -> None:
+    archive.object(hours(4)).unlink()
+    archive.store.put_bytes(f"{EXPORT}/dt=2026-11-10/copy.parquet", b"x")
+    archive.path(manifest_key(EXPORT, hours(3, 3))).unlink()
+    verified(archive)
+    before = {one.finding for one in remembered(archive.store, EXPORT)}
+    assert {one.kind for one in before} == {"object_missing", "object_stray", "copy_missing"}
+    verified(archive, window=hours(0, 2))
+    verified(archive, window=hours(0, 2))
+    after = [one.finding for one in remembered(archive.store, EXPORT)]
+    assert (len(after), set(after)) == (3, before)
+
+
+def test_a_look_without_decoding_keeps_what_decoding_found(archive: MadeArchive) -> None:
+    rewrite(archive, lambda manifest: with_slice(manifest, 0, file={"row_hash": "sha256:" + "0" * 64}))
+    verified(archive, deep=True)
+    verified(archive)
+    assert [one.finding.kind for one in remembered(archive.store, EXPORT)] == ["row_hash"]
+
+
+def test_under_an_open_intent_a_flipped_byte_of_the_rows_is_found(archive: MadeArchive) -> None:
+    slice_ = hours(1)
+    new = write_file(archive.store, slice_, times(slice_, 7))
+    archive.begin(slice_, {new.key: new.row_hash})
+    whole = archive.object(slice_).read_bytes()
+    footer = len(whole) - 8 - int.from_bytes(whole[-8:-4], "little")
+    unseen = []
+    for at in range(4, footer, 7):
+        flip(archive.object(slice_), at)
+        if not kinds(verified(archive, window=slice_)):
+            unseen.append(at)
+        archive.object(slice_).write_bytes(whole)
+    assert kinds(verified(archive)) == []
+    assert unseen == [at for at in unseen if rows_are_equal(whole, at)]
+
+
+def rows_are_equal(whole: bytes, at: int) -> bool:
+    """Whether a flipped byte changes nothing that a reader reads: such as a page's statistics."""
+    other = bytearray(whole)
+    other[at] ^= 1
+    return pq.read_table(pa.BufferReader(bytes(other))).equals(pq.read_table(pa.BufferReader(whole)))
+
+
+def test_a_record_under_the_name_of_another_window_is_found(archive: MadeArchive) -> None:
+    archive.store.put_bytes(manifest_key(EXPORT, hours(12, 3)), archive.record(2).read_bytes())
+    archive.store.put_bytes(manifest_key(EXPORT, hours(3, 3)), archive.record(2).read_bytes())
+    found = verified(archive).findings
+    assert [one.detail for one in found] == [f"it is the manifest of {hours(0, 3)}"] * 2
+
+
+@pytest.mark.parametrize(
+    "name", ["notes.txt", "journal/x.json", "journal/000000000001.json.bak", "old/HEAD.json"]
+)
+def test_a_file_that_logferry_does_not_know_beside_the_journal_is_a_note(
+    archive: MadeArchive, name: str
+) -> None:
+    archive.store.put_bytes(f"_manifests/{EXPORT}/{name}", b"x")
+    found = verified(archive)
+    assert [(one.kind, one.level) for one in found.findings] == [("manifest_stray", "note")]
+    assert not found.failed
+
+
+def test_a_head_set_back_is_a_note(archive: MadeArchive) -> None:
+    first = Record.of(archive.record(2).read_bytes())
+    archive.store.put_bytes(head_key(EXPORT), msgspec.json.encode(Head(2, first.hash)))
+    found = verified(archive)
+    assert ("head", "note") in [(one.kind, one.level) for one in found.findings]
+    assert "it names record 2, the last publication is 4" in [
+        one.detail.partition(":")[0] for one in found.findings
+    ]
+    assert not found.failed
 
 
 def test_a_publication_while_verifying_is_no_finding(
