@@ -80,9 +80,7 @@ def fail_if_short(manifest: Manifest) -> None:
     if manifest.status != "short":
         return
     short = [entry for entry in manifest.slices if entry.status == "short"]
-    named = ", ".join(
-        f"{entry.start} ({entry.rows:,} of {_count(entry.source_rows)})" for entry in short[:_MOST_NAMED]
-    )
+    named = ", ".join(f"{entry.start} ({_wrong(entry)})" for entry in short[:_MOST_NAMED])
     more = f" and {len(short) - _MOST_NAMED} more" if len(short) > _MOST_NAMED else ""
     raise AirflowFailException(
         f"the window {manifest.window.start} to {manifest.window.end} of {manifest.export} is short: "
@@ -92,8 +90,28 @@ def fail_if_short(manifest: Manifest) -> None:
     )
 
 
+def _wrong(entry: SliceEntry) -> str:
+    """The numbers of a short slice, and what differs where they do not."""
+    from logferry.proof.prove import BINS_DIFFER_NOTE
+    from logferry.proof.twins import DIFFER_NOTE
+
+    if _of_equal_numbers(entry, DIFFER_NOTE):
+        return f"{entry.rows:,} as counted, other ids in {counted(entry.notes[DIFFER_NOTE], 'instant')}"
+    if _of_equal_numbers(entry, BINS_DIFFER_NOTE):
+        return f"{entry.rows:,} as counted, other times in {counted(entry.notes[BINS_DIFFER_NOTE], 'bin')}"
+    return f"{entry.rows:,} of {_count(entry.source_rows)}"
+
+
+def _of_equal_numbers(entry: SliceEntry, note: str) -> bool:
+    return entry.rows == entry.source_rows and bool(entry.notes.get(note))
+
+
 def _causes(short: Sequence[SliceEntry]) -> list[str]:
     """What lies behind differences that three more fetches did not settle."""
+    # Here, because a DAG file is parsed every few seconds and these bring pyarrow.
+    from logferry.proof.prove import BINS_DIFFER_NOTE
+    from logferry.proof.twins import DIFFER_NOTE
+
     causes = []
     if any(entry.rows < (entry.source_rows or 0) for entry in short):
         causes.append(
@@ -103,8 +121,12 @@ def _causes(short: Sequence[SliceEntry]) -> list[str]:
         causes.append(
             "the source gives rows that it does not count, or removes rows at this very time (`retention`)"
         )
-    twins = [entry for entry in short if entry.notes.get("twins_differ")]
-    if twins:
+    if bins := [entry for entry in short if _of_equal_numbers(entry, BINS_DIFFER_NOTE)]:
+        causes.append(
+            f"in {counted(len(bins), 'slice')} from {bins[0].start} on rows lie at other times than the source counts "
+            "them, although the numbers agree"
+        )
+    if twins := [entry for entry in short if entry.notes.get(DIFFER_NOTE)]:
         causes.append(
             f"in {counted(len(twins), 'slice')} from {twins[0].start} on rows of one instant came with other ids each "
             "time they were asked for, so one may be lost and another doubled although the counts agree"

@@ -23,8 +23,17 @@ Once an hour, for every export:
 | `audit` | verifies a sample of the archive, and its journal against the newest asset events; fails with its findings |
 
 A window is run when it was missed (the scheduler was down, a run failed), when rows came late inside the `horizon`,
-and once after the `horizon`. No run of a paused export is started; what it missed is found once it is unpaused. Nothing
-here writes to an archive: runs of the exports do, and `audit` leaves a note of its findings (`findings.json`)."""
+when the source could not be counted and now can, and once after the `horizon`. A run that ended without a publication
+is started again after an hour, then after two, four, … at most 48. No run of a paused export is started; what it missed
+is found once it is unpaused. Nothing here writes to an archive: runs of the exports do, and `audit` leaves a note of
+its findings (`findings.json`).
+
+An audit reads 24 files of the table (2 GiB) and some 200 small objects at most: the ledger, the journal from the
+oldest of the newest 24 events on (96 records) and the copies of those windows. Every 25th audit of an export reads the
+whole journal and every copy instead: one object for each record (two a publication) and one for each window.
+
+Where the end of a journal was lost, the audit stays red until the windows that were lost are exported again, or 24
+newer events have come: an event of Airflow is a witness that the lake cannot contradict."""
 
 
 def upkeep_dag(exports: Sequence[str]) -> DAG:

@@ -337,9 +337,15 @@ def test_upkeep_runs_a_missed_day_and_a_day_whose_rows_came_late_and_then_nothin
     assert upkeep() == {"survey": "success", "gather": "success", "trigger": "skipped"}
     assert len(runs_of("export_shop")) == 3
 
-    # One that failed is started again, under its id.
+    # One that failed is started again, under its id, after a pause.
     with create_session() as session:
-        session.get_one(DagRun, due[run_id(missed, 0)].id).state = DagRunState.FAILED
+        failed = session.get_one(DagRun, due[run_id(missed, 0)].id)
+        failed.state = DagRunState.FAILED
+    assert upkeep() == {"survey": "success", "gather": "success", "trigger": "skipped"}
+    with create_session() as session:
+        failed = session.get_one(DagRun, due[run_id(missed, 0)].id)
+        assert failed.end_date is not None
+        failed.end_date -= timedelta(hours=1)
     assert upkeep() == {"survey": "success", "gather": "success", "trigger": "success"}
     assert {str(dag_run.state) for dag_run in runs_of("export_shop")} == {"queued"}
     assert len(runs_of("export_shop")) == 3

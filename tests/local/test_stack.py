@@ -303,6 +303,9 @@ def test_the_upkeep_is_at_work_and_finds_nothing_to_do(stack: Stack) -> None:
 
     until(run_id, "the first run of the upkeep")
     assert stack.finished("archive_upkeep", str(run_id())) == "success"
+    for name in NAMES:
+        started = stack.api.get(f"/dags/export_{name}/dagRuns")["dag_runs"]
+        assert not [run for run in started if run["dag_run_id"].startswith("upkeep__")]
 
 
 def row_hashes(manifest: dict[str, Any]) -> list[str]:

@@ -77,6 +77,15 @@ def test_rows_that_come_under_other_ids_each_time_are_named() -> None:
     assert "likely in 1 slice from 2026-11-20T03:00:00Z on rows of one instant came with other ids" in told
 
 
+def test_equal_numbers_are_not_told_as_a_difference_of_numbers() -> None:
+    told = sentence(entry(3, "short", 10, 10, twins_differ=2), entry(4, "short", 7, 7, bins_differ=1))
+    assert "2026-11-20T03:00:00Z (10 as counted, other ids in 2 instants)" in told
+    assert "2026-11-20T04:00:00Z (7 as counted, other times in 1 bin)" in told
+    assert (
+        "in 1 slice from 2026-11-20T04:00:00Z on rows lie at other times than the source counts them" in told
+    )
+
+
 def test_many_short_slices_are_counted_and_five_are_named() -> None:
     told = sentence(*(entry(hour, "short", 1, 2) for hour in range(8)))
     assert told.count("(1 of 2)") == 5

@@ -16,11 +16,12 @@ import yaml
 from airflow.sdk.exceptions import AirflowFailException, AirflowRuntimeError, ErrorType
 from airflow.sdk.execution_time.comms import ErrorResponse
 
-from logferry.audit.upkeep import MOST_RUNS
+from logferry.audit.upkeep import AUDIT_WHOLE, MOST_RUNS
 from logferry.clock import SystemClock
 from logferry.errors import CredentialsError
 from logferry.ferry import open_ferry
 from logferry.spec import ExportSpec, load_export
+from logferry.stores.local import LocalStore
 from logferry.window import (
     TICK_PER_DAY,
     TICK_PER_HOUR,
@@ -28,6 +29,7 @@ from logferry.window import (
     Window,
     format_compact,
     format_instant,
+    parse_instant,
     to_datetime,
 )
 from logferry_airflow.hooks.connections import connect
@@ -36,7 +38,9 @@ from logferry_sandbox.datadog_sandbox import DatadogSandbox
 
 pytestmark = [pytest.mark.airflow, pytest.mark.integration]
 
-TODAY = SystemClock().now() // TICK_PER_DAY * TICK_PER_DAY
+NOW = SystemClock().now()
+"""One time for all tests: a survey after midnight would find a day more to be missed."""
+TODAY = NOW // TICK_PER_DAY * TICK_PER_DAY
 AGGREGATE = "POST /api/v2/logs/analytics/aggregate"
 
 
@@ -48,6 +52,8 @@ class FakeAirflow:
     def __init__(self) -> None:
         self.dags = {"export_shop": False}
         self.runs: list[tuple[str, datetime | None, str]] = []
+        self.ended_hours_ago = 3
+        self.cleared = 0
 
     def get_dag(self, dag_id: str) -> Any:
         if dag_id not in self.dags:
@@ -68,6 +74,13 @@ class FakeAirflow:
             and (states is None or state in states)
             for run_id, logical_date, state in self.runs
         )
+
+    def send(self, msg: Any) -> Any:
+        """What Airflow's supervisor answers to a task that asks for a run in full."""
+        assert msg.type == "GetDagRun"
+        (state,) = (state for run_id, _, state in self.runs if run_id == msg.run_id)
+        at = to_datetime(NOW - self.ended_hours_ago * TICK_PER_HOUR)
+        return SimpleNamespace(state=state, end_date=at, run_after=at, clear_number=self.cleared)
 
 
 class FakeEvents:
@@ -105,8 +118,10 @@ class At:
 
 
 @pytest.fixture
-def airflow() -> FakeAirflow:
-    return FakeAirflow()
+def airflow(monkeypatch: pytest.MonkeyPatch) -> FakeAirflow:
+    airflow = FakeAirflow()
+    monkeypatch.setattr("airflow.sdk.execution_time.task_runner.SUPERVISOR_COMMS", airflow, raising=False)
+    return airflow
 
 
 @pytest.fixture
@@ -133,6 +148,7 @@ def shop(
     }
     (folder / "shop.yaml").write_text(yaml.safe_dump(definition))
     monkeypatch.setenv("LOGFERRY_EXPORTS_DIR", str(folder))
+    monkeypatch.setattr("logferry_airflow.operators.upkeep.SystemClock", lambda: At(NOW))
     settings = datadog.api.settings
     yield load_export(folder / "shop.yaml")
     datadog.api.settings = settings
@@ -144,8 +160,9 @@ def day(number: int) -> Window:
 
 
 def publish(spec: ExportSpec, window: Window) -> Any:
-    """As a run would have, an hour after the window."""
-    with open_ferry(spec, connect, run_id="past", clock=At(window.end + TICK_PER_HOUR)) as ferry:
+    """As a run would have, an hour after the window, which for the last one may not be over yet."""
+    at = min(window.end + TICK_PER_HOUR, NOW)
+    with open_ferry(spec, connect, run_id="past", clock=At(at)) as ferry:
         return ferry.carry(window)
 
 
@@ -197,6 +214,48 @@ def test_rows_that_came_late_bring_a_run_of_only_what_moved_after_one_count(
     assert runs[-1]["note"].startswith("moved: ")
 
 
+def carry_out(spec: ExportSpec, run: dict[str, Any]) -> Any:
+    """What the export's DAG makes of a run that the survey asked for."""
+    conf = run["conf"]
+    window = Window(parse_instant(conf["from"]), parse_instant(conf["to"]))
+    with open_ferry(spec, connect, run_id=run["trigger_run_id"]) as ferry:
+        return ferry.carry(window, only_moved=conf.get("only_moved", False))
+
+
+def test_rows_that_were_away_for_a_while_are_proven_anew(
+    shop: ExportSpec, context: Any, datadog: DatadogSandbox
+) -> None:
+    publish(shop, day(1))
+    datadog.api.settings = datadog.api.settings.updated({"late_every": 5})
+    (dipped,) = survey(context)
+    kept = carry_out(shop, dipped)
+    assert all(entry.source_now < entry.rows for entry in kept.slices)
+    assert all(entry.counted_at < entry.source_now_at for entry in kept.slices)
+    assert survey(context) == []
+    datadog.api.settings = datadog.api.settings.updated({"late_every": 0})
+    (back,) = survey(context)
+    assert back["note"].startswith("moved: 4 slices")
+    again = carry_out(shop, back)
+    assert all(entry.source_now is None for entry in again.slices)
+    assert all(one.counted_at > two.source_now_at for one, two in zip(again.slices, kept.slices, strict=True))
+    assert survey(context) == []
+
+
+def test_a_window_that_could_not_be_counted_is_proven_by_one_run_once_it_can(
+    shop: ExportSpec, context: Any, datadog: DatadogSandbox
+) -> None:
+    refused = {"fault": "http_error", "params": {"status": 403}, "match": {"path_contains": "aggregate"}}
+    datadog.api.plan.replace([refused])
+    assert publish(shop, day(1)).status == "unproven"
+    assert survey(context) == []
+    datadog.api.plan.replace([])
+    (run,) = survey(context)
+    assert run["note"].startswith("uncounted: 4 slices")
+    manifest = carry_out(shop, run)
+    assert manifest.status == "proven"
+    assert survey(context) == []
+
+
 def test_a_run_under_way_is_not_started_again_and_one_that_failed_is(
     shop: ExportSpec, context: Any, airflow: FakeAirflow
 ) -> None:
@@ -209,6 +268,16 @@ def test_a_run_under_way_is_not_started_again_and_one_that_failed_is(
     ]
     started = {run["trigger_run_id"]: run["reset_dag_run"] for run in survey(context)}
     assert started == {run_id(day(3), 0): True, run_id(day(1), 0): False}
+
+
+@pytest.mark.parametrize(("cleared", "again"), [(0, True), (1, True), (2, False)])
+def test_a_run_that_keeps_failing_is_started_ever_more_rarely(
+    cleared: int, again: bool, shop: ExportSpec, context: Any, airflow: FakeAirflow
+) -> None:
+    publish(shop, day(2))
+    airflow.runs = [(run_id(day(1), 0), None, "failed")]
+    airflow.cleared = cleared
+    assert [run["trigger_run_id"] for run in survey(context)] == [run_id(day(1), 0)] * again
 
 
 @pytest.mark.parametrize("dags", [{"export_shop": True}, {}], ids=["paused", "unknown"])
@@ -274,7 +343,8 @@ def test_an_intact_archive_passes_its_audit(shop: ExportSpec, context: Any, lake
 def witness(lake: Path, manifest: Any, **replaced: Any) -> dict[str, Any]:
     head = json.loads((lake / "_manifests/shop/HEAD.json").read_text())
     assert head["seq"] == manifest.seq
-    return {"seq": manifest.seq, "hash": head["hash"], "lake": lake.as_uri(), **replaced}
+    window = {"from": manifest.window.start, "to": manifest.window.end}
+    return {"seq": manifest.seq, "hash": head["hash"], "lake": lake.as_uri(), "window": window, **replaced}
 
 
 def test_a_flipped_byte_fails_the_audit_with_a_sentence_that_names_the_file(
@@ -320,6 +390,94 @@ def test_a_journal_that_was_cut_is_told_by_the_events_of_the_asset(
         audit(context)
 
 
+def test_a_journal_that_lost_its_end_is_believed_again_once_the_lost_window_was_exported_again(
+    shop: ExportSpec, context: Any, lake: Path
+) -> None:
+    kept = witness(lake, publish(shop, day(4)))
+    head = (lake / "_manifests/shop/HEAD.json").read_bytes()
+    lost = publish(shop, day(3))
+    told = witness(lake, lost)
+    for seq in (lost.seq, lost.seq - 1):
+        (lake / f"_manifests/shop/journal/{seq:012}.json").unlink()
+    (lake / "_manifests/shop/HEAD.json").write_bytes(head)
+    context["inlet_events"] = FakeEvents([told, kept])
+    with pytest.raises(AirflowFailException, match="its tail was cut off"):
+        audit(context)
+    again = witness(lake, publish(shop, day(3)))
+    assert again["seq"] == told["seq"]
+    assert again["hash"] != told["hash"]
+    context["inlet_events"] = FakeEvents([again, told, kept])
+    audit(context)
+    # Of another window it still tells that the journal was rewritten.
+    context["inlet_events"] = FakeEvents([again, {**told, "window": kept["window"]}])
+    with pytest.raises(AirflowFailException, match="the journal was rewritten"):
+        audit(context)
+
+
+def test_an_audit_reads_the_end_of_the_journal_and_in_its_turn_all_of_it(
+    shop: ExportSpec, context: Any, lake: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in (5, 4, 3, 2):
+        for window in day(number).slices(shop.slice):
+            newest = publish(shop, window)
+    context["inlet_events"] = FakeEvents([witness(lake, newest)])
+    operations: list[str] = []
+
+    def counted(name: str) -> None:
+        plain = getattr(LocalStore, name)
+
+        def counting(store: LocalStore, key: str, **more: Any) -> Any:
+            operations.append(key)
+            return plain(store, key, **more)
+
+        monkeypatch.setattr(LocalStore, name, counting)
+
+    for name in ("read", "head", "list"):
+        counted(name)
+
+    def cost(turn: int) -> tuple[int, set[int]]:
+        operations.clear()
+        monkeypatch.setattr(
+            "logferry_airflow.operators.upkeep.SystemClock", lambda: At(TODAY + turn * TICK_PER_HOUR)
+        )
+        audit(context)
+        small = [key for key in operations if not key.startswith("shop/")]
+        return len(small), {int(Path(key).stem) for key in small if "/journal/0" in key}
+
+    costs = [cost(turn) for turn in range(AUDIT_WHOLE)]
+    (whole,) = [one for one in costs if one[1] >= set(range(1, newest.seq + 1))]
+    others = [one for one in costs if one != whole]
+    assert len(others) == AUDIT_WHOLE - 1
+    # The ledger is read twice (HEAD, a checkpoint, up to 16 records), the journal once from the witness on.
+    assert max(most for most, _ in others) <= 60
+    assert all(min(records) >= newest.seq - 16 for _, records in others)
+
+
+def test_damage_far_back_in_the_journal_is_told_within_a_day_and_remembered_meanwhile(
+    shop: ExportSpec, context: Any, lake: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in (5, 4, 3):
+        for window in day(number).slices(shop.slice):
+            newest = publish(shop, window)
+    context["inlet_events"] = FakeEvents([witness(lake, newest)])
+    record = lake / "_manifests/shop/journal/000000000002.json"
+    record.write_bytes(record.read_bytes().replace(b"proven", b"prOven", 1))
+    failed: list[str] = []
+    for turn in range(2 * AUDIT_WHOLE):
+        monkeypatch.setattr(
+            "logferry_airflow.operators.upkeep.SystemClock",
+            lambda turn=turn: At(TODAY + turn * TICK_PER_HOUR),
+        )
+        try:
+            audit(context)
+        except AirflowFailException as error:
+            failed.append(str(error))
+        if failed:
+            assert record.name in (lake / "_manifests/shop/findings.json").read_text()
+    assert len(failed) == 2
+    assert all(record.name in sentence for sentence in failed)
+
+
 @pytest.mark.parametrize("replaced", [{"lake": "s3://elsewhere/logs"}, {"lake": None}, {"seq": None}])
 def test_events_of_another_lake_or_without_a_proof_are_no_witnesses(
     replaced: dict[str, Any], shop: ExportSpec, context: Any, lake: Path
@@ -348,4 +506,4 @@ def test_the_log_says_what_was_done(
         survey(context)
     text = capsys.readouterr().out + caplog.text
     assert f"starting {run_id(day(1), 0)}: missed: all 4 slices not published" in text
-    assert "shop: 1 window due, 1 run to start, 0 under way or left for a later pass" in text
+    assert "shop: 1 window due, 1 run to start, 0 under way, pausing or left for a later pass" in text

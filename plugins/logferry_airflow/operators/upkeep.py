@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, cast
 from airflow.sdk import BaseOperator, RetryPolicy, conf
 from airflow.sdk.exceptions import AirflowFailException
 
-from logferry.audit.upkeep import RunState, Visit, audit_sample, choose, survey
+from logferry.audit.upkeep import Ended, RunState, Visit, audit_from, audit_sample, choose, survey
 from logferry.clock import SystemClock
 from logferry.spec import load_exports
-from logferry.window import TICK_PER_HOUR, Window, to_datetime
+from logferry.window import TICK_PER_HOUR, Window, from_datetime, to_datetime
 from logferry.wording import counted
 from logferry_airflow.assets import export_asset
 from logferry_airflow.retry import FERRY_RETRIES
@@ -58,7 +58,7 @@ class SurveyOperator(ExportUpkeepOperator):
 
     Returns arguments for ``TriggerDagRunOperator.partial(...).expand_kwargs(...)``, at most ``upkeep.MOST_RUNS``. The
     run's id stands for the window and the newest publication in it: while such a run is queued or running nothing is
-    started, and one that ended without a publication is started again, under its id.
+    started, and one that ended without a publication is started again, under its id, after a pause that doubles.
 
     An export whose DAG is paused is left alone: triggered runs would wait in its queue and all start together when it
     is unpaused. Its missed windows are found by the first pass after that. The source is asked only where there is
@@ -101,18 +101,19 @@ class SurveyOperator(ExportUpkeepOperator):
                 return count_rows(ferry.client, ferry.source, window, spec.slice)
 
             definition = archive.definition(ledger.source)
-            found = survey(spec, ledger, count, SystemClock().now(), fingerprint=definition.fingerprint)
+            now = SystemClock().now()
+            found = survey(spec, ledger, count, now, fingerprint=definition.fingerprint)
         for window in found.lost:
             self.log.warning("%s is missing, and the source holds it no more (`retention`)", window)
-        return self._start(runs, found.visits)
+        return self._start(runs, found.visits, now)
 
-    def _start(self, runs: ExportRuns, visits: Sequence[Visit]) -> list[dict[str, Any]]:
-        chosen = choose(visits, runs.state)
+    def _start(self, runs: ExportRuns, visits: Sequence[Visit], now: int) -> list[dict[str, Any]]:
+        chosen = choose(visits, runs.state, now)
         for visit, again in chosen:
             verb = "starting again" if again else "starting"
             self.log.info("%s %s: %s", verb, visit.run_id, visit.reason)
         self.log.info(
-            "%s: %s due, %s to start, %d under way or left for a later pass",
+            "%s: %s due, %s to start, %d under way, pausing or left for a later pass",
             self.export,
             counted(len(visits), "window"),
             counted(len(chosen), "run"),
@@ -158,8 +159,18 @@ class ExportRuns:
             return "under way"
         if not self._ti.get_dr_count(dag_id=self.dag_id, run_ids=[visit.run_id]):
             return "new"
-        busy = self._ti.get_dr_count(dag_id=self.dag_id, run_ids=[visit.run_id], states=UNDER_WAY)
-        return "under way" if busy else "ended"
+        run = self._detail(visit.run_id)
+        if run.state in UNDER_WAY:
+            return "under way"
+        return Ended(from_datetime(run.end_date or run.run_after), (run.clear_number or 0) + 1)
+
+    def _detail(self, run_id: str) -> Any:
+        """When a run ended and how often it was cleared: a task's own interface has counts and states only, so this
+        asks its supervisor as Airflow's SDK does (``airflow.sdk.execution_time.comms``)."""
+        from airflow.sdk.execution_time.comms import GetDagRun
+        from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
+
+        return SUPERVISOR_COMMS.send(GetDagRun(dag_id=self.dag_id, run_id=run_id))
 
 
 class GatherRunsOperator(BaseOperator):
@@ -199,8 +210,10 @@ class AuditOperator(ExportUpkeepOperator):
 
     Every object of the sample is read and hashed; each pass takes another sample, see ``upkeep.audit_sample``. The
     sequence numbers and hashes in the newest events of the export's asset are witnesses: whoever rewrites the journal
-    cannot rewrite them. Fails with one sentence per finding. The source is not asked, and nothing is mended:
-    ``verify`` leaves a note of what it finds in the lake (``findings.json``), which coverage shows.
+    cannot rewrite them. A pass reads the journal from the oldest of them on, a few dozen objects however long the
+    journal is; about once a day it reads all of it, see ``upkeep.audit_from``. Fails with one sentence per finding.
+    The source is not asked, and nothing is mended: ``verify`` leaves a note of what it finds in the lake
+    (``findings.json``), which coverage shows.
     """
 
     def execute(self, context: Context) -> None:
@@ -213,15 +226,21 @@ class AuditOperator(ExportUpkeepOperator):
         store = open_archive(spec, connect).store
         witnesses = [Witness(seq, hash_) for seq, hash_ in self._told(context, store.url)]
         now = SystemClock().now()
-        sample = audit_sample(read_ledger(store, spec.name).slices.values(), now // TICK_PER_HOUR)
+        turn = now // TICK_PER_HOUR
+        ledger = read_ledger(store, spec.name)
+        sample = audit_sample(ledger.slices.values(), turn)
         if sample is None and not witnesses:
             self.log.info("%s has published nothing yet: there is nothing to audit", spec.name)
             return
-        found = verify(store, spec.name, now=now, window=sample, witnesses=witnesses)
+        since = audit_from(spec.name, ledger.head.seq, [one.seq for one in witnesses], turn)
+        if since is not None:
+            witnesses = [one for one in witnesses if one.seq >= since]
+        found = verify(store, spec.name, now=now, window=sample, witnesses=witnesses, since=since)
         self.log.info(
-            "%s: %s of the journal, %s and %s of the asset looked over, %s",
+            "%s: %s of the journal%s, %s and %s of the asset looked over, %s",
             spec.name,
             counted(found.records, "record"),
+            "" if since is None else f" from {since} on",
             counted(found.objects, "object") + (f" of {sample}" if sample else ""),
             counted(len(witnesses), "event"),
             counted(sum(one.level == "finding" for one in found.findings), "finding"),
@@ -229,11 +248,26 @@ class AuditOperator(ExportUpkeepOperator):
         self._judge(spec.name, found.findings)
 
     def _told(self, context: Context, lake: str) -> list[tuple[int, str]]:
-        """Sequence number and hash of the newest publications in this lake that Airflow was told of."""
+        """Sequence number and hash of the newest publications in this lake that Airflow was told of.
+
+        One whose window a newer one covers is no witness any more: where the end of a journal was lost and the
+        windows were exported again, under the same numbers, the newer events tell how it goes on.
+        """
         events = context["inlet_events"][export_asset(self.export)].ascending(False).limit(WITNESSES)
-        extras = [event.extra or {} for event in events]
-        told = {(extra.get("seq"), extra.get("hash")) for extra in extras if extra.get("lake") == lake}
-        return sorted((seq, hash_) for seq, hash_ in told if isinstance(seq, int) and isinstance(hash_, str))
+        covered: list[tuple[str, str]] = []
+        told = set()
+        for extra in (event.extra or {} for event in events):
+            seq, hash_, window = extra.get("seq"), extra.get("hash"), extra.get("window")
+            if extra.get("lake") != lake or not isinstance(seq, int) or not isinstance(hash_, str):
+                continue
+            start, end = (window.get("from"), window.get("to")) if isinstance(window, dict) else (None, None)
+            if isinstance(start, str) and isinstance(end, str):
+                # Texts of one form, in UTC: they sort as the instants do.
+                if any(first <= start and end <= last for first, last in covered):
+                    continue
+                covered.append((start, end))
+            told.add((seq, hash_))
+        return sorted(told)
 
     def _judge(self, name: str, findings: Iterable[Finding]) -> None:
         sentences = []
