@@ -111,10 +111,10 @@ def test_missing_pools_are_made_because_a_task_would_wait_for_ever(make_spec: Ma
     assert [(path, body["name"]) for path, body in api.posted] == [("/pools", "datadog")]
 
 
-def test_an_export_without_credentials_that_once_ran_is_paused() -> None:
+def test_what_an_earlier_run_unpaused_and_would_disturb_is_paused() -> None:
     api = ScriptedApi()
     api.answers["/dags/export_known"] = {}
-    local._pause(api, ["known", "never_seen"])
+    local._pause(api, ["export_known", "export_never_seen"])
     assert api.patched == [("/dags/export_known", {"is_paused": True})]
 
 
