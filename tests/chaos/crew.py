@@ -10,6 +10,7 @@ import json
 import multiprocessing
 import os
 import signal
+import threading
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -46,6 +47,7 @@ class Worker:
         job.machine.mkdir(parents=True, exist_ok=True)
         self._process = _context.Process(target=worker.carry, args=(job,))
         self._process.start()
+        _poll_in_turns(self._process)
         assert self._process.pid is not None
         self._pid: int = self._process.pid
         self._started = time.monotonic()
@@ -106,3 +108,17 @@ class Worker:
 
     def _too_old(self) -> bool:
         return time.monotonic() - self._started > _LONGEST_LIFE_S
+
+
+def _poll_in_turns(process: Any) -> None:
+    """Starting a process polls all others, from whichever thread; of two that read one's status at once, one finds
+    nothing to read and makes it 255."""
+    popen = process._popen
+    poll, turn = popen.poll, threading.Lock()
+
+    def in_turn(*flags: int) -> int | None:
+        with turn:
+            status: int | None = poll(*flags)
+            return status
+
+    popen.poll = in_turn
