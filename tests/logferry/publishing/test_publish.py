@@ -76,6 +76,13 @@ def test_the_windows_copy_and_head_are_of_the_last_publication(store: MemoryStor
     assert ledger.named == ledger.head
 
 
+def test_other_rows_under_another_definition_are_not_late_rows(store: MemoryStore) -> None:
+    Publisher("one", [Rows("a", 3)]).carry(store)
+    manifest = Publisher("two", [Rows("b", 5)], fingerprint="g").carry(store)
+    (entry,) = manifest.slices
+    assert (entry.rows, entry.previous_rows, entry.previous_counted_at) == (5, None, None)
+
+
 def test_where_rows_of_a_slice_moved_the_entry_says_what_was_before(store: MemoryStore) -> None:
     Publisher("one", [A, B], finished_at="2026-11-21T00:00:00Z").carry(store)
     manifest = Publisher("two", [C, B]).carry(store)
