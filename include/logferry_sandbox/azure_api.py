@@ -16,6 +16,7 @@ from itertools import accumulate
 from typing import Any
 from urllib.parse import unquote
 
+from logferry_sandbox.azure_answer import answer_head, numbered_answer, purpose_of
 from logferry_sandbox.azure_control import control
 from logferry_sandbox.azure_data import DayTable
 from logferry_sandbox.azure_errors import (
@@ -31,6 +32,7 @@ from logferry_sandbox.azure_errors import (
 )
 from logferry_sandbox.azure_extras import extra_members, preferences
 from logferry_sandbox.azure_limits import Concurrency, RateLimit, ResponseCache
+from logferry_sandbox.azure_prepared import PreparedTable
 from logferry_sandbox.azure_timespan import parse_timespan, unix_seconds_to_ticks
 from logferry_sandbox.azure_workspace import AzureKnobs, Workspace
 from logferry_sandbox.entra import QUERY_AUDIENCE, Application, TokenRegistry
@@ -66,13 +68,14 @@ class QueryApi:
     def __init__(
         self,
         workspace: Workspace,
-        tables: Mapping[str, DayTable],
+        tables: Mapping[str, DayTable | PreparedTable],
         tokens: TokenRegistry,
         applications: Mapping[str, Application],
         plan: FaultPlan,
         *,
         knobs: AzureKnobs | None = None,
         clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.workspace = workspace
         self.tables = tables
@@ -83,6 +86,7 @@ class QueryApi:
         self._rate = RateLimit(clock)
         self._concurrency = Concurrency()
         self._cache = ResponseCache(clock)
+        self._sleep = sleep
 
     def app(self, request: HttpRequest) -> HttpResponse:
         """Answer one request."""
@@ -113,6 +117,8 @@ class QueryApi:
         with self._concurrency.enter(principal, self.knobs.concurrency) as admitted:
             if not admitted:
                 return throttled(self.knobs.concurrency, 1, 1 if self.knobs.retry_after else None)
+            if self.knobs.latency_s:
+                self._sleep(self.knobs.latency_s)
             return self._query(request, *asked)
 
     def _principal(self, request: HttpRequest) -> str | HttpResponse:
@@ -202,6 +208,7 @@ class QueryApi:
         return body["query"], timespans
 
     def _query(self, request: HttpRequest, query: str, timespans: list[str]) -> HttpResponse:
+        self._plan.count_purpose(purpose_of(query))
         key = (request.path, query, *timespans, request.headers.get("prefer", ""))
         stale = self._plan.take("azure:stale_cache", request) is not None
         allowed = _cache_age(request.headers.get("cache-control", ""), self.knobs.cache_s)
@@ -210,10 +217,10 @@ class QueryApi:
             return cached
         if self._plan.take("azure:gateway_timeout", request) is not None:
             return gateway_timeout()
-        self._change_tables(request)
         start, stop = 0, MAX_TICKS
         now = unix_seconds_to_ticks(self._tokens.clock())
         try:
+            self._change_tables(request)
             for text in timespans:
                 first, last = parse_timespan(text, now, end_inclusive=self.knobs.timespan_end_inclusive)
                 start, stop = max(start, first), min(stop, last)
@@ -232,14 +239,33 @@ class QueryApi:
         """Faults that change what the tables hold from now on."""
         late = self._plan.take("azure:late_rows", request)
         if late is not None:
-            self.tables[late.get("table", "AppRequests")].state.late_every = late.get("every", 50)
+            self._made_table(late).state.late_every = late.get("every", 50)
         added = self._plan.take("azure:column_added", request)
         if added is not None:
-            self.tables[added.get("table", "AppRequests")].state.added_column = added.get(
-                "name", "AddedColumn"
-            )
+            self._made_table(added).state.added_column = added.get("name", "AddedColumn")
+
+    def _made_table(self, params: Mapping[str, Any]) -> DayTable:
+        table = self.tables[params.get("table", "AppRequests")]
+        if isinstance(table, PreparedTable):
+            raise ValueError(f"the rows of {table.name} are prepared: none come late, no column is added")
+        return table
 
     def _render(self, request: HttpRequest, query: str, answer: Answer) -> HttpResponse:
+        headers = dict(JSON_HEADERS)
+        prefer = preferences(request)
+        if prefer:
+            headers["Preference-Applied"] = ", ".join(prefer)
+        if int.from_bytes(hashlib.sha256(query.encode()).digest()[:1]) % 4 == 0:
+            headers["retry-after"] = "0"
+        if answer.numbered is not None and not self._plan.has_rules:  # faults strike single rows
+            response, rows = numbered_answer(request, query, answer, answer.numbered, self.knobs)
+            self._plan.count_rows(rows)
+        else:
+            response = HttpResponse(body=self._body(request, query, answer), compress=self.knobs.compress)
+        response.headers = headers
+        return response
+
+    def _body(self, request: HttpRequest, query: str, answer: Answer) -> bytes:
         rows: list[bytes] = []
         size = 0
         for batch in answer.rows():
@@ -256,20 +282,12 @@ class QueryApi:
         if rows and self._plan.take("azure:drop_row", request) is not None:
             del rows[len(rows) // 2]
         rows, error = self._truncate(request, rows)
-        columns = [{"name": column.name, "type": column.kind} for column in answer.columns]
-        body = b'{"tables":[{"name":"PrimaryResult","columns":%s,"rows":[%s]}]%s}' % (
-            json.dumps(columns, ensure_ascii=False).encode(),
+        self._plan.count_rows(len(rows))
+        return b"%s%s]}]%s}" % (
+            answer_head(answer),
             b",".join(rows),
             extra_members(request, len(rows), error),
         )
-        self._plan.count_rows(len(rows))
-        headers = dict(JSON_HEADERS)
-        prefer = preferences(request)
-        if prefer:
-            headers["Preference-Applied"] = ", ".join(prefer)
-        if int.from_bytes(hashlib.sha256(query.encode()).digest()[:1]) % 4 == 0:
-            headers["retry-after"] = "0"
-        return HttpResponse(200, headers, body)
 
     def _truncate(self, request: HttpRequest, rows: list[bytes]) -> tuple[list[bytes], dict[str, Any] | None]:
         """The rows that fit, and the `error` that says so when not all do, or when a fault asks for one."""

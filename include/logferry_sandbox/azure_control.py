@@ -7,13 +7,16 @@ import json
 from collections.abc import Mapping
 
 from logferry_sandbox.azure_data import DayTable
+from logferry_sandbox.azure_prepared import PreparedTable
 from logferry_sandbox.azure_workspace import AzureKnobs
 from logferry_sandbox.faults import json_response
 from logferry_sandbox.http_server import HttpRequest, HttpResponse
 from logferry_sandbox.kql_values import UNIX_EPOCH_TICKS
 
 
-def control(request: HttpRequest, tables: Mapping[str, DayTable], knobs: AzureKnobs) -> HttpResponse:
+def control(
+    request: HttpRequest, tables: Mapping[str, DayTable | PreparedTable], knobs: AzureKnobs
+) -> HttpResponse:
     """Answer `GET /_sandbox/truth`, `POST /_sandbox/release_late` and `POST /_sandbox/knobs`."""
     try:
         match (request.method, request.path):
@@ -21,7 +24,8 @@ def control(request: HttpRequest, tables: Mapping[str, DayTable], knobs: AzureKn
                 return _truth(request, tables)
             case ("POST", "/_sandbox/release_late"):
                 for table in tables.values():
-                    table.state.late_every = 0
+                    if isinstance(table, DayTable):
+                        table.state.late_every = 0
                 return json_response({"released": True})
             case ("POST", "/_sandbox/knobs"):
                 knobs.update(json.loads(request.body))
@@ -31,7 +35,7 @@ def control(request: HttpRequest, tables: Mapping[str, DayTable], knobs: AzureKn
     return json_response({"error": "no such sandbox path"}, 404)
 
 
-def _truth(request: HttpRequest, tables: Mapping[str, DayTable]) -> HttpResponse:
+def _truth(request: HttpRequest, tables: Mapping[str, DayTable | PreparedTable]) -> HttpResponse:
     """What a table holds now in [from_tick, to_tick), ticks of 100 ns since 1970-01-01.
 
     `item_ids_sha256` is the digest of the ids in ascending order, each followed by a newline.
@@ -41,6 +45,8 @@ def _truth(request: HttpRequest, tables: Mapping[str, DayTable]) -> HttpResponse
     if table is None:
         raise ValueError(f"unknown table {name!r}")
     start, stop = (int(request.query[bound][0]) + UNIX_EPOCH_TICKS for bound in ("from_tick", "to_tick"))
+    if isinstance(table, PreparedTable):
+        return json_response(_prepared_truth(table, start, stop))
     ids: list[str] = []
     rows = 0
     for batch in table.scan(start, stop):
@@ -49,3 +55,11 @@ def _truth(request: HttpRequest, tables: Mapping[str, DayTable]) -> HttpResponse
             ids += batch.columns["_ItemId"].values()
     digest = hashlib.sha256("".join(f"{item}\n" for item in sorted(ids)).encode()).hexdigest()
     return json_response({"rows": rows, "item_ids_sha256": digest if table.has_item_id else None})
+
+
+def _prepared_truth(table: PreparedTable, start: int, stop: int) -> dict[str, object]:
+    """The same of a table that is too large to hold its ids, which are in order already."""
+    digest = hashlib.sha256()
+    for items in table.item_ids(start, stop):
+        digest.update("".join(f"{item}\n" for item in items).encode())
+    return {"rows": table.rows_between(start, stop), "item_ids_sha256": digest.hexdigest()}

@@ -11,7 +11,7 @@ import threading
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from logferry_sandbox.http_server import HttpResponse
 
@@ -80,7 +80,7 @@ class ResponseCache:
 
     def put(self, key: tuple[str, ...], response: HttpResponse) -> None:
         """Remember an answer."""
-        if len(response.body) > self._LARGEST:
+        if response.size > self._LARGEST or response.pieces:
             return
         with self._lock:
             self._answers.pop(key, None)
@@ -98,4 +98,4 @@ class ResponseCache:
         if age > max_age_s:
             return None
         response = cached.response
-        return HttpResponse(response.status, response.headers | {"Age": str(int(age))}, response.body)
+        return replace(response, headers=response.headers | {"Age": str(int(age))})

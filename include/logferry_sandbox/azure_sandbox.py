@@ -16,6 +16,8 @@ from typing import Any, Self
 
 from logferry_sandbox.azure_api import API_FAULTS, QueryApi
 from logferry_sandbox.azure_certificates import issue_ca, issue_client, server_tls, write_private
+from logferry_sandbox.azure_data import DayTable
+from logferry_sandbox.azure_prepared import PreparedTable
 from logferry_sandbox.azure_tables import build_tables
 from logferry_sandbox.azure_workspace import AzureKnobs, Workspace
 from logferry_sandbox.entra import QUERY_AUDIENCE, Application, Entra, ManagedIdentity, TokenRegistry
@@ -45,8 +47,8 @@ class AzureSandbox:
     `rows_per_day` and `hot_tick` (an ISO time with up to 7 decimals, and rows to add at it) are those of
     AppRequests. `ports`: fixed ports for "query", "entra", "arm", "imds"; free ones otherwise. `state_dir`
     receives `ca.pem`, `client.pem` (certificate and key that may sign in) and `federated-token`.
-    `wall_clock` tells the time of day and of token expiry, `clock` measures limits and caches; both in
-    seconds.
+    `prepared` takes the place of the table of its name. `wall_clock` tells the time of day and of token expiry,
+    `clock` measures limits and caches, `sleep` spends the latency of queries; all in seconds.
     """
 
     def __init__(
@@ -60,8 +62,10 @@ class AzureSandbox:
         knobs: AzureKnobs | None = None,
         busy_days: Iterable[date] = (),
         token_lifetime_s: int = 3599,
+        prepared: PreparedTable | None = None,
         wall_clock: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         ports = ports or {}
         state_dir.mkdir(parents=True, exist_ok=True)
@@ -79,15 +83,25 @@ class AzureSandbox:
         self.arm_plan = FaultPlan(api_kinds=LOG_SEARCH_FAULTS)
         self.entra_plan = FaultPlan()
         self.imds_plan = FaultPlan()
-        self.tables = build_tables(
+        self.tables: dict[str, DayTable | PreparedTable] = {}
+        self.tables |= build_tables(
             seed=seed,
             workspace=WORKSPACE.guid,
             resource=WORKSPACE.component_id,
             rows_per_day=rows_per_day,
             hot_ticks=None if hot_tick is None else {_ticks(hot_tick[0]): hot_tick[1]},
         )
+        if prepared is not None:
+            self.tables[prepared.name] = prepared
         self.query = QueryApi(
-            WORKSPACE, self.tables, self.tokens, self.applications, self.plan, knobs=knobs, clock=clock
+            WORKSPACE,
+            self.tables,
+            self.tokens,
+            self.applications,
+            self.plan,
+            knobs=knobs,
+            clock=clock,
+            sleep=sleep,
         )
         self.entra = Entra(TENANT_ID, self.applications, self.tokens, token_lifetime_s=token_lifetime_s)
         self.managed_identity = ManagedIdentity(MANAGED_ID, self.tokens)

@@ -98,7 +98,7 @@ def _standard(table: str, resource: str, number: int | None) -> tuple[tuple[Colu
     )
 
 
-def _app_requests(workspace: str, resource: str) -> TableDefinition:
+def app_requests(workspace: str, resource: str) -> TableDefinition:
     outcomes = [("200", True)] * 15 + [
         ("201", True),
         ("304", True),
@@ -280,7 +280,7 @@ def build_tables(
     """
     definitions = [
         make(workspace, resource)
-        for make in (_app_requests, _app_traces, _ferry_types, _ferry_plain, _ferry_empty, _ferry_late)
+        for make in (app_requests, _app_traces, _ferry_types, _ferry_plain, _ferry_empty, _ferry_late)
     ]
     tables = {d.name: DayTable(d, seed, d.rows_per_day) for d in definitions}
     requests = tables["AppRequests"]

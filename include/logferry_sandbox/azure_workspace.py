@@ -38,7 +38,8 @@ class AzureKnobs:
 
     `partial_rows`/`partial_bytes`: which message (3 or 4, 1, 2 or 5) tells of too many rows or bytes.
     `scan_limit`: a query that reads more rows times out. `shuffle`: rows come in another order than by time
-    unless sorted.
+    unless sorted. `latency_s`: how long every query takes at least, one of the `concurrency`. `compress`: gzip for
+    clients that take it.
     """
 
     max_rows: int = 500_000
@@ -53,6 +54,8 @@ class AzureKnobs:
     cache_s: int = 120
     timespan_end_inclusive: bool = True
     shuffle: bool = True
+    latency_s: float = 0.0
+    compress: bool = True
 
     def update(self, values: Mapping[str, Any]) -> None:
         """Set knobs by name; raises ValueError for an unknown name or another type."""

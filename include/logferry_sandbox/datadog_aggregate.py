@@ -5,7 +5,6 @@ Source: https://docs.datadoghq.com/api/latest/logs/#aggregate-events
 
 import json
 import math
-from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -106,14 +105,14 @@ class AggregateEndpoint:
         """Counts that need nothing of an event but its time: no event is even made."""
         group = Group({}, [{} for _ in computes], [{} for _ in computes])
         for segment in self._store.segments(found.selection, found.from_ms, found.to_ms):
-            times = segment.view.times
+            view = segment.view
             for counts, compute in zip(group.counts, computes, strict=True):
                 row = segment.start
                 while row < segment.end:
                     bucket, end = 0, segment.end
                     if compute.interval_ms is not None:
-                        bucket = times[row] // compute.interval_ms * compute.interval_ms
-                        end = bisect_left(times, bucket + compute.interval_ms, row, segment.end)
+                        bucket = view.times[row] // compute.interval_ms * compute.interval_ms
+                        end = min(segment.end, view.rows_before(bucket + compute.interval_ms))
                     counts[bucket] = counts.get(bucket, 0) + end - row
                     row = end
         return [group] if any(group.counts) else []

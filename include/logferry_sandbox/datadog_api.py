@@ -16,10 +16,10 @@ from logferry_sandbox.datadog_errors import DatadogRefusalError
 from logferry_sandbox.datadog_query import parse_query
 from logferry_sandbox.datadog_search import SEARCH_FAULTS, SearchEndpoint, body_of_get
 from logferry_sandbox.datadog_settings import Credential, DatadogSettings
-from logferry_sandbox.datadog_store import DatadogStore, ids_sha256
+from logferry_sandbox.datadog_store import DatadogStore
 from logferry_sandbox.datadog_time import parse_instant
 from logferry_sandbox.faults import FaultPlan, json_response, with_faults
-from logferry_sandbox.http_server import App, HttpRequest, HttpResponse
+from logferry_sandbox.http_server import App, Buffer, HttpRequest, HttpResponse
 from logferry_sandbox.rate_limit import Clock, RateLimiter, system_clock
 
 SEARCH_BUCKET = "logs_public_search_api"
@@ -58,21 +58,23 @@ class DatadogApi:
         settings = self.settings
         headers = dict(_JSON)
         try:
-            body = self._serve(request, settings, headers)
-            response = HttpResponse(200, headers, body)
+            pieces = self._serve(request, settings, headers)
+            response = HttpResponse(200, headers, pieces=pieces, compress=settings.compress)
         except DatadogRefusalError as refusal:
             response = HttpResponse(refusal.status, headers, _envelope(refusal.message))
         response.delay_s = settings.latency_s
-        if 0 < settings.most_body_bytes < len(response.body):
+        if 0 < settings.most_body_bytes < response.size:
             response.cut_after = settings.most_body_bytes
         return response
 
-    def _serve(self, request: HttpRequest, settings: DatadogSettings, headers: dict[str, str]) -> bytes:
+    def _serve(
+        self, request: HttpRequest, settings: DatadogSettings, headers: dict[str, str]
+    ) -> list[Buffer]:
         route = (request.method, request.path)
         if route == ("GET", "/api/v1/validate"):
             if request.headers.get("dd-api-key") != settings.api_key:
                 raise DatadogRefusalError(403, "Forbidden")
-            return b'{"valid":true}'
+            return [b'{"valid":true}']
         if route not in {_SEARCH, _LIST, _AGGREGATE}:
             raise DatadogRefusalError(404, "Not found")
         credential = _authenticate(request, settings)
@@ -80,10 +82,10 @@ class DatadogApi:
         if not credential.logs_read_data:
             raise DatadogRefusalError(403, "Forbidden")
         raw = body_of_get(request.query) if route == _LIST else _json_object(request)
-        endpoint = self._aggregate if route == _AGGREGATE else self._search
         request_id = f"pddv1{next(self._requests):08x}"
         restriction = parse_query(credential.restriction)
-        return endpoint.answer(raw, request, settings, restriction, self._clock(), request_id)
+        asked = (raw, request, settings, restriction, self._clock(), request_id)
+        return [self._aggregate.answer(*asked)] if route == _AGGREGATE else self._search.answer(*asked)
 
     def _spend(self, is_aggregate: bool, settings: DatadogSettings, headers: dict[str, str]) -> None:
         """Spend one request of the org's bucket; its headers go on the answer, whatever that will be."""
@@ -125,8 +127,8 @@ class DatadogApi:
             raise ValueError(f"truth needs {' and '.join(sorted(missing))}")
         now_ms = self._clock()
         from_ms, to_ms = parse_instant(asked["from"], now_ms), parse_instant(asked["to"], now_ms)
-        ids = self._store.truth(from_ms, to_ms, asked.get("query", "*"))
-        return {"rows": len(ids), "ids_sha256": ids_sha256(ids)}
+        rows, digest = self._store.digest(from_ms, to_ms, asked.get("query", "*"))
+        return {"rows": rows, "ids_sha256": digest}
 
 
 def _authenticate(request: HttpRequest, settings: DatadogSettings) -> Credential:

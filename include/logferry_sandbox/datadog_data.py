@@ -30,12 +30,14 @@ from logferry_sandbox.datadog_shapes import (
     once_a_day_shapes,
 )
 from logferry_sandbox.datadog_store import HOUR_MS, Chunk, matching_rows, parse_event
+from logferry_sandbox.prepared_rows import Computed
 
 HISTORY_FROM_HOUR = 438_288  # 2020-01-01T00
 HISTORY_TO_HOUR = 701_256  # 2050-01-01T00
 _CACHED_BYTES = 256 * 1024 * 1024
 _CACHED_TIMES = 8_000_000
 _CURVE = (3, 2, 2, 1, 1, 2, 3, 5, 8, 10, 11, 12, 11, 12, 12, 11, 10, 9, 8, 7, 6, 6, 5, 4)
+_PART_ROWS = 4_000
 _FLEX_ONLY_SHARE = 50  # one flex-only event on top of this many others
 _TEN_DIGITS = 10**9
 _INNER = struct.Struct(">HIIQ")
@@ -60,8 +62,8 @@ class GeneratedDays:
     """Chunks of made-up days (see module), ``events_per_day`` each in the index tier, exactly.
 
     Flex-only events come on top (about 2 %). ``burst``: events sharing one millisecond of the day, at most
-    half of the day. Hours between 2020 and 2050 hold data. Bodies are made per hour when first served, and
-    the least recently used are forgotten beyond 256 MB.
+    half of the day. Hours between 2020 and 2050 hold data. Bodies are made when first served, some
+    thousand at once, and the least recently used are forgotten beyond 256 MB.
     """
 
     indexes: tuple[str, ...] = INDEXES
@@ -176,12 +178,29 @@ class _GeneratedChunk:
         self._shapes = shapes
         self._seed = seed
         self._cache = cache
+        self._bounds = _part_bounds(times)
+
+    def rows_before(self, at_ms: int) -> int:
+        return bisect_left(self.times, at_ms)
 
     def ids(self) -> Sequence[bytes]:
-        return self._cache.get(self)[0]
+        return Computed(len(self.times), lambda start, end: self._made(start, end, 0))
 
     def bodies(self) -> Sequence[bytes]:
-        return self._cache.get(self)[1]
+        return Computed(len(self.times), lambda start, end: self._made(start, end, 1))
+
+    def joined(self, start: int, end: int) -> bytes:
+        return b",".join(self._made(start, end, 1))
+
+    def _made(self, start: int, end: int, member: int) -> list[bytes]:
+        """The ids (0) or bodies (1) of rows ``[start, end)``; only their parts of the hour are made."""
+        made: list[bytes] = []
+        part = bisect_right(self._bounds, start) - 1
+        while start < end:
+            first, last = self._bounds[part], self._bounds[part + 1]
+            made += self._cache.get(self, part)[member][start - first : min(end, last) - first]
+            start, part = last, part + 1
+        return made
 
     def index_of(self, row: int) -> str:
         return self._shapes[self._kinds[row]].index
@@ -203,19 +222,19 @@ class _GeneratedChunk:
         )["attributes"]
         return attributes
 
-    def make(self) -> _Made:
-        """The ids and the JSON of all rows."""
-        if not self.times:
-            return [], []
+    def make(self, part: int) -> _Made:
+        """The ids and the JSON of one part of the rows."""
+        first, last = self._bounds[part : part + 2]
+        times = self.times[first:last]
         raw = _random_ints(random.Random(self._seed), "I", len(self.times))
-        numbers = [_TEN_DIGITS + (number >> 2) for number in raw]
+        numbers = [_TEN_DIGITS + (number >> 2) for number in raw[first:last]]
         # Times are in order already: sorting gives the rows of one millisecond ascending ids.
-        named = sorted(zip(self.times, event_ids(self.times, numbers), numbers, strict=True))
-        hour_start = self.times[0] // HOUR_MS * HOUR_MS
+        named = sorted(zip(times, event_ids(times, numbers, first), numbers, strict=True))
+        hour_start = times[0] // HOUR_MS * HOUR_MS
         prefix = datetime.fromtimestamp(hour_start // 1000, UTC).strftime("%Y-%m-%dT%H:").encode()
         forms = [(shape.template, shape.slots) for shape in self._shapes]
         bodies = []
-        for kind, (at_ms, one_id, n) in zip(self._kinds, named, strict=True):
+        for kind, (at_ms, one_id, n) in zip(self._kinds[first:last], named, strict=True):
             second, ms = divmod(at_ms - hour_start, 1000)
             template, slots = forms[kind]
             timestamp = prefix + _MINUTE_SECOND[second] + _MILLISECOND[ms]
@@ -223,42 +242,53 @@ class _GeneratedChunk:
         return [one_id for _, one_id, _ in named], bodies
 
 
+def _part_bounds(times: Sequence[int]) -> list[int]:
+    """Where the parts begin, and the end of the last: some thousand rows each, never cut within a millisecond."""
+    bounds = [0]
+    while bounds[-1] + _PART_ROWS < len(times):
+        bounds.append(bisect_right(times, times[bounds[-1] + _PART_ROWS - 1]))
+    if bounds[-1] < len(times):
+        bounds.append(len(times))
+    return bounds
+
+
 _Made = tuple[list[bytes], list[bytes]]
 
 
 class _BodyCache:
-    """The made ids and bodies of the chunks used last, up to 256 MB."""
+    """The made ids and bodies of the parts of chunks used last, up to 256 MB."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._made: OrderedDict[_GeneratedChunk, tuple[_Made, int]] = OrderedDict()
+        self._made: OrderedDict[tuple[_GeneratedChunk, int], tuple[_Made, int]] = OrderedDict()
         self._held_bytes = 0
 
-    def get(self, chunk: _GeneratedChunk) -> _Made:
+    def get(self, chunk: _GeneratedChunk, part: int) -> _Made:
+        key = (chunk, part)
         with self._lock:
-            found = self._made.get(chunk)
+            found = self._made.get(key)
             if found is None:
-                made = chunk.make()
+                made = chunk.make(part)
                 size = sum(map(len, made[1])) + 150 * len(made[0])
-                found = self._made[chunk] = (made, size)
+                found = self._made[key] = (made, size)
                 self._held_bytes += size
                 while self._held_bytes > _CACHED_BYTES and len(self._made) > 1:
                     _, (_, freed) = self._made.popitem(last=False)
                     self._held_bytes -= freed
-            self._made.move_to_end(chunk)
+            self._made.move_to_end(key)
             return found[0]
 
 
-def event_ids(times: Sequence[int], numbers: Sequence[int]) -> list[bytes]:
+def event_ids(times: Sequence[int], numbers: Sequence[int], first: int = 0) -> list[bytes]:
     """Ids of the shape the API gives: version 1, the event's time, and an inner id with the ingest time.
 
-    ``numbers`` (below 2**32) make the ids of one millisecond differ. Encoded in bulk: 18 and 42 bytes are
-    multiples of base64's 3, so the text of each id is a slice of the whole.
+    ``numbers`` (below 2**32) make the ids of one millisecond differ; ``first`` is the number of the first row.
+    Encoded in bulk: 18 and 42 bytes are multiples of base64's 3, so the text of each id is a slice of the whole.
     """
     packed = []
     for row, (at_ms, n) in enumerate(zip(times, numbers, strict=True)):
         ingested = at_ms + 200 + n % 3700
-        packed.append(_INNER.pack(ingested >> 32, ingested & 0xFFFFFFFF, n, row))
+        packed.append(_INNER.pack(ingested >> 32, ingested & 0xFFFFFFFF, n, first + row))
     inner = b2a_base64(b"".join(packed), newline=False)
     packed = [
         _OUTER.pack(1, at_ms, n, 0, inner[24 * row : 24 * row + 24])

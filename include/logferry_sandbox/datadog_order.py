@@ -9,6 +9,7 @@ from logferry_sandbox.datadog_cursor import Cursor
 from logferry_sandbox.datadog_filter import Filter
 from logferry_sandbox.datadog_query import as_number, facet_values
 from logferry_sandbox.datadog_store import DatadogStore, Segment, View, parse_event
+from logferry_sandbox.http_server import Buffer
 
 _BEFORE_EVERY_ID = ""
 _AFTER_EVERY_ID = "\x7f"
@@ -16,9 +17,13 @@ _AFTER_EVERY_ID = "\x7f"
 
 @dataclass(slots=True)
 class Rows:
-    """One page: the events' JSON, the cursor after the last of them, and whether none follows."""
+    """One page: the events' JSON, their number, the cursor after the last of them, and whether none follows.
 
-    bodies: list[bytes]
+    A text of ``bodies`` is one event, or a run of events with commas between.
+    """
+
+    bodies: list[Buffer]
+    size: int
     last: Cursor | None
     exhausted: bool
 
@@ -26,10 +31,12 @@ class Rows:
 class TimeOrder:
     """By (timestamp, id), ascending or descending."""
 
-    def __init__(self, store: DatadogStore, found: Filter, *, descending: bool) -> None:
+    def __init__(self, store: DatadogStore, found: Filter, *, descending: bool, apart: bool) -> None:
+        """``apart``: every text of a page is one event."""
         self._store = store
         self._found = found
         self._descending = descending
+        self._apart = apart
 
     def start(self) -> Cursor:
         """The position before every row."""
@@ -39,23 +46,28 @@ class TimeOrder:
 
     def page(self, after: Cursor | None, limit: int) -> Rows:
         """Up to ``limit`` rows after ``after``. Raises ValueError for a cursor of another order."""
-        bodies: list[bytes] = []
-        last: Cursor | None = None
+        bodies: list[Buffer] = []
+        size, last = 0, None
         for segment in self._after(after):
-            view, size = segment.view, segment.end - segment.start
-            if len(bodies) == limit:
-                return Rows(bodies, last, exhausted=False)
-            take = min(size, limit - len(bodies))
+            if size == limit:
+                return Rows(bodies, size, last, exhausted=False)
+            view, found = segment.view, segment.end - segment.start
+            take = min(found, limit - size)
+            size += take
             if self._descending:
                 first = segment.end - take
                 bodies.extend(reversed(view.bodies(first, segment.end)))
                 last = _position(view, first)
             else:
-                bodies.extend(view.bodies(segment.start, segment.start + take))
-                last = _position(view, segment.start + take - 1)
-            if take < size:
-                return Rows(bodies, last, exhausted=False)
-        return Rows(bodies, last, exhausted=True)
+                end = segment.start + take
+                if self._apart:
+                    bodies.extend(view.bodies(segment.start, end))
+                else:
+                    bodies.append(view.joined(segment.start, end))
+                last = _position(view, end - 1)
+            if take < found:
+                return Rows(bodies, size, last, exhausted=False)
+        return Rows(bodies, size, last, exhausted=True)
 
     def row_at(self, position: Cursor) -> bytes | None:
         """The event a cursor stands right after."""
@@ -121,7 +133,8 @@ class FacetOrder:
             (rank, number, text, event_id), _ = taken[-1]
             value = None if rank == _MISSING else str(number) if rank == _NUMBER else text
             last = Cursor(event_id.decode(), value)
-        return Rows([body for _, body in taken], last, first + limit >= len(self._rows))
+        bodies: list[Buffer] = [body for _, body in taken]
+        return Rows(bodies, len(bodies), last, first + limit >= len(self._rows))
 
     def row_at(self, position: Cursor) -> bytes | None:
         """The event a cursor stands right after."""

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from typing import Any
 
 Predicate = Callable[[Mapping[str, Any]], bool]
@@ -33,6 +34,7 @@ class Query:
     tags_only: bool
 
 
+@lru_cache(maxsize=256)
 def parse_query(text: str) -> Query:
     """Parse ``text``; an empty text and ``*`` match everything. Raises QuerySyntaxError."""
     parser = _Parser(text)

@@ -9,8 +9,9 @@ import re
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote_plus, urlencode
 
 from logferry_sandbox.datadog_cursor import Cursor, decode_cursor
 from logferry_sandbox.datadog_errors import DatadogRefusalError, invalid
@@ -20,7 +21,7 @@ from logferry_sandbox.datadog_query import Query
 from logferry_sandbox.datadog_settings import DatadogSettings
 from logferry_sandbox.datadog_store import DatadogStore, parse_event
 from logferry_sandbox.faults import FaultPlan
-from logferry_sandbox.http_server import HttpRequest
+from logferry_sandbox.http_server import Buffer, HttpRequest
 
 SEARCH_FAULTS = frozenset(
     {
@@ -37,6 +38,7 @@ SEARCH_FAULTS = frozenset(
         "datadog:truncated_series",
     }
 )
+_quote = lru_cache(maxsize=1024)(quote_plus)
 _SORT = re.compile(r"-?(timestamp|@\S+)")
 _GET_MEMBERS = {
     "filter[query]": ("filter", "query"),
@@ -75,24 +77,25 @@ class SearchEndpoint:
         restriction: Query,
         now_ms: int,
         request_id: str,
-    ) -> bytes:
-        """The body of the answer to the search ``raw``. Raises DatadogRefusalError."""
+    ) -> list[Buffer]:
+        """The body of the answer to the search ``raw``, in pieces. Raises DatadogRefusalError."""
         found = read_filter(raw.get("filter"), settings, self._store.indexes, restriction, now_ms)
         search = read_search(raw, found, settings)
         if search.cursor is not None and self._plan.take("datadog:expired_cursor", request) is not None:
             raise invalid("page.cursor", "cursor has expired")
-        order = self._order(search)
+        faulty = self._plan.has_rules  # faults strike single events
+        order = self._order(search, apart=faulty)
         cap = min(search.limit, settings.short_pages or search.limit)
         try:
             rows = order.page(search.cursor, cap)
             meta: dict[str, Any] = {"elapsed": 12, "request_id": request_id, "status": "done"}
             warnings = list(found.warnings)
-            after = self._faulty(rows, meta, warnings, order, search, request)
+            after = self._faulty(rows, meta, warnings, order, search, request) if faulty else None
         except ValueError:
             raise invalid("page.cursor", "invalid cursor") from None
         if warnings:
             meta["warnings"] = warnings
-        self._plan.count_rows(len(rows.bodies))
+        self._plan.count_rows(len(rows.bodies) if faulty else rows.size)
         if after is None and rows.bodies and (settings.final_cursor or not rows.exhausted):
             after = rows.last
         if after is not None:
@@ -104,11 +107,11 @@ class SearchEndpoint:
             return _json_page(rows.bodies, meta)
         return _end(settings.page_end, meta, search.cursor or order.start(), raw, request)
 
-    def _order(self, search: SearchRequest) -> TimeOrder | FacetOrder:
+    def _order(self, search: SearchRequest, *, apart: bool) -> TimeOrder | FacetOrder:
         found, descending = search.found, search.sort.startswith("-")
         field = search.sort.removeprefix("-")
         if field == "timestamp":
-            return TimeOrder(self._store, found, descending=descending)
+            return TimeOrder(self._store, found, descending=descending, apart=apart)
         key = (found.selection.key(), found.from_ms, found.to_ms, search.sort)
         with self._facet_lock:
             if key not in self._facet_orders:
@@ -142,7 +145,7 @@ class SearchEndpoint:
             del bodies[len(bodies) // 2]
             return rows.last
         if len(bodies) > 1 and take("datadog:swap_row", request) is not None:
-            bodies[len(bodies) // 2] = _under_a_new_id(bodies[len(bodies) // 2 - 1])
+            bodies[len(bodies) // 2] = _under_a_new_id(bytes(bodies[len(bodies) // 2 - 1]))
         if take("datadog:out_of_order", request) is not None and len(bodies) > 1:
             bodies[0], bodies[-1] = bodies[-1], bodies[0]
         if search.cursor is not None:
@@ -206,21 +209,21 @@ def _under_a_new_id(body: bytes) -> bytes:
 
 
 def _page(
-    bodies: list[bytes], meta: dict[str, Any], text: str, raw: Mapping[str, Any], request: HttpRequest
-) -> bytes:
+    bodies: list[Buffer], meta: dict[str, Any], text: str, raw: Mapping[str, Any], request: HttpRequest
+) -> list[Buffer]:
     meta = {"elapsed": meta.pop("elapsed"), "page": {"after": text}, **meta}
     return _json_page(bodies, meta, {"next": _next_link(text, raw, request)})
 
 
 def _end(
     shape: str, meta: dict[str, Any], here: Cursor, raw: Mapping[str, Any], request: HttpRequest
-) -> bytes:
+) -> list[Buffer]:
     """The empty page after the last one, in one of the shapes recorded from the real API."""
     match shape:
         case "no_meta":
-            return b'{"data":[]}'
+            return [b'{"data":[]}']
         case "null_data":
-            return b'{"data":null,"meta":' + _json(meta) + b"}"
+            return [b'{"data":null,"meta":' + _json(meta) + b"}"]
         case "page_null":
             return _json_page([], {**meta, "page": None})
         case "empty_with_cursor":
@@ -229,9 +232,13 @@ def _end(
             return _json_page([], meta)
 
 
-def _json_page(bodies: list[bytes], meta: Mapping[str, Any], links: Mapping[str, str] | None = None) -> bytes:
+def _json_page(
+    bodies: list[Buffer], meta: Mapping[str, Any], links: Mapping[str, str] | None = None
+) -> list[Buffer]:
     tail = b',"links":' + _json(links) if links else b""
-    return b"".join((b'{"data":[', b",".join(bodies), b'],"meta":', _json(meta), tail, b"}"))
+    # A single run of events goes out as it is: joining would copy it.
+    data = bodies[0] if len(bodies) == 1 else b",".join(bodies)
+    return [b'{"data":[', data, b'],"meta":' + _json(meta) + tail + b"}"]
 
 
 def _next_link(cursor: str, raw: Mapping[str, Any], request: HttpRequest) -> str:
@@ -250,7 +257,7 @@ def _next_link(cursor: str, raw: Mapping[str, Any], request: HttpRequest) -> str
     }
     host = request.headers.get("host", "127.0.0.1")
     given = {name: value for name, value in params.items() if value is not None}
-    return f"http://{host}/api/v2/logs/events?{urlencode(given)}"
+    return f"http://{host}/api/v2/logs/events?{urlencode(given, quote_via=_quote)}"
 
 
 def _json(value: Any) -> bytes:

@@ -40,7 +40,7 @@ class DatadogSettings:
     stays invisible until POST /_sandbox/release_late, 0 for none. ``most_body_bytes``: a larger answer breaks off
     after that many bytes, 0 for no limit. ``mixed_computes``: one aggregation may ask for a
     total beside a timeseries (whether the real API lets it is not documented). ``hide_future``: events later than the
-    clock are not there yet. Rates are requests per ``…_period_s``.
+    clock are not there yet. ``compress``: gzip for clients that take it. Rates are requests per ``…_period_s``.
     """
 
     inclusive_from: bool = True
@@ -50,6 +50,7 @@ class DatadogSettings:
     short_pages: int = 0
     most_body_bytes: int = 0
     mixed_computes: bool = True
+    compress: bool = True
     latency_s: float = 0.0
     max_limit: int = 1000
     search_limit: int = 300

@@ -16,11 +16,12 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from logferry_sandbox.datadog_query import Query, parse_query
 from logferry_sandbox.datadog_shapes import FLEX_ONLY_INDEX, INDEXES
 from logferry_sandbox.datadog_time import parse_instant
+from logferry_sandbox.http_server import Buffer
 
 HOUR_MS = 3_600_000
 _CACHED_ROWS = 8_000_000
@@ -28,15 +29,23 @@ _DECODE = json.JSONDecoder(parse_float=Decimal).decode  # json.loads would build
 
 
 class Chunk(Protocol):
-    """The events of one UTC hour. ``times`` is sorted; ids and bodies may be made when first asked for."""
+    """The events of one UTC hour. Ids and bodies may be made when first asked for."""
 
-    times: array[int]
+    @property
+    def times(self) -> Sequence[int]:
+        """The times in ascending order, ms since 1970."""
+
+    def rows_before(self, at_ms: int) -> int:
+        """How many of its events are earlier than ``at_ms``."""
 
     def ids(self) -> Sequence[bytes]:
         """The ids in the order of ``times``."""
 
     def bodies(self) -> Sequence[bytes]:
         """The events as JSON, in the order of ``times``."""
+
+    def joined(self, start: int, end: int) -> Buffer:
+        """The JSON of the events in ``[start, end)``, commas between them."""
 
     def index_of(self, row: int) -> str:
         """The name of the index the event is in."""
@@ -59,6 +68,17 @@ class Source(Protocol):
 
     def chunk(self, hour: int) -> Chunk:
         """The events of one hour."""
+
+
+@runtime_checkable
+class Numbered(Protocol):
+    """A source that knows its events by their row numbers, without making any."""
+
+    def rows_between(self, from_ms: int, to_ms: int) -> range:
+        """The numbers of the events of ``[from_ms, to_ms)``."""
+
+    def ids_sha256(self, rows: range) -> str:
+        """``ids_sha256`` of the events of these numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +107,9 @@ class View:
     def __init__(self, chunk: Chunk, rows: array[int] | None) -> None:
         self.chunk = chunk
         self._rows = rows
-        self.times = chunk.times if rows is None else array("q", (chunk.times[row] for row in rows))
+        self.times: Sequence[int] = chunk.times
+        if rows is not None:
+            self.times = array("q", (chunk.times[row] for row in rows))
 
     def id(self, position: int) -> bytes:
         """The id of the event at ``position``."""
@@ -95,15 +117,32 @@ class View:
 
     def bodies(self, start: int, end: int) -> list[bytes]:
         """The JSON of the events in ``[start, end)``."""
-        bodies = self.chunk.bodies()
+        return self._taken(self.chunk.bodies(), start, end)
+
+    def ids(self, start: int, end: int) -> list[bytes]:
+        """The ids of the events in ``[start, end)``."""
+        return self._taken(self.chunk.ids(), start, end)
+
+    def _taken(self, of_all: Sequence[bytes], start: int, end: int) -> list[bytes]:
+        if self._rows is None or start >= end:
+            return list(of_all[start:end])
+        rows = self._rows[start:end]
+        run = of_all[rows[0] : rows[-1] + 1]  # taking one after the other costs more
+        return [run[row - rows[0]] for row in rows]
+
+    def joined(self, start: int, end: int) -> Buffer:
+        """The same as one text, commas between the events."""
         if self._rows is None:
-            return list(bodies[start:end])
-        return [bodies[row] for row in self._rows[start:end]]
+            return self.chunk.joined(start, end)
+        return b",".join(self.bodies(start, end))
+
+    def rows_before(self, at_ms: int) -> int:
+        """How many of the selected events are earlier than ``at_ms``."""
+        return self.chunk.rows_before(at_ms) if self._rows is None else bisect_left(self.times, at_ms)
 
     def locate(self, at_ms: int, event_id: bytes) -> int:
         """The first position whose (time, id) is not below ``(at_ms, event_id)``."""
-        low = bisect_left(self.times, at_ms)
-        high = bisect_left(self.times, at_ms + 1, low)
+        low, high = self.rows_before(at_ms), self.rows_before(at_ms + 1)
         while low < high:
             middle = (low + high) // 2
             if self.id(middle) < event_id:
@@ -146,6 +185,14 @@ class DatadogStore:
         """The names of the org's indexes."""
         return self._source.indexes
 
+    def digest(self, from_ms: int, to_ms: int, query: str = "*") -> tuple[int, str]:
+        """Rows and ``ids_sha256`` of ``truth``; prepared events are too many to list them."""
+        if isinstance(self._source, Numbered) and query == "*":
+            rows = self._source.rows_between(from_ms, to_ms)
+            return len(rows), self._source.ids_sha256(rows)
+        ids = self.truth(from_ms, to_ms, query)
+        return len(ids), ids_sha256(ids)
+
     def segments(
         self, selection: Selection, from_ms: int, to_ms: int, *, descending: bool = False
     ) -> Iterator[Segment]:
@@ -153,8 +200,7 @@ class DatadogStore:
         hours = self._source.hours(from_ms, to_ms)
         for hour in reversed(hours) if descending else hours:
             view = self._view(selection, hour)
-            start = bisect_left(view.times, from_ms)
-            end = bisect_left(view.times, to_ms, start)
+            start, end = view.rows_before(from_ms), view.rows_before(to_ms)
             if start < end:
                 yield Segment(view, start, end)
 
@@ -162,9 +208,9 @@ class DatadogStore:
         """The ids of [from_ms, to_ms) in order of (time, id), by a plain scan; ``visible``: of Selection."""
         selection = Selection(parse_query(query), ALL, **visible)
         return [
-            segment.view.id(position).decode()
+            event_id.decode()
             for segment in self.segments(selection, from_ms, to_ms)
-            for position in range(segment.start, segment.end)
+            for event_id in segment.view.ids(segment.start, segment.end)
         ]
 
     def _view(self, selection: Selection, hour: int) -> View:
@@ -209,7 +255,7 @@ def _selected_rows(chunk: Chunk, selection: Selection, source: Source) -> array[
             kept = set(matching)
             rows = [row for row in (range(len(chunk.times)) if rows is None else rows) if row in kept]
     if selection.late_every:
-        ids = chunk.ids()
+        ids = list(chunk.ids())
         every = range(len(ids)) if rows is None else rows
         rows = [row for row in every if not is_late(ids[row], selection.late_every)]
     return None if rows is None else array("I", rows)
@@ -254,11 +300,17 @@ class _FixedChunk:
         self._bodies = [row[2] for row in rows]
         self._indexes = [row[3] for row in rows]
 
+    def rows_before(self, at_ms: int) -> int:
+        return bisect_left(self.times, at_ms)
+
     def ids(self) -> Sequence[bytes]:
         return self._ids
 
     def bodies(self) -> Sequence[bytes]:
         return self._bodies
+
+    def joined(self, start: int, end: int) -> bytes:
+        return b",".join(self._bodies[start:end])
 
     def index_of(self, row: int) -> str:
         return self._indexes[row]

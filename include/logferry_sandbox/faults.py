@@ -8,15 +8,17 @@ generic kinds. Kinds that need to know an API's answer are named ``<api>:<kind>`
 import json
 import random
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from logferry_sandbox.hostile import hostile
 from logferry_sandbox.http_server import App, HttpRequest, HttpResponse
 
 GENERIC_KINDS = frozenset(
-    {"http_error", "cut_body", "slow", "slow_body", "reset", "empty_200", "non_json", "headers"}
+    {"http_error", "cut_body", "slow", "slow_body", "reset", "empty_200", "non_json", "headers", "hostile"}
 )
 
 _RULE_KEYS = frozenset({"match", "fault", "params", "times", "after", "probability", "seed"})
@@ -89,7 +91,9 @@ class FaultPlan:
         self._lock = threading.Lock()
         self._rules: list[FaultRule] = []
         self._requests: Counter[tuple[str, int]] = Counter()
+        self._purposes: Counter[str] = Counter()
         self._rows_served = 0
+        self._body_bytes = 0
         self._faults: Counter[str] = Counter()
         self.replace(rules)
 
@@ -111,26 +115,44 @@ class FaultPlan:
         """The first generic fault that fires for ``request``."""
         return self._take(GENERIC_KINDS, request)
 
-    def count_answer(self, endpoint: str, status: int) -> None:
-        """Count one answered request."""
+    @property
+    def has_rules(self) -> bool:
+        """Whether any fault is in force."""
+        return bool(self._rules)
+
+    def count_answer(self, endpoint: str, status: int, size: int) -> None:
+        """Count one answered request, and the bytes of its body before any compression."""
         with self._lock:
             self._requests[endpoint, status] += 1
+            self._body_bytes += size
 
     def count_rows(self, rows: int) -> None:
         """Count rows put into an answer."""
         with self._lock:
             self._rows_served += rows
 
+    def count_purpose(self, purpose: str) -> None:
+        """Count what a request asks for, where its path does not tell: ``search``, ``count`` or ``schema``."""
+        with self._lock:
+            self._purposes[purpose] += 1
+
     def stats(self) -> dict[str, Any]:
-        """``{"requests": {endpoint: {status: n}}, "throttled", "rows_served", "faults": {kind: n}}``."""
+        """What was served since the start; ``cpu_s`` is that of this process, all its servers together.
+
+        ``{"requests": {endpoint: {status: n}}, "purposes": {purpose: n}, "throttled", "rows_served", "body_bytes",
+        "cpu_s", "faults": {kind: n}}``
+        """
         with self._lock:
             requests: dict[str, dict[str, int]] = {}
             for (endpoint, status), count in sorted(self._requests.items()):
                 requests.setdefault(endpoint, {})[str(status)] = count
             return {
                 "requests": requests,
+                "purposes": dict(self._purposes),
                 "throttled": sum(n for (_, status), n in self._requests.items() if status == 429),
                 "rows_served": self._rows_served,
+                "body_bytes": self._body_bytes,
+                "cpu_s": time.process_time(),
                 "faults": dict(self._faults),
             }
 
@@ -157,10 +179,22 @@ def with_faults(app: App, plan: FaultPlan, *, endpoint_of: Callable[[HttpRequest
         if request.path.startswith("/_sandbox/"):
             return app(request)
         rule = plan.take_generic(request)
-        response = app(request) if rule is None else _faulty(app, rule, request)
+        response = app(request) if rule is None else _faulty(_in_one_body(app), rule, request)
         endpoint = endpoint_of(request) if endpoint_of else request.path
-        plan.count_answer(f"{request.method} {endpoint}", 0 if response.reset else response.status)
+        plan.count_answer(
+            f"{request.method} {endpoint}", 0 if response.reset else response.status, response.size
+        )
         return response
+
+    return answer
+
+
+def _in_one_body(app: App) -> App:
+    """``app`` with all of its answer in ``body``, where a fault can cut it."""
+
+    def answer(request: HttpRequest) -> HttpResponse:
+        response = app(request)
+        return replace(response, body=response.whole(), pieces=(), pieces_bytes=None)
 
     return answer
 
@@ -208,6 +242,8 @@ def _faulty(app: App, rule: FaultRule, request: HttpRequest) -> HttpResponse:
             response = app(request)
             response.headers = {**response.headers, **params.get("headers", {})}
             return response
+        case "hostile":
+            return HttpResponse(wire=hostile(params.get("kind", "endless_body"), params, request.path))
         case "empty_200":
             return HttpResponse(200, {"Content-Type": "application/json"})
         case _:

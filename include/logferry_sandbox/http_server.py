@@ -10,7 +10,7 @@ import socket
 import ssl
 import struct
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -18,7 +18,12 @@ from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
 _GZIP_FROM_BYTES = 1024
+_MOST_HEAD_BYTES = 65_536
+_ONE_SEND_BYTES = 65_536
+"""Up to here a body is copied behind its head: one packet instead of two."""
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+
+Buffer = bytes | bytearray | memoryview
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +45,10 @@ class HttpResponse:
 
     ``delay_s``: wait before answering. ``cut_after``: announce the whole body, send this many of its bytes
     (never compressed), then wait ``stall_s`` and close. ``reset``: close with RST, instead of answering or, with
-    ``cut_after``, there.
+    ``cut_after``, there. ``pieces`` follow ``body`` and are sent without copying them; ``pieces_bytes`` is told where
+    they are made only while they are sent.
+    ``compress``: false for answers that go out as they are. ``wire``: these bytes are sent instead of an answer, as
+    they are made, and the connection is closed.
     """
 
     status: int = 200
@@ -50,6 +58,20 @@ class HttpResponse:
     cut_after: int | None = None
     stall_s: float = 0.0
     reset: bool = False
+    pieces: Iterable[Buffer] = ()
+    pieces_bytes: int | None = None
+    compress: bool = True
+    wire: Iterable[bytes] | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes of the whole answer."""
+        following = sum(map(len, self.pieces)) if self.pieces_bytes is None else self.pieces_bytes
+        return len(self.body) + following
+
+    def whole(self) -> bytes:
+        """The whole answer as one text."""
+        return b"".join((self.body, *self.pieces)) if self.size > len(self.body) else self.body
 
 
 App = Callable[[HttpRequest], HttpResponse]
@@ -157,10 +179,34 @@ class _Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    raw_requestline: bytes  # set by the base class
     server: _Server
 
+    def parse_request(self) -> bool:
+        """Read the head: the base class has the e-mail parser do it, which takes longer than all else here."""
+        self.close_connection, self.command = True, ""
+        try:
+            self.command, self.path, self.request_version = self.raw_requestline.decode("latin-1").split()
+        except ValueError:
+            self._send(HttpResponse(400), "")
+            return False
+        self._fields: dict[str, str] = {}
+        size = 0
+        while (line := self.rfile.readline(_MOST_HEAD_BYTES)) not in (b"\r\n", b"\n", b""):
+            name, _, value = line.decode("latin-1").partition(":")
+            self._fields[name.lower()] = value.strip()
+            size += len(line)
+            if size > _MOST_HEAD_BYTES:
+                self._send(HttpResponse(431), "")
+                return False
+        connection = self._fields.get("connection", "").lower()
+        self.close_connection = self.request_version != self.protocol_version or connection == "close"
+        if self._fields.get("expect", "").lower() == "100-continue":
+            self.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        return True
+
     def answer(self) -> None:
-        if "chunked" in self.headers.get("Transfer-Encoding", "").lower():
+        if "chunked" in self._fields.get("transfer-encoding", "").lower():
             self.close_connection = True
             self._send(HttpResponse(411, {"Content-Type": "text/plain"}, b"send a Content-Length"), "")
             return
@@ -175,7 +221,9 @@ class _Handler(BaseHTTPRequestHandler):
         if response.delay_s and self.server.stopping.wait(response.delay_s):
             self.close_connection = True
             return
-        if not response.reset or response.cut_after is not None:
+        if response.wire is not None:
+            self._pour(response.wire)
+        elif not response.reset or response.cut_after is not None:
             self._send(response, request.headers.get("accept-encoding", ""))
         if response.stall_s:
             self.server.stopping.wait(response.stall_s)
@@ -186,35 +234,52 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _read_request(self) -> HttpRequest:
         url = urlsplit(self.path)
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        body = self.rfile.read(int(self._fields.get("content-length") or 0))
         return HttpRequest(
             method=self.command,
             path=url.path,
             query=parse_qs(url.query, keep_blank_values=True),
-            headers={name.lower(): value for name, value in self.headers.items()},
+            headers=self._fields,
             body=body,
         )
 
     def _send(self, response: HttpResponse, accept_encoding: str) -> None:
-        headers, body = dict(response.headers), response.body
+        headers, body, pieces = dict(response.headers), response.body, response.pieces
+        size = response.size
         if (
-            len(body) > _GZIP_FROM_BYTES
+            response.compress
+            and size > _GZIP_FROM_BYTES
             and "gzip" in accept_encoding
             and response.cut_after is None
             and "Content-Encoding" not in headers
         ):
-            body = gzip.compress(body, compresslevel=1, mtime=0)
+            body, pieces = gzip.compress(response.whole(), compresslevel=1, mtime=0), ()
+            size = len(body)
             headers["Content-Encoding"] = "gzip"
-        headers["Content-Length"] = str(len(body))
+        headers["Content-Length"] = str(size)
         if response.cut_after is not None:
-            body = body[: response.cut_after]
+            body, pieces = response.whole()[: response.cut_after], ()
             self.close_connection = True
-        self.send_response_only(response.status)
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.end_headers()
-        if self.command != "HEAD":
+        phrase = self.responses.get(response.status, ("",))[0]
+        fields = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        head = f"{self.protocol_version} {response.status} {phrase}\r\n{fields}\r\n".encode("latin-1")
+        if self.command == "HEAD":
+            self.wfile.write(head)
+            return
+        if len(body) <= _ONE_SEND_BYTES:
+            self.wfile.write(head + body)
+        else:
+            self.wfile.write(head)
             self.wfile.write(body)
+        for piece in pieces:
+            self.wfile.write(piece)
+
+    def _pour(self, wire: Iterable[bytes]) -> None:
+        self.close_connection = True
+        for piece in wire:
+            if self.server.stopping.is_set():
+                return
+            self.wfile.write(piece)
 
     def _reset(self) -> None:
         """Close at once with linger 0, which makes the kernel send RST; a normal close sends FIN first."""

@@ -14,6 +14,7 @@ from logferry_sandbox.kql_errors import KqlSemanticError, ScanTooLarge
 from logferry_sandbox.kql_expressions import Binder
 from logferry_sandbox.kql_frame import Batch, Column, Table
 from logferry_sandbox.kql_parse import parse_query
+from logferry_sandbox.kql_shortcuts import NumberedRows, shortcut
 from logferry_sandbox.kql_stages import Stage, compile_stage, keep_true
 from logferry_sandbox.kql_syntax import Expr, Name, Operation, Operator
 from logferry_sandbox.kql_values import MAX_TICKS
@@ -24,12 +25,13 @@ _MIRRORED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "=="}
 @dataclass(frozen=True, slots=True)
 class Answer:
     """The result of a query: its columns, its batches (made as they are read), and whether their order
-    means anything.
+    means anything. `numbered`: the same rows by their numbers, where the table knows them so.
     """
 
     columns: tuple[Column, ...]
     batches: Iterator[Batch]
     ordered: bool
+    numbered: NumberedRows | None = None
 
     def rows(self) -> Iterator[list[str]]:
         """The JSON text of the rows, a list per batch."""
@@ -62,6 +64,7 @@ def run_query(
     schema = table.schema
     stages: list[Stage] = []
     leading, serialized = True, False
+    filters = 0
     for operator in query.operators:
         if leading and operator.name == "where":
             # Checking the whole predicate first keeps an error in a part the bisection would swallow.
@@ -71,22 +74,30 @@ def run_query(
                 Stage(schema, keep_true(Binder({c.name: c.kind for c in schema}, "where").bind_bool(part)))
                 for part in rest
             ]
+            filters += 1
             continue
         leading = False
         compiled = compile_stage(operator, schema, serialized=serialized)
         stages.append(compiled)
         schema = compiled.schema
         serialized = serialized if compiled.ordered is None else operator.name in ("sort", "top")
-    if scan_limit is not None and _reads_everything(query.operators) and stop > start:
+    # A predicate that remains to be tested has a stage of its own: then the rows cannot be told by their numbers.
+    known = None
+    if len(stages) == len(query.operators) - filters:
+        known = shortcut(table, query.operators[filters:], stages, start, stop)
+    if known is None and scan_limit is not None and _reads_everything(query.operators) and stop > start:
         planned = table.rows_between(start, stop)
         if planned > scan_limit:
             raise ScanTooLarge(f"{planned} rows")
     batches = table.scan(start, stop) if stop > start else iter(())
+    if known is not None and known.batch is not None:
+        batches, stages = iter((known.batch,)), stages[known.stages :]
     ordered = False
     for compiled in stages:
         batches = compiled.run(batches)
         ordered = ordered if compiled.ordered is None else compiled.ordered
-    return Answer(tuple(column for column in schema if not column.hidden), batches, ordered)
+    columns = tuple(column for column in schema if not column.hidden)
+    return Answer(columns, batches, ordered, None if known is None else known.rows)
 
 
 def _reads_everything(operators: tuple[Operator, ...]) -> bool:

@@ -28,7 +28,7 @@ def walk(api: DatadogApi, body: dict[str, Any]) -> list[str]:
         raw = json.dumps({**body, "page": page}).encode()
         answer = api.app(HttpRequest("POST", SEARCH, {}, HEADERS, raw))
         assert answer.status == 200, answer.body
-        parsed = json.loads(answer.body)
+        parsed = json.loads(answer.whole())
         found += [one["id"] for one in parsed["data"]]
         after = parsed["meta"].get("page", {}).get("after")
         if after is None:

@@ -122,10 +122,14 @@ def test_stats_count_answers_rows_and_faults_but_not_the_controls() -> None:
     for _ in range(3):
         app(request())
     plan.count_rows(10)
+    plan.count_purpose("search")
     stats = json.loads(app(request("/_sandbox/stats")).body)
+    assert stats.pop("cpu_s") > 0
     assert stats == {
         "requests": {"GET /named": {"200": 2, "429": 1}},
+        "purposes": {"search": 1},
         "throttled": 1,
         "rows_served": 10,
+        "body_bytes": 20 + len('{"errors": ["Service Unavailable"]}'),
         "faults": {"http_error": 1},
     }

@@ -1,7 +1,9 @@
+import contextlib
 import gzip
 import http.client
 import socket
 import threading
+from collections.abc import Iterator
 
 import pytest
 import requests
@@ -51,6 +53,82 @@ def test_long_answers_are_compressed_only_for_clients_that_ask() -> None:
     assert gzip.decompress(raw) == body
     assert "Content-Encoding" not in plain.headers
     assert plain.content == body
+
+
+def test_pieces_follow_the_body_and_are_made_while_they_are_sent() -> None:
+    made: list[int] = []
+
+    def pieces() -> Iterator[bytes]:
+        for number in range(3):
+            made.append(number)
+            yield b"%d" % number * 100_000
+
+    def app(request: HttpRequest) -> HttpResponse:
+        return HttpResponse(body=b"<", pieces=pieces(), pieces_bytes=300_000, compress=False)
+
+    with SandboxServer(app) as server:
+        head = requests.head(server.base_url, timeout=10)
+        assert (head.headers["Content-Length"], made) == ("300001", [])
+        answer = requests.get(server.base_url, timeout=10)
+    assert "Content-Encoding" not in answer.headers
+    assert answer.content == b"<" + b"0" * 100_000 + b"1" * 100_000 + b"2" * 100_000
+
+
+def test_an_answer_in_pieces_is_compressed_and_cut_as_a_whole() -> None:
+    pieces = (b"log line " * 1000, memoryview(b"the end"))
+    whole = b"".join(pieces)
+    with SandboxServer(lambda _: HttpResponse(body=b"[", pieces=pieces)) as server:
+        answer = requests.get(server.base_url, headers={"Accept-Encoding": "gzip"}, timeout=10)
+    assert (answer.headers["Content-Encoding"], answer.content) == ("gzip", b"[" + whole)
+    cut = SandboxServer(lambda _: HttpResponse(body=b"[", pieces=pieces, cut_after=9003))
+    with cut, socket.create_connection(("127.0.0.1", cut.port)) as raw:
+        raw.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        received = b"".join(iter(lambda: raw.recv(65_536), b""))
+    assert received.endswith(b"\r\n\r\n[" + whole[:9002])
+
+
+@pytest.mark.parametrize(
+    ("head", "answer"),
+    [
+        (b"GET /\r\n\r\n", b"HTTP/1.1 400 "),
+        (b"GET / HTTP/1.1\r\nx: " + b"y" * 70_000 + b"\r\n\r\n", b"HTTP/1.1 431 "),
+        (b"GET / HTTP/1.0\r\n\r\n", b"HTTP/1.1 201 "),
+        (b"GET / HTTP/1.1\r\nConnection: Close\r\n\r\n", b"HTTP/1.1 201 "),
+    ],
+)
+def test_a_request_that_is_refused_or_the_last_ends_the_connection(head: bytes, answer: bytes) -> None:
+    server = SandboxServer(lambda _: HttpResponse(201))
+    with server, socket.create_connection(("127.0.0.1", server.port)) as raw:
+        raw.sendall(head)
+        assert raw.recv(65_536).startswith(answer)
+        with contextlib.suppress(
+            ConnectionResetError
+        ):  # what the server left unread turns its end into a reset
+            assert raw.recv(1) == b""
+
+
+def test_a_client_that_expects_to_be_told_is_told_to_continue() -> None:
+    server = SandboxServer(lambda request: HttpResponse(body=request.body))
+    with server, socket.create_connection(("127.0.0.1", server.port)) as raw:
+        raw.sendall(b"PUT / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n")
+        assert raw.recv(1024) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        raw.sendall(b"body")
+        assert raw.recv(1024).endswith(b"\r\n\r\nbody")
+
+
+def test_sixty_four_connections_wait_at_the_same_time() -> None:
+    everybody = threading.Barrier(64)
+
+    def app(request: HttpRequest) -> HttpResponse:
+        everybody.wait(60)
+        return HttpResponse(204)
+
+    with SandboxServer(app) as server, contextlib.ExitStack() as open_sockets:
+        address = ("127.0.0.1", server.port)
+        sockets = [open_sockets.enter_context(socket.create_connection(address)) for _ in range(64)]
+        for one in sockets:
+            one.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert all(one.recv(1024).startswith(b"HTTP/1.1 204") for one in sockets)
 
 
 def test_a_cut_answer_announces_more_than_it_sends() -> None:
