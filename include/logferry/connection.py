@@ -21,6 +21,7 @@ from logferry.errors import CredentialsError, DefinitionError
 _JSON_FIELDS = {"conn_type", "description", "host", "schema", "login", "password", "port", "extra"}
 _TRUE = {"true", "1", "yes", "on"}
 _FALSE = {"false", "0", "no", "off"}
+_MOST_IN_FLIGHT = {"azure": 5, "azure_log_analytics": 5}
 _ID = re.compile(r"[A-Za-z0-9_.-]{1,200}")
 
 
@@ -86,6 +87,35 @@ class Connection:
             raise DefinitionError(f"Connection {self.conn_id!r}: extra field {name!r} must be a JSON object.")
         return parsed
 
+    @property
+    def in_flight(self) -> int | None:
+        """Extra field ``in_flight``: the most requests that are under way at once; None when it is left out.
+
+        Raises DefinitionError unless it is a whole number from 1 to what the API takes: 5 for Azure, where it holds
+        for everybody who uses the credential, and 16 for Datadog, where it holds for one task.
+        """
+        found = self.text("in_flight")
+        if found is None:
+            return None
+        most = _MOST_IN_FLIGHT.get(self.conn_type, 16)
+        if not found.isdecimal() or not found.isascii() or not 1 <= int(found) <= most:
+            raise DefinitionError(
+                f"Connection {self.conn_id!r}: extra field 'in_flight' must be a whole number from 1 to {most}."
+            )
+        return int(found)
+
+    @property
+    def budget_connection(self) -> str | None:
+        """Extra field ``budget_connection``: the id of the Redis or PostgreSQL connection where the machines that use
+        this credential share its request budget. Raises DefinitionError when it can be no id."""
+        found = self.text("budget_connection")
+        if found is not None and (_ID.fullmatch(found) is None or found == self.conn_id):
+            raise DefinitionError(
+                f"Connection {self.conn_id!r}: extra field 'budget_connection' must be the id of another connection, "
+                "of type redis or postgres."
+            )
+        return found
+
 
 def is_sandbox(conn: Connection) -> bool:
     """True for a connection of the local sandbox, whose rows never share a folder with real ones."""
@@ -115,8 +145,8 @@ def connection_from_env(conn_id: str, environ: Mapping[str, str] = os.environ) -
 def connection_for(conn_id: str, kind: str, environ: Mapping[str, str] = os.environ) -> Connection:
     """``connection_from_env``, else the variables of the vendor's own tools.
 
-    ``kind``: a source kind, or ``aws``, which has no such variables here: boto3 looks through its own chain only
-    where no connection is named. Raises as ``connection_from_env``.
+    ``kind``: a source kind; or ``budget``, or ``aws``, which have no such variables here: boto3 looks through its own
+    chain only where no connection is named. Raises as ``connection_from_env``.
     """
     variable = _variable(conn_id)
     if environ.get(variable, "").strip():
@@ -291,5 +321,6 @@ _OTHERWISE: dict[str, tuple[_Vendor, str]] = {
     "datadog": (_datadog_variables, "set DD_API_KEY and DD_APP_KEY"),
     "azure_monitor": (_azure_variables, _AZURE_WANTED),
     "azure_log_search": (_azure_variables, _AZURE_WANTED),
+    "budget": (_no_variables, "leave `budget_connection` out of the source's connection"),
     "aws": (_no_variables, "leave `connection` out of the destination to use AWS's own chain of credentials"),
 }

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Generator
 from typing import Any, Self
 
 import msgspec
 
+from logferry.budget import Forecast
 from logferry.errors import CountUnavailable
 from logferry.fetching.answer_size import AnswerSize
 from logferry.fetching.pieces import coarsened
@@ -78,7 +80,8 @@ class Chunk(Handed, frozen=True, kw_only=True):
 
 class Plan(Handed, frozen=True, kw_only=True):
     """What a window will take: ``rows`` (None when the source cannot count), search ``requests``, answer
-    ``bytes`` (a guess before the first fetch) and ``eta_s`` by the learned allowance (None while unknown)."""
+    ``bytes`` (a guess before the first fetch) and ``eta_s`` by the learned allowance, whose ``forecast`` of the moment
+    of planning goes with it (both None while no answer to a search of this credential was seen)."""
 
     export: str
     window: Span
@@ -92,6 +95,7 @@ class Plan(Handed, frozen=True, kw_only=True):
     schema: SourceSchema
     spent: dict[str, int]
     fingerprint: str
+    forecast: Forecast | None = None
 
     def chunks(self, most: int = MOST_CHUNKS, rows_per_chunk: int = ROWS_PER_CHUNK) -> list[Chunk]:
         """At least one chunk; contiguous, of about equal rows, together exactly the window's slices.
@@ -136,6 +140,19 @@ def estimate_requests(source: LogSource, slices: list[SlicePlan]) -> int:
         return source.page_rows if source.answer_rows is None else size.rows_of(planned.row_bytes)
 
     return sum(1 if planned.to_fetch is None else -(-planned.to_fetch // full(planned)) for planned in slices)
+
+
+def eta_s(forecast: Forecast | None, requests: int, *, at_once: int) -> float | None:
+    """Seconds until the last of so many answers, to a tenth; None without a ``forecast``."""
+    return None if forecast is None else round(forecast.seconds_for(requests, at_once=at_once), 1)
+
+
+def with_part_of_rows(slices: list[SlicePlan], part: float) -> list[SlicePlan]:
+    """The plan of a narrower query: each slice with ``part`` of its rows, rounded up."""
+    return [
+        msgspec.structs.replace(one, rows=None if one.rows is None else math.ceil(one.rows * part))
+        for one in slices
+    ]
 
 
 def estimate_bytes(slices: list[SlicePlan], row_bytes: float) -> int:

@@ -239,3 +239,31 @@ def test_an_id_may_have_dashes_and_dots(conn_id: str) -> None:
 def test_without_any_credentials_the_variables_to_set_are_named(kind: str, wanted: str) -> None:
     with pytest.raises(CredentialsError, match=f"AIRFLOW_CONN_C .*{wanted}"):
         connection_for("c", kind, {"AZURE_TENANT_ID": "only this"})
+
+
+@pytest.mark.parametrize(
+    ("conn_type", "given", "expected"),
+    [("datadog_logs", 16, 16), ("datadog_logs", "1", 1), ("azure", 5, 5), ("azure_log_analytics", "", None)],
+)
+def test_requests_in_flight_are_a_number_that_the_api_takes(
+    conn_type: str, given: object, expected: int | None
+) -> None:
+    assert Connection("c", conn_type, extra={"in_flight": given}).in_flight == expected
+
+
+@pytest.mark.parametrize(
+    ("conn_type", "given", "most"),
+    [("datadog_logs", 17, 16), ("azure", 6, 5), ("azure", 0, 5), ("azure", "many", 5), ("azure", 1.5, 5)],
+)
+def test_another_number_of_requests_in_flight_is_refused(conn_type: str, given: object, most: int) -> None:
+    with pytest.raises(DefinitionError, match=f"'in_flight' must be a whole number from 1 to {most}"):
+        _ = Connection("c", conn_type, extra={"in_flight": given}).in_flight
+
+
+@pytest.mark.parametrize("given", ["two words", "c"])
+def test_a_budget_connection_is_the_id_of_another_connection(given: str) -> None:
+    assert (
+        Connection("c", "datadog_logs", extra={"budget_connection": "shared"}).budget_connection == "shared"
+    )
+    with pytest.raises(DefinitionError, match="'budget_connection' must be the id of another connection"):
+        _ = Connection("c", "datadog_logs", extra={"budget_connection": given}).budget_connection

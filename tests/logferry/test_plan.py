@@ -23,8 +23,8 @@ SCHEMA = SourceSchema((SourceColumn("id", "string", "id", "json"),), has_id=True
 def size_of(rows: int) -> AnswerSize:
     """Of answers that hold so many rows."""
     size = AnswerSize(cast(LogSource, SimpleNamespace(answer_rows=10**9)))
-    size.expect(int(ANSWER_BYTES * 0.9) // rows)
-    assert size.piece_rows == rows
+    size.came(1, int(ANSWER_BYTES * 0.9) // rows)
+    assert size.rows_of(None) == rows
     return size
 
 

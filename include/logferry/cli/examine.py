@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeVar
 
 from logferry.adhoc import DatadogSearch, event_tick
+from logferry.budget.opening import open_budget
 from logferry.cli.output import number
 from logferry.connection import connection_for
 from logferry.credentials.azure import azure_access
@@ -98,7 +99,8 @@ class Examination:
         self._conn = connection_for(self._spec.connection, self._spec.kind)
         opened = open_source(_export(self._spec), self._conn)
         self._source: LogSource = opened.source
-        self._client = Client(opened.auth, ca_bundle=opened.ca_bundle)
+        budget = open_budget(opened.auth.key, self._conn, connection_for)
+        self._client = Client(opened.auth, ca_bundle=opened.ca_bundle, budget=budget)
         endpoint = opened.source.identity()["endpoint"]
         return self._ok("connection", f"{self._conn.conn_id} of type {self._conn.conn_type}, {endpoint}")
 

@@ -96,7 +96,7 @@ class Carrying:
         with self._noted(window):
             plan = ferry.plan(window, only_moved=self._only_moved)
             say(summary(plan), stderr=True)
-            watching.begin(plan)
+            watching.begin(plan, ferry.forecast)
             self.published(ferry.carry(window, plan=plan, allow_shrink=self._allow_shrink))
 
     def published(self, manifest: Manifest) -> None:

@@ -6,17 +6,21 @@ from types import TracebackType
 from typing import Protocol, TextIO
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
-from logferry.cli.output import number
+from logferry.cli.output import lasting, number
+from logferry.cli.remaining import Forecaster, Remaining
 from logferry.plan import Plan
 from logferry.publishing.publish import SliceResult
+
+_WORTH_SAYING_S = 10.0
 
 
 class Watcher(Protocol):
     """A ferry's progress that is also told when a window begins."""
 
-    def begin(self, plan: Plan) -> None: ...
+    def begin(self, plan: Plan, forecast: Forecaster) -> None: ...
 
     def page(self, rows: int, body_bytes: int) -> None: ...
 
@@ -35,21 +39,27 @@ def watcher(stream: TextIO) -> Watcher:
 
 
 class Lines:
-    """One line per finished slice."""
+    """One line per finished slice, with the time to go where it is worth saying."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+        self._remaining: Remaining | None = None
 
-    def begin(self, plan: Plan) -> None: ...
+    def begin(self, plan: Plan, forecast: Forecaster) -> None:
+        self._remaining = Remaining(plan, forecast)
 
-    def page(self, rows: int, body_bytes: int) -> None: ...
+    def page(self, rows: int, body_bytes: int) -> None:
+        if self._remaining is not None:
+            self._remaining.page(rows)
 
     def slice_done(self, result: SliceResult) -> None:
+        left_s = self._remaining.seconds() if self._remaining is not None else None
+        to_go = f", about {lasting(left_s)} to go" if left_s is not None and left_s >= _WORTH_SAYING_S else ""
         at_source = (
             "not counted" if result.source_rows is None else f"{number(result.source_rows)} at the source"
         )
         print(
-            f"{result.start} {result.end} {result.status}: {number(result.rows)} rows ({at_source})",
+            f"{result.start} {result.end} {result.status}: {number(result.rows)} rows ({at_source}){to_go}",
             file=self._stream,
             flush=True,
         )
@@ -62,6 +72,17 @@ class Lines:
     ) -> None: ...
 
 
+class _ToGo(ProgressColumn):
+    """The time a task still takes; asked about once a second, because a wait changes it too."""
+
+    max_refresh = 1.0
+
+    def render(self, task: Task) -> Text:
+        remaining: Remaining | None = task.fields["remaining"]
+        left_s = None if remaining is None or task.finished else remaining.seconds()
+        return Text("" if left_s is None else f"about {lasting(left_s)} to go")
+
+
 class Bar:
     """A bar per window: by rows where they were counted, else by slices."""
 
@@ -71,15 +92,17 @@ class Bar:
             BarColumn(),
             TextColumn("{task.fields[rows]} rows, {task.fields[slices]} slices"),
             TimeElapsedColumn(),
-            TimeRemainingColumn(),
+            _ToGo(),
             console=Console(file=stream),
         )
         self._task: TaskID | None = None
         self._by_rows = False
         self._fetched = self._written = self._slices = 0
         self._planned = 0
+        self._remaining: Remaining | None = None
 
-    def begin(self, plan: Plan) -> None:
+    def begin(self, plan: Plan, forecast: Forecaster) -> None:
+        self._remaining = Remaining(plan, forecast)
         self._by_rows = bool(plan.rows)
         self._fetched = self._written = self._slices = 0
         self._planned = len(plan.slices)
@@ -88,9 +111,12 @@ class Bar:
             total=plan.rows if self._by_rows else self._planned,
             rows="0",
             slices=f"0/{self._planned}",
+            remaining=self._remaining,
         )
 
     def page(self, rows: int, body_bytes: int) -> None:
+        if self._remaining is not None:
+            self._remaining.page(rows)
         self._fetched += rows
         self._show()
 

@@ -13,11 +13,13 @@ from typing import Annotated
 import typer
 
 from logferry.adhoc import DatadogSearch, KqlSearch, check_sort, split_kql
+from logferry.budget.opening import open_budget
 from logferry.cli.found import Found, Shape, show
 from logferry.cli.options import AsJson
 from logferry.cli.output import say
 from logferry.clock import SystemClock
 from logferry.connection import Connection, connection_for
+from logferry.credentials.authenticator import Authenticator
 from logferry.credentials.azure import azure_access
 from logferry.credentials.datadog import datadog_access
 from logferry.errors import DefinitionError
@@ -198,9 +200,13 @@ def _datadog(
         storage_tier=spec.storage_tier,
         page_rows=min(limit, PAGE_ROWS),
     )
-    events = asked.events(Client(access.auth, ca_bundle=access.ca_bundle), limit)
+    events = asked.events(_client(conn, access.auth, access.ca_bundle), limit)
     found = Found(kind=spec.kind, query=spec.query, window=window, sort=order, limit=limit, events=events)
     show(found, shape)
+
+
+def _client(conn: Connection, auth: Authenticator, ca_bundle: str | None) -> Client:
+    return Client(auth, ca_bundle=ca_bundle, budget=open_budget(auth.key, conn, connection_for))
 
 
 def _at_site(conn: Connection, site: str) -> Connection:
@@ -235,7 +241,7 @@ def _azure_monitor(
         time_column=spec.time_column,
         sort=order,
     )
-    client = Client(access.auth_for("query"), ca_bundle=access.ca_bundle)
+    client = _client(conn, access.auth_for("query"), access.ca_bundle)
     total = client.run(asked.count)
     answer = client.run(lambda: asked.rows(limit))
     names = [name for name, _ in answer.columns]
@@ -263,7 +269,7 @@ def _azure_log_search(
         )
     access = azure_access(conn)
     place = LegacyWorkspace(access.arm_endpoint, spec.subscription, spec.resource_group, spec.workspace)
-    client = Client(access.auth_for("arm"), ca_bundle=access.ca_bundle)
+    client = _client(conn, access.auth_for("arm"), access.ca_bundle)
     answer = client.run(lambda: run_log_search(place, query=spec.query, top=limit, window=window))
     show(
         Found(

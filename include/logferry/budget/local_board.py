@@ -1,0 +1,87 @@
+"""The board of one machine: a small file per record, under a lock, in a folder of this user alone.
+
+A record is rewritten for every request, so it costs one read and one write of a few hundred bytes. A checksum tells a
+record that was not written whole; it is forgotten then.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import stat
+import struct
+import tempfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TypeVar
+
+from logferry.budget.board import Work
+from logferry.clock import Clock
+from logferry.errors import DefinitionError, StoreError
+from logferry.window import TICK_PER_MS
+
+T = TypeVar("T")
+
+_HEAD = struct.Struct("<4sII")
+_MARK = b"LFB2"
+_MOST = 64 * 1024
+
+
+class LocalBoard:
+    """Files in ``folder``; the default lies in the temporary folder and belongs to this user alone.
+
+    Raises DefinitionError when others could write to the folder, StoreError when a file cannot be kept.
+    """
+
+    def __init__(self, clock: Clock, folder: Path | None = None) -> None:
+        self._clock = clock
+        self.folder = folder or Path(tempfile.gettempdir()) / f"logferry-{os.getuid()}"
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = self.folder.lstat()
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
+            raise DefinitionError(
+                f"{self.folder} can be written by other users; remove it, or set TMPDIR to a folder of yours"
+            )
+
+    def change(self, name: str, work: Work[T]) -> T:
+        with self.opened(f"{name}.budget") as descriptor:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            record = _record(os.pread(descriptor, _MOST, 0))
+            changed, result = work(record, self._clock.now() // TICK_PER_MS, 1)
+            if changed is not None and changed != record:
+                os.pwrite(descriptor, _HEAD.pack(_MARK, zlib.crc32(changed), len(changed)) + changed, 0)
+            return result
+
+    @contextlib.contextmanager
+    def opened(self, name: str) -> Iterator[int]:
+        """The descriptor of a file of the folder, of its own: threads exclude each other by its lock like processes."""
+        descriptor = self.open(name)
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    def open(self, name: str) -> int:
+        path = self.folder / name
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            try:
+                return os.open(path, flags, 0o600)
+            except FileNotFoundError:
+                # Someone tidied the temporary folder under a long run.
+                self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                return os.open(path, flags, 0o600)
+        except OSError as error:
+            raise StoreError(
+                f"cannot keep the request budget in {path}: {error.strerror}; set TMPDIR"
+            ) from error
+
+
+def _record(data: bytes) -> bytes:
+    if len(data) < _HEAD.size:
+        return b""
+    mark, checksum, length = _HEAD.unpack_from(data)
+    record = data[_HEAD.size : _HEAD.size + length]
+    return record if mark == _MARK and len(record) == length and zlib.crc32(record) == checksum else b""

@@ -1,0 +1,225 @@
+"""One allowance for several machines: through a real Redis, through a real PostgreSQL, and while either is away."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.integration.budget_servers import (
+    PASSWORD,
+    RedisServer,
+    free_port,
+    postgres_server,
+    redis_server,
+)
+
+from logferry.budget import Budget
+from logferry.budget.board import Board, BoardDown
+from logferry.budget.in_flight import LeasedSlots
+from logferry.budget.opening import open_budget
+from logferry.budget.postgres_board import PostgresBoard
+from logferry.budget.redis_board import RedisBoard
+from logferry.clock import SystemClock
+from logferry.connection import Connection
+from logferry.errors import CredentialsError, DefinitionError
+from logferry.window import TICK_PER_SECOND
+
+pytestmark = pytest.mark.integration
+
+SOURCE = Connection("source", "datadog_logs", extra={"budget_connection": "shared"})
+NAMED = {"x-ratelimit-limit": "300", "x-ratelimit-period": "3600", "x-ratelimit-reset": "1800"}
+
+
+class SteppingClock:
+    """The real time, moved on by sleeping instead of waiting."""
+
+    def __init__(self) -> None:
+        self._ahead = 0
+
+    def now(self) -> int:
+        return SystemClock().now() + self._ahead
+
+    def sleep(self, seconds: float) -> None:
+        self._ahead += round(seconds * TICK_PER_SECOND)
+
+
+@pytest.fixture(scope="module")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with redis_server(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connection]:
+    with postgres_server(tmp_path_factory.mktemp("postgres")) as connection:
+        yield connection
+
+
+@pytest.fixture(params=["redis", "postgres"])
+def shared(request: pytest.FixtureRequest) -> Connection:
+    found = request.getfixturevalue(request.param)
+    return found.connection if isinstance(found, RedisServer) else found
+
+
+@pytest.fixture
+def board(shared: Connection) -> Callable[[], Board]:
+    """A board of a machine of its own, each time."""
+    if shared.conn_type == "redis":
+        return lambda: RedisBoard(shared, lambda seconds: None)
+    return lambda: PostgresBoard(shared)
+
+
+def test_no_change_is_lost_among_many_writers(board: Callable[[], Board]) -> None:
+    def add() -> None:
+        mine = board()
+        for _ in range(50):
+            mine.change(
+                "counted", lambda record, now_ms, divided_by: (b"%d" % (int(record or b"0") + 1), None)
+            )
+
+    threads = [threading.Thread(target=add) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert board().change("counted", lambda record, now_ms, divided_by: (None, record)) == b"200"
+
+
+def test_the_clock_is_the_servers(board: Callable[[], Board]) -> None:
+    here_ms = SystemClock().now() // 10_000
+    there_ms = board().change("clock", lambda record, now_ms, divided_by: (None, now_ms))
+    assert abs(there_ms - here_ms) < 60_000
+
+
+def test_a_change_that_fails_leaves_the_record_and_its_lock_alone(board: Callable[[], Board]) -> None:
+    mine = board()
+    mine.change("kept", lambda record, now_ms, divided_by: (b"before", None))
+
+    def fail(record: bytes, now_ms: int, divided_by: int) -> tuple[bytes, None]:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        mine.change("kept", fail)
+    assert board().change("kept", lambda record, now_ms, divided_by: (None, record)) == b"before"
+
+
+def test_two_machines_take_from_one_allowance(shared: Connection, tmp_path: Path) -> None:
+    budgets = [
+        open_budget(f"two-{shared.conn_type}", SOURCE, lambda *_: shared, share=name, folder=tmp_path / name)
+        for name in ("one", "two")
+    ]
+    budgets[0].acquire("search")
+    budgets[0].learn("search", 200, {**NAMED, "x-ratelimit-remaining": "299"})
+    for number in range(40):
+        budgets[number % 2].acquire("search")
+    found = budgets[1].forecast("search")
+    assert found is not None
+    assert found.left == 270 - 41
+    assert found.sharing == 2
+
+
+def test_in_flight_holds_for_all_machines(board: Callable[[], Board], tmp_path: Path) -> None:
+    one, two = (LeasedSlots(board()) for _ in range(2))
+    given = [one.hold("slots", "alpha", 2), one.hold("slots", "alpha", 2)]
+    assert None not in given
+    assert two.hold("slots", "bravo", 2) is None
+    give_back = given[0]
+    assert give_back is not None
+    give_back()
+    assert one.hold("slots", "alpha", 2) is None, "another export has waited"
+    assert two.hold("slots", "bravo", 2) is not None
+
+
+def test_while_redis_is_away_work_goes_on_with_this_machines_part(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "redis"
+    folder.mkdir()
+    caplog.set_level(logging.INFO)
+    clock = SteppingClock()
+    with redis_server(folder) as server:
+
+        def machine(name: str) -> Budget:
+            return open_budget(
+                "away",
+                SOURCE,
+                lambda *_: server.connection,
+                share="export",
+                clock=clock,
+                folder=tmp_path / name,
+            )
+
+        one, two = machine("one"), machine("two")
+        one._board._machine = "one"  # type: ignore[attr-defined]
+        two._board._machine = "two"  # type: ignore[attr-defined]
+        for budget in (two, one):
+            budget.acquire("search")
+            budget.learn("search", 200, {**NAMED, "x-ratelimit-remaining": "299"})
+        server.stop()
+        waited = one.waited_s
+        for _ in range(120):
+            one.acquire("search")
+        assert one.waited_s == waited, "its half of 270 is 135"
+        for _ in range(30):
+            one.acquire("search")
+        assert one.waited_s > waited
+        warnings = [record for record in caplog.records if record.levelno == logging.WARNING]
+        assert len(warnings) == 1
+        assert "'shared' cannot be reached" in warnings[0].getMessage()
+        assert PASSWORD not in caplog.text
+        server.start()
+        clock.sleep(60)
+        one.acquire("search")
+        assert "can be reached again" in caplog.text
+
+
+@pytest.mark.parametrize("conn_type", ["redis", "postgres"])
+def test_a_server_that_is_not_there_is_no_error(
+    conn_type: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    nowhere = Connection("shared", conn_type, host="127.0.0.1", port=free_port(), password=PASSWORD)
+    budget = open_budget("nowhere", SOURCE, lambda *_: nowhere, clock=SteppingClock(), folder=tmp_path)
+    budget.acquire("search")
+    budget.acquire("azure_query")
+    with budget.in_flight("azure_query"):
+        pass
+    assert len([record for record in caplog.records if record.levelno == logging.WARNING]) == 1
+    assert PASSWORD not in caplog.text
+
+
+def test_a_wrong_password_is_said_without_showing_it(redis: RedisServer, tmp_path: Path) -> None:
+    wrong = replace(redis.connection, password="wrong-secret")
+    with pytest.raises(BoardDown) as caught:
+        RedisBoard(wrong, lambda seconds: None).change("x", lambda record, now_ms, divided_by: (None, None))
+    assert "wrong-secret" not in str(caught.value)
+
+
+def test_another_type_of_connection_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    other = Connection("shared", "mysql")
+    with pytest.raises(
+        DefinitionError, match=r"'shared' is of type 'mysql'; name one of type redis or postgres"
+    ):
+        open_budget("key", SOURCE, lambda *_: other, folder=tmp_path)
+
+
+@pytest.mark.parametrize(("conn_type", "package"), [("redis", "redis"), ("postgres", "psycopg")])
+def test_a_missing_package_is_named(
+    conn_type: str, package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(name: str) -> None:
+        raise ImportError(name)
+
+    monkeypatch.setattr("importlib.import_module", missing)
+    with pytest.raises(DefinitionError, match=rf"pip install '?{package}"):
+        open_budget("key", SOURCE, lambda *_: Connection("shared", conn_type), folder=tmp_path)
+
+
+def test_a_connection_that_is_not_configured_is_an_error(tmp_path: Path) -> None:
+    from logferry.connection import connection_for
+
+    with pytest.raises(CredentialsError, match="AIRFLOW_CONN_SHARED"):
+        open_budget("key", SOURCE, lambda name, kind: connection_for(name, kind, {}), folder=tmp_path)

@@ -1,0 +1,216 @@
+"""The arithmetic of an allowance, in made-up time: nearly all of it is used, nearly nothing is refused."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.logferry.budget.simulation import START_MS, Api, simulate
+
+from logferry.budget.allowance import Allowance
+from logferry.budget.headers import RateAnswer
+
+PERIODS = {10: 150, 30: 25, 3600: 6}
+
+
+@pytest.mark.parametrize("latency_ms", [(0, 0), (0, 300), (0, 2000)])
+@pytest.mark.parametrize("workers", [1, 4, 16])
+@pytest.mark.parametrize(("limit", "period_s"), [(3, 10), (300, 3600), (200, 30)])
+def test_while_work_remains_the_allowance_less_the_reserve_is_used(
+    limit: int, period_s: int, workers: int, latency_ms: tuple[int, int]
+) -> None:
+    outcome = simulate(
+        Api(limit, period_s * 1000),
+        [f"export {number % 4}" for number in range(workers)],
+        latency_ms=latency_ms,
+        periods=PERIODS[period_s],
+    )
+    can_send = workers * period_s * 2000 / max(1, sum(latency_ms))
+    assert outcome.refused_share <= 0.01
+    assert outcome.use <= 1.001
+    if can_send > limit:
+        assert outcome.use >= 0.98
+
+
+@pytest.mark.parametrize("workers", [1, 4, 16])
+@pytest.mark.parametrize("latency_ms", [(0, 300), (0, 2000)])
+def test_an_allowance_that_answers_do_not_name_is_counted_over_a_sliding_period(
+    workers: int, latency_ms: tuple[int, int]
+) -> None:
+    outcome = simulate(
+        Api(200, 30_000, sliding=True),
+        [f"export {number % 4}" for number in range(workers)],
+        latency_ms=latency_ms,
+        periods=25,
+        allowance=Allowance.documented(200, 30_000),
+    )
+    assert outcome.refused == 0
+    if workers * 60_000 / sum(latency_ms) > 200:
+        assert outcome.use >= 0.98
+
+
+@pytest.mark.parametrize(("limit", "period_s", "foreign"), [(3, 10, 0.1), (300, 3600, 0.4), (200, 30, 0.4)])
+@pytest.mark.parametrize("workers", [4, 16])
+def test_what_others_spend_is_left_to_them(limit: int, period_s: int, foreign: float, workers: int) -> None:
+    outcome = simulate(
+        Api(limit, period_s * 1000),
+        [f"export {number % 4}" for number in range(workers)],
+        latency_ms=(0, 1000),
+        periods=PERIODS[period_s],
+        foreign_per_period=limit * foreign,
+    )
+    assert outcome.use >= 0.98
+    assert outcome.refused_share <= 0.01
+    # Of a tiny allowance there is no more to leave than the reserve; of another they get most of what they ask for.
+    assert limit < 10 or outcome.foreign >= 0.6 * limit * foreign * PERIODS[period_s]
+
+
+@given(
+    skew_ms=st.integers(-5_000, 5_000),
+    workers=st.sampled_from([1, 4, 16]),
+    seed=st.integers(0, 1000),
+)
+@settings(max_examples=25)
+def test_a_clock_that_differs_from_the_apis_costs_next_to_nothing(
+    skew_ms: int, workers: int, seed: int
+) -> None:
+    outcome = simulate(
+        Api(3, 10_000, skew_ms=skew_ms), ["export"] * workers, latency_ms=(0, 300), periods=100, seed=seed
+    )
+    assert outcome.refused_share <= 0.02
+    assert outcome.use >= 0.93
+
+
+@pytest.mark.parametrize(("limit", "period_s"), [(60, 60), (200, 30)])
+def test_machines_that_do_not_see_each_other_share_by_what_remains(limit: int, period_s: int) -> None:
+    outcome = simulate(
+        Api(limit, period_s * 1000),
+        [f"machine {number % 2}" for number in range(8)],
+        latency_ms=(0, 800),
+        periods=60,
+        boards=2,
+    )
+    assert outcome.refused_share <= 0.01
+    assert outcome.use >= 0.98
+    assert min(outcome.answered.values()) >= 0.8 * max(outcome.answered.values())
+
+
+@pytest.mark.parametrize(("limit", "period_s"), [(3, 10), (30, 10), (300, 60)])
+def test_an_export_with_sixteen_lanes_does_not_starve_one_with_one(limit: int, period_s: int) -> None:
+    outcome = simulate(
+        Api(limit, period_s * 1000), ["wide"] * 16 + ["narrow"], latency_ms=(50, 350), periods=60
+    )
+    could = min(limit * 0.9 / 2, period_s / 0.25)
+    assert outcome.answered["narrow"] >= 0.8 * could * 60
+    assert outcome.use >= 0.98
+
+
+def test_what_a_narrow_export_cannot_use_goes_to_the_wide_one_in_the_same_period() -> None:
+    outcome = simulate(
+        Api(100, 10_000), ["wide"] * 16 + ["slow"], latency_ms=(2000, 2000), periods=30, uplink=0.05
+    )
+    assert outcome.answered["slow"] <= 5 * 30 + 1
+    assert outcome.answered["wide"] >= 74 * 30
+
+
+def test_an_export_that_is_gone_holds_nobody_up_after_its_lease() -> None:
+    state = learned(90, 60_000)
+    state.take(START_MS, "gone")
+    later = START_MS + 60_000 - START_MS % 60_000 + 60_000
+    assert all(state.take(later, "here") == 0 for _ in range(81))
+    assert state.take(later, "here") > 0
+
+
+def learned(limit: int, period_ms: int, now_ms: int = START_MS) -> Allowance:
+    state = Allowance()
+    state.take(now_ms, "here")
+    state.learn(now_ms, now_ms, answer(limit, period_ms, remaining=limit - 1, now_ms=now_ms))
+    return state
+
+
+def answer(
+    limit: int, period_ms: int, *, remaining: int, now_ms: int = START_MS, status: int = 200
+) -> RateAnswer:
+    reset_ms = -(-(period_ms - now_ms % period_ms) // 1000) * 1000
+    wait_ms = reset_ms if status == 429 else None
+    return RateAnswer(
+        status, limit=limit, period_ms=period_ms, remaining=remaining, reset_ms=reset_ms, wait_ms=wait_ms
+    )
+
+
+def test_before_the_first_answer_requests_go_one_by_one() -> None:
+    state = Allowance()
+    assert state.take(START_MS, "here") == 0
+    assert state.take(START_MS + 1, "here") > 0
+    state.learn(START_MS, START_MS + 200, RateAnswer())
+    assert state.take(START_MS + 201, "here") == 0
+    assert state.take(START_MS + 202, "here") == 0
+
+
+def test_an_answer_that_never_comes_stops_nobody_for_long() -> None:
+    state = Allowance()
+    state.take(START_MS, "here")
+    assert state.take(START_MS + 2000, "here") == 0
+
+
+def test_a_late_answer_of_the_period_before_is_not_taken_for_this_one() -> None:
+    state = learned(10, 10_000, START_MS - START_MS % 10_000)
+    start = state.ends_ms
+    state.take(start - 100, "here")
+    state.take(start + 10, "here")
+    late = RateAnswer(200, limit=10, period_ms=10_000, remaining=0, reset_ms=1000)
+    state.learn(start - 100, start + 300, late)
+    assert state.others == 0
+    assert state.take(start + 301, "here") == 0
+
+
+def test_a_limit_that_falls_in_the_middle_of_a_period_is_obeyed_at_once() -> None:
+    state = learned(300, 10_000)
+    for _ in range(20):
+        assert state.take(START_MS + 10, "here") == 0
+    state.learn(START_MS + 10, START_MS + 20, answer(3, 10_000, remaining=0, now_ms=START_MS + 20))
+    assert state.take(START_MS + 30, "here") == state.ends_ms - START_MS - 30
+
+
+@given(st.integers(-(10**12), 10**12), st.integers(0, 100))
+def test_a_clock_that_jumps_makes_nobody_wait_longer_than_a_period(jump_ms: int, before: int) -> None:
+    state = learned(3, 10_000)
+    for _ in range(before % 5):
+        state.take(START_MS, "here")
+    then = max(0, START_MS + jump_ms)
+    assert state.take(then, "here") <= 10_000
+
+
+ANSWERS = st.builds(
+    RateAnswer,
+    status=st.sampled_from([200, 429, 500]),
+    limit=st.one_of(st.none(), st.integers(1, 10**9)),
+    period_ms=st.sampled_from([1000, 10_000, 3_600_000]),
+    remaining=st.one_of(st.none(), st.integers(0, 10**9)),
+    reset_ms=st.one_of(st.none(), st.integers(0, 3_600_000)),
+    wait_ms=st.one_of(st.none(), st.integers(0, 86_400_000)),
+)
+
+
+@settings(max_examples=30)
+@given(st.lists(st.tuples(ANSWERS, st.integers(0, 100_000), st.integers(0, 5_000)), max_size=12))
+def test_whatever_answers_say_a_request_is_let_go_within_a_period_or_the_pause_asked_for(
+    answers: list[tuple[RateAnswer, int, int]],
+) -> None:
+    state, now = Allowance(), START_MS
+    for given_, pause_ms, took_ms in answers:
+        now += pause_ms
+        state.take(now, "here")
+        given_ = given_ if given_.limit is None or given_.period_ms else RateAnswer()
+        state.learn(now, now + took_ms, given_)
+        now += took_ms
+        for _ in range(10_000):
+            wait_ms = state.take(now, "other")
+            if wait_ms == 0:
+                break
+            assert wait_ms <= max(state.period_ms + 1000, state.blocked_until_ms - now)
+            now += wait_ms
+        assert wait_ms == 0
+        assert state.is_sane
+        assert state.spent >= 0
+        assert state.others >= 0
