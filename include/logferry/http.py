@@ -1,4 +1,4 @@
-"""The one place that sends: sessions, retries, pacing, credentials.
+"""The one place that sends: connections, retries, pacing, credentials, limits.
 
 Two bounded layers inside a call, and a third outside (the task's own retries):
 
@@ -10,17 +10,22 @@ A server that asks for more than ``LONGEST_WAIT_S`` is not waited for here: ``Un
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import logging
+import random
+import re
 import socket
-from collections.abc import Callable, Generator
+import threading
+from collections.abc import Callable, Generator, Mapping
 from typing import TypeVar
 
 import requests
-import tenacity
 import urllib3
 
+from logferry.body import NotWhole, StrangeEncoding, TooLong, read_body
 from logferry.budget import LONGEST_WAIT_S, Budget, retry_after_s
-from logferry.clock import Clock, SystemClock
+from logferry.clock import Clock, SystemClock, check_stop
 from logferry.credentials.authenticator import Authenticator
 from logferry.errors import (
     CredentialsError,
@@ -31,22 +36,24 @@ from logferry.errors import (
     TooMuch,
     Unavailable,
 )
-from logferry.sources.base import Request, Response
+from logferry.sources.base import MIB, Request, Response
+from logferry.wire import BodyTooLong, Connections, Guard, HeadTooLong, OutOfTime
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-CONNECT_TIMEOUT_S = 20.0
-MOST_BODY_BYTES = 512 * 1024 * 1024
-"""A decoded answer beyond this is given up: no API here sends as much, a hostile server might."""
+MOST_ERROR_BYTES = MIB
+"""Of an answer that is no 2xx only its beginning is read: it is a text for people."""
 _SEND_ATTEMPTS = 6
 _ANSWER_ATTEMPTS = 3
+_LONGEST_BACKOFF_S = 30.0
 _PASSING_STATUSES = frozenset({408, 429, 500, 502, 503, 504, 507, 509, 520, 521, 522, 523, 524})
+_HEADER_VALUE = re.compile(r"(?:[\x21-\x7e\x80-\xff][\x20-\x7e\x80-\xff\t]*)?")
 
 
 class Client:
-    """Sends the requests of one credential. Not safe for use by several threads at once.
+    """Sends the requests of one credential, for any number of threads at once.
 
     ``stats`` counts the requests sent: ``search``, ``count``, ``schema``, and of all of them ``retried`` and
     ``throttled`` (answered 429).
@@ -59,37 +66,39 @@ class Client:
         ca_bundle: str | None = None,
         budget: Budget | None = None,
         clock: Clock | None = None,
-        session: requests.Session | None = None,
     ) -> None:
         self.auth = auth
-        self._verify: str | bool = ca_bundle or True
         self._clock = clock or SystemClock()
         self.budget = budget or Budget(auth.key, clock=self._clock)
-        self._session = session or requests.Session()
-        # Without an auth of its own a session puts what ~/.netrc says in place of the Authorization header.
-        self._session.auth = _as_it_is
+        self._connections = Connections(ca_bundle)
         self.stats = {"search": 0, "count": 0, "schema": 0, "retried": 0, "throttled": 0}
+        self._counting = threading.Lock()
+        self._renewing = threading.Lock()
+        self._renewals = 0
 
     def run(self, make_exchange: Callable[[], Generator[Request, Response, T]]) -> T:
-        """The result of an operation; ``make_exchange`` starts it anew for every attempt."""
-        retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(FailedAnswer),
-            stop=tenacity.stop_after_attempt(_ANSWER_ATTEMPTS),
-            wait=_wait,
-            sleep=self._clock.sleep,
-            before_sleep=self._note_retry,
-            reraise=True,
-        )
-        return retrying(lambda: self._drive(make_exchange()))
+        """The result of an operation; ``make_exchange`` starts it anew for every attempt.
+
+        Raises ``clock.Stopped`` in a thread that was told to stop (``clock.stoppable``): before a request, in every
+        pause, and within half a second in the middle of an answer.
+        """
+        return self._again(lambda: self._drive(make_exchange()), _ANSWER_ATTEMPTS, _is_not_whole)
 
     def close(self) -> None:
-        self._session.close()
+        """Closes every connection that no request is using."""
+        self._connections.close()
 
     def _drive(self, exchange: Generator[Request, Response, T]) -> T:
         try:
             request = next(exchange)
             while True:
-                request = exchange.send(self._send_until_answered(request))
+                try:
+                    response = self._send_until_answered(request)
+                except TooMuch as error:
+                    # The source may know how to ask for less.
+                    request = exchange.throw(error)
+                else:
+                    request = exchange.send(response)
         except StopIteration as stop:
             result: T = stop.value
             return result
@@ -100,20 +109,13 @@ class Client:
 
     def _send_until_answered(self, request: Request) -> Response:
         if request.after_s:
-            self._clock.sleep(request.after_s)
-        retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception(_is_passing),
-            stop=tenacity.stop_after_attempt(_SEND_ATTEMPTS),
-            wait=_wait,
-            sleep=self._clock.sleep,
-            before_sleep=self._note_retry,
-            reraise=True,
-        )
-        return retrying(lambda: self._send_authenticated(request))
+            self._sleep(request.after_s)
+        return self._again(lambda: self._send_authenticated(request), _SEND_ATTEMPTS, _is_passing)
 
     def _send_authenticated(self, request: Request) -> Response:
+        renewals = self._renewals
         response = self._send(request)
-        if response.status in (401, 403) and self.auth.refresh():
+        if response.status in (401, 403) and self._renew(renewals):
             # An expired token is answered with either status; a second refusal is the source's to explain.
             response = self._send(request)
         if response.status in _PASSING_STATUSES and response.status not in request.narrow_on:
@@ -129,58 +131,89 @@ class Client:
             )
         return response
 
+    def _renew(self, known: int) -> bool:
+        """Whether there are other credentials than those of the renewal ``known``, which were refused.
+
+        Of several threads that are refused at once one renews them; the others send again with what it got.
+        """
+        with self._renewing:
+            if self._renewals != known:
+                return True
+            renewed = self.auth.refresh()
+            self._renewals += renewed
+            return renewed
+
     def _send(self, request: Request) -> Response:
-        self.budget.acquire(request.bucket)
-        self.stats[request.purpose] += 1
-        headers = {"Accept-Encoding": "gzip", **request.headers, **self.auth.headers()}
-        try:
-            # verify goes with each call: CA variables of the environment beat a session's own setting.
-            with self._session.request(
-                request.method,
-                request.url,
-                data=request.body,
-                headers=headers,
-                timeout=(CONNECT_TIMEOUT_S, request.timeout_s),
-                verify=self._verify,
-                allow_redirects=False,
-                stream=True,
-            ) as answer:
-                body = _read_whole_body(answer, request)
-                lowered = {name.lower(): value for name, value in answer.headers.items()}
-                status = answer.status_code
-        except (requests.exceptions.InvalidHeader, UnicodeEncodeError) as error:
-            if isinstance(error.__context__, urllib3.exceptions.InvalidHeader):
-                raise FailedAnswer(f"{_where(request)} answered with a header that cannot be read") from None
-            # The cause would repeat the header, and with it the secret.
+        check_stop()
+        # Not the other way round: a permission of this period is not to be used in a later one.
+        with self.budget.in_flight(request.bucket):
+            self.budget.acquire(request.bucket)
+            check_stop()
+            headers = {"Accept-Encoding": "gzip", **request.headers, **self._credentials(request)}
+            self._count(request.purpose)
+            response = self._exchange(request, headers)
+        self.budget.learn(request.bucket, response.status, response.headers)
+        if response.status == 429:
+            self._count("throttled")
+        return response
+
+    def _credentials(self, request: Request) -> Mapping[str, str]:
+        headers = self.auth.headers()
+        if not all(_HEADER_VALUE.fullmatch(value) for value in headers.values()):
             raise CredentialsError(
                 f"{_where(request)}: a key or token of the connection holds characters that no header can "
                 "carry; enter it again"
-            ) from None
-        except requests.exceptions.SSLError as error:
-            if "CERTIFICATE_VERIFY_FAILED" not in str(error):
-                raise Unavailable(
-                    f"{_where(request)} broke off its TLS connection: {_cause(error)}"
-                ) from error
-            raise SourceError(
-                f"{_where(request)} offered a certificate that is not trusted ({type(error).__name__}); "
-                "set the connection's ca_bundle to the CA file"
-            ) from error
-        except requests.exceptions.ReadTimeout as error:
-            raise FailedAnswer(f"{_where(request)} did not answer in time: {_cause(error)}") from error
+            )
+        return headers
+
+    def _exchange(self, request: Request, headers: Mapping[str, str]) -> Response:
+        guard = Guard.of(request)
+        try:
+            answer = self._connections.open(request, headers, guard)
+        except (OutOfTime, HeadTooLong, BodyTooLong) as error:
+            raise _beyond(request, error) from error
+        except urllib3.exceptions.HTTPError as error:
+            raise _not_answered(request, error) from error
         except requests.exceptions.RequestException as error:
             raise _not_reached(request, error) from error
         except (ConnectionError, TimeoutError) as error:
             raise Unavailable(f"{_where(request)} broke off: {_cause(error)}") from error
         except OSError as error:
-            # All that is left is what requests says of a CA bundle it cannot read.
+            # All that is left is what is said of a CA bundle that cannot be read.
             raise DefinitionError(
-                f"{_where(request)}: the CA bundle {self._verify} cannot be used ({error.strerror or error}); "
-                "check the connection's ca_bundle"
+                f"{_where(request)}: the CA bundle {self._connections.verify} cannot be used "
+                f"({error.strerror or error}); check the connection's ca_bundle"
             ) from error
-        self.budget.learn(request.bucket, status, lowered)
-        if status == 429:
-            self.stats["throttled"] += 1
-        return Response(status, lowered, body)
+        with contextlib.closing(answer):
+            body = _read_whole_body(answer, request)
+        lowered = {name.lower(): value for name, value in answer.headers.items()}
+        answer.release_conn()
+        return Response(answer.status, lowered, body)
+
+    def _again(self, attempt: Callable[[], T], most: int, passing: Callable[[Unavailable], bool]) -> T:
+        """What ``attempt`` returns, at the latest of ``most`` times that it fails in a ``passing`` way."""
+        tried = 0
+        while True:
+            try:
+                return attempt()
+            except Unavailable as error:
+                tried += 1
+                if tried == most or not passing(error):
+                    raise
+                pause = _pause(error, tried)
+                self._count("retried")
+                said = self._without_secrets(str(error))
+                log.warning("attempt %d failed (%s); again in %.1f s", tried, said, pause)
+            self._sleep(pause)
+
+    def _sleep(self, seconds: float) -> None:
+        check_stop()
+        self._clock.sleep(seconds)
+        check_stop()
+
+    def _count(self, name: str) -> None:
+        with self._counting:
+            self.stats[name] += 1
 
     def _without_secrets(self, text: str) -> str:
         for secret in self.auth.secrets():
@@ -188,12 +221,29 @@ class Client:
                 text = text.replace(secret, "***")
         return text
 
-    def _note_retry(self, state: tenacity.RetryCallState) -> None:
-        self.stats["retried"] += 1
-        error = state.outcome.exception() if state.outcome else None
-        pause = state.next_action.sleep if state.next_action else 0.0
-        said = self._without_secrets(str(error))
-        log.warning("attempt %d failed (%s); again in %.1f s", state.attempt_number, said, pause)
+
+def _not_answered(request: Request, error: urllib3.exceptions.HTTPError) -> SourceError:
+    """The error for a request that no answer's head came to."""
+    cause = _innermost(error)
+    if isinstance(error, urllib3.exceptions.InvalidHeader):
+        return FailedAnswer(f"{_where(request)} answered with a header that cannot be read")
+    if isinstance(error, urllib3.exceptions.ReadTimeoutError):
+        return FailedAnswer(f"{_where(request)} did not answer in time: {_cause(error)}")
+    if type(cause) is http.client.HTTPException or isinstance(cause, http.client.LineTooLong):
+        return SourceError(
+            f"{_where(request)} answered with a head that no API sends: {cause}; {_CHECK_HOST}"
+        )
+    if isinstance(error, urllib3.exceptions.SSLError):
+        if "CERTIFICATE_VERIFY_FAILED" not in str(error):
+            return Unavailable(f"{_where(request)} broke off its TLS connection: {_cause(error)}")
+        return SourceError(
+            f"{_where(request)} offered a certificate that is not trusted ({type(error).__name__}); "
+            "set the connection's ca_bundle to the CA file"
+        )
+    return _not_reached(request, error)
+
+
+_CHECK_HOST = "check what answers at the connection's site or host"
 
 
 def _not_reached(request: Request, error: Exception) -> Unavailable:
@@ -206,46 +256,46 @@ def _not_reached(request: Request, error: Exception) -> Unavailable:
     return Unavailable(f"{_where(request)} could not be reached or broke off: {_cause(error)}")
 
 
-def _as_it_is(prepared: requests.PreparedRequest) -> requests.PreparedRequest:
-    return prepared
-
-
-def _read_whole_body(answer: requests.Response, request: Request) -> bytes:
+def _read_whole_body(answer: urllib3.response.BaseHTTPResponse, request: Request) -> bytes:
     """A body that breaks off or stalls may be too large for the way: FailedAnswer, so that less is asked for."""
+    good = 200 <= answer.status < 300
     try:
-        return _read_body(answer, request)
-    except requests.exceptions.RequestException as error:
+        return read_body(answer, request.most_bytes if good else MOST_ERROR_BYTES, cut=not good)
+    except StrangeEncoding as error:
+        if not good:
+            return b""
+        raise SourceError(
+            f"{_where(request)} answered in the encoding {str(error)!r}, which was not asked for; {_CHECK_HOST}"
+        ) from error
+    except (TooLong, OutOfTime, HeadTooLong, BodyTooLong) as error:
+        raise _beyond(request, error) from error
+    except (urllib3.exceptions.HTTPError, NotWhole, ValueError) as error:
         raise FailedAnswer(f"{_where(request)} did not send its answer whole: {_cause(error)}") from error
 
 
-def _read_body(answer: requests.Response, request: Request) -> bytes:
-    chunks: list[bytes] = []
-    size = 0
-    for chunk in answer.iter_content(1 << 20):
-        size += len(chunk)
-        if size > MOST_BODY_BYTES:
-            raise TooMuch(f"{_where(request)} sent more than {MOST_BODY_BYTES:,} bytes in one answer")
-        chunks.append(chunk)
-    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+def _beyond(request: Request, error: Exception) -> SourceError:
+    """The error for an answer that went beyond what it may take."""
+    if isinstance(error, OutOfTime):
+        return FailedAnswer(f"{_where(request)} did not send its answer in time: {error}")
+    if isinstance(error, HeadTooLong):
+        return SourceError(
+            f"{_where(request)} answered with a head that no API sends: {error}; {_CHECK_HOST}"
+        )
+    return TooMuch(f"{_where(request)} sent more than {request.most_bytes:,} bytes in one answer")
 
 
-def _is_passing(error: BaseException) -> bool:
-    return (
-        isinstance(error, Unavailable)
-        and not isinstance(error, FailedAnswer)
-        and (error.wait_s is None or error.wait_s <= LONGEST_WAIT_S)
-    )
+def _is_not_whole(error: Unavailable) -> bool:
+    return isinstance(error, FailedAnswer)
 
 
-_exponential = tenacity.wait_random_exponential(multiplier=1, max=30)
+def _is_passing(error: Unavailable) -> bool:
+    return not isinstance(error, FailedAnswer) and (error.wait_s is None or error.wait_s <= LONGEST_WAIT_S)
 
 
-def _wait(state: tenacity.RetryCallState) -> float:
+def _pause(error: Unavailable, tried: int) -> float:
     """The server's wait when it named one, never less; else exponential with full jitter."""
-    error = state.outcome.exception() if state.outcome else None
-    wished = error.wait_s if isinstance(error, Unavailable) else None
-    jittered: float = _exponential(state)
-    return min(max(wished, min(jittered, 1.0)), LONGEST_WAIT_S) if wished is not None else jittered
+    jittered = random.uniform(0.0, min(2.0 ** (tried - 1), _LONGEST_BACKOFF_S))
+    return jittered if error.wait_s is None else min(max(error.wait_s, min(jittered, 1.0)), LONGEST_WAIT_S)
 
 
 def _where(request: Request) -> str:

@@ -6,15 +6,18 @@ import gzip
 import logging
 import socket
 import ssl
+import threading
 from collections.abc import Callable, Generator, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trustme
 
-from logferry import http
+from logferry import wire
 from logferry.budget import Budget
+from logferry.clock import Stopped, stoppable
 from logferry.errors import (
     CredentialsError,
     DefinitionError,
@@ -197,6 +200,103 @@ def test_credentials_that_stay_refused_are_the_sources_to_explain(
     assert (keys.renewed, len(script.requests)) == (1, 2)
 
 
+class Turnstile:
+    """An application that answers nobody before ``lanes`` requests have come; 401 to the first credentials."""
+
+    def __init__(self, lanes: int) -> None:
+        self.all_here = threading.Barrier(lanes)
+        self.asked: list[str] = []
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        credentials = request.headers["authorization"]
+        self.asked.append(credentials)
+        if not credentials.endswith("-0"):
+            return HttpResponse(body=b"ok")
+        self.all_here.wait(30)
+        return HttpResponse(401)
+
+
+def in_lanes(lanes: int, work: Callable[[], Any]) -> list[Any]:
+    with ThreadPoolExecutor(lanes) as pool:
+        return [done.result(60) for done in [pool.submit(work) for _ in range(lanes)]]
+
+
+def test_lanes_that_are_refused_at_once_renew_the_credentials_once(make: Callable[..., Client]) -> None:
+    keys, turnstile = Keys(renewals=99), Turnstile(16)
+    client = make(keys)
+    with SandboxServer(turnstile) as server:
+        answers = in_lanes(16, lambda: client.run(ask(server.base_url)))
+    assert [answer.body for answer in answers] == [b"ok"] * 16
+    assert keys.renewed == 1
+    assert sorted(text[-2:] for text in turnstile.asked) == ["-0"] * 16 + ["-1"] * 16
+
+
+def test_a_refusal_after_another_lanes_renewal_is_renewed_again(
+    serve: Serve, make: Callable[..., Client]
+) -> None:
+    """The credentials of the second request are those of the first renewal: these were refused too."""
+    _, url = serve(HttpResponse(401), HttpResponse(200), HttpResponse(401))
+    keys = Keys(renewals=99)
+    client = make(keys)
+    client.run(ask(url))
+    assert client.run(ask(url)).status == 200
+    assert keys.renewed == 2
+
+
+def test_the_requests_of_every_thread_are_counted(serve: Serve, make: Callable[..., Client]) -> None:
+    _, url = serve()
+    client = make()
+    in_lanes(8, lambda: [client.run(ask(url)) for _ in range(25)])
+    assert client.stats["search"] == 200
+
+
+def test_nothing_is_sent_for_a_thread_that_was_told_to_stop(
+    serve: Serve, make: Callable[..., Client]
+) -> None:
+    script, url = serve()
+    stop = threading.Event()
+    stop.set()
+    with stoppable(stop), pytest.raises(Stopped):
+        make().run(ask(url))
+    assert script.requests == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "options"),
+    [
+        (HttpResponse(503), {}),
+        (HttpResponse(429, {"Retry-After": "30"}), {}),
+        (None, {"after_s": 5.0}),
+    ],
+    ids=["before another attempt", "in a server's own pause", "before a poll"],
+)
+def test_a_thread_that_is_told_to_stop_in_a_pause_sends_nothing_after_it(
+    serve: Serve,
+    make: Callable[..., Client],
+    clock: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    answer: HttpResponse | None,
+    options: dict[str, Any],
+) -> None:
+    stop = threading.Event()
+    monkeypatch.setattr(clock, "sleep", lambda seconds: stop.set())
+    script, url = serve(*([answer] if answer else []))
+    with stoppable(stop), pytest.raises(Stopped):
+        make().run(ask(url, **options))
+    assert len(script.requests) == (1 if answer else 0)
+
+
+def test_a_thread_that_waits_for_an_answer_is_stopped_there(make: Callable[..., Client]) -> None:
+    stop = threading.Event()
+
+    def never(request: HttpRequest) -> HttpResponse:
+        stop.set()
+        return HttpResponse(delay_s=3_600)
+
+    with SandboxServer(never) as server, stoppable(stop), pytest.raises(Stopped):
+        make().run(ask(server.base_url))
+
+
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirect_is_refused_and_the_keys_stay_here(
     serve: Serve, make: Callable[..., Client], status: int
@@ -216,6 +316,12 @@ def test_a_redirect_is_refused_and_the_keys_stay_here(
         HttpResponse(reset=True),
         HttpResponse(body=b"x" * 5_000, cut_after=100, reset=True),
         HttpResponse(headers={"Content-Encoding": "gzip"}, body=b"no gzip at all"),
+        HttpResponse(headers={"Content-Encoding": "gzip"}, body=gzip.compress(b"x" * 5_000)[:-9]),
+        HttpResponse(headers={"Content-Encoding": "gzip"}, body=gzip.compress(b"x" * 5_000) + b"garbage"),
+        HttpResponse(headers={"Content-Encoding": "gzip"}, body=gzip.compress(b"") * 2_000),
+        HttpResponse(wire=[b"HTTP/1.1 200 OK\r\nContent-Length: 3, 4\r\n\r\nxxxx"]),
+        HttpResponse(wire=[b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-5\r\nxxxxx"]),
+        HttpResponse(wire=[b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nxxxxx\r\n"]),
     ],
 )
 def test_a_broken_answer_is_asked_again_and_never_taken_for_a_whole_one(
@@ -287,7 +393,7 @@ def test_a_server_that_is_not_there_is_given_up_after_bounded_attempts(
             client.run(ask(f"http://127.0.0.1:{taken.getsockname()[1]}/x?secret=1"))
     assert caught.value.exit_code == 5
     assert "\n" not in str(caught.value)
-    assert (client.stats["search"], len(clock.slept)) == (6, 5)
+    assert (client.stats["search"], client.stats["retried"]) == (6, 5)
 
 
 def test_a_host_without_an_address_is_given_up_with_what_to_check(
@@ -304,7 +410,7 @@ def test_a_host_without_an_address_is_given_up_with_what_to_check(
         client.run(ask("https://api.nowhere.test/x"))
     assert type(caught.value) is Unavailable
     assert caught.value.exit_code == 5
-    assert (client.stats["search"], len(clock.slept)) == (6, 5)
+    assert (client.stats["search"], client.stats["retried"]) == (6, 5)
 
 
 def test_a_failed_answer_starts_the_whole_exchange_again(serve: Serve, make: Callable[..., Client]) -> None:
@@ -338,16 +444,40 @@ def test_an_answer_that_stays_partial_is_raised_after_three_attempts(make: Calla
     assert len(starts) == 3
 
 
-def test_an_endless_answer_is_too_much(
-    serve: Serve, make: Callable[..., Client], monkeypatch: pytest.MonkeyPatch
+def test_a_body_that_decodes_to_more_than_its_request_allows_is_too_much(
+    serve: Serve, make: Callable[..., Client]
 ) -> None:
-    monkeypatch.setattr(http, "MOST_BODY_BYTES", 3 << 20)
     script, url = serve(
         HttpResponse(headers={"Content-Encoding": "gzip"}, body=gzip.compress(b"0" * (8 << 20)))
     )
     with pytest.raises(TooMuch, match="more than 3,145,728 bytes"):
-        make().run(ask(url))
+        make().run(ask(url, most_bytes=3 << 20))
     assert len(script.requests) == 1
+
+
+def test_a_source_that_knows_how_to_ask_for_less_is_told_of_too_much(
+    serve: Serve, make: Callable[..., Client]
+) -> None:
+    _, url = serve(HttpResponse(body=b"x" * 9_000))
+
+    def exchange() -> Generator[Request, Response, bytes]:
+        try:
+            yield Request("POST", url, "count", "search", most_bytes=8_000)
+        except TooMuch:
+            return (yield Request("POST", f"{url}/half", "count", "search", most_bytes=8_000)).body
+        return b"all"
+
+    assert make().run(exchange) == b"ok"
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_a_body_of_exactly_the_bytes_allowed_is_taken(
+    serve: Serve, make: Callable[..., Client], compressed: bool
+) -> None:
+    body = b"0123456789abcdef" * (3 << 16)
+    headers = {"Content-Encoding": "gzip" if compressed else "identity"}
+    _, url = serve(HttpResponse(headers=headers, body=gzip.compress(body) if compressed else body))
+    assert make().run(ask(url, most_bytes=len(body))).body == body
 
 
 def test_compressed_answers_arrive_decoded(serve: Serve, make: Callable[..., Client]) -> None:
@@ -418,14 +548,35 @@ def test_a_certificate_nobody_vouches_for_is_refused_without_retries(
 
 
 def test_a_tls_connection_that_breaks_is_a_passing_fault(
-    serve: Serve, make: Callable[..., Client], authority: trustme.CA, tmp_path: Path
+    serve: Serve,
+    make: Callable[..., Client],
+    authority: trustme.CA,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Plain HTTP where TLS is spoken: the handshake fails, which says nothing of the certificate."""
+    monkeypatch.setattr(wire, "CONNECT_TIMEOUT_S", 0.5)
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
     _, url = serve()
     with pytest.raises(Unavailable) as caught:
         make(ca_bundle=str(tmp_path / "ca.pem")).run(ask(url.replace("http:", "https:")))
     assert "ca_bundle" not in str(caught.value)
+
+
+def test_a_tls_connection_that_ends_without_farewell_is_no_whole_answer(
+    serve: Serve, make: Callable[..., Client], authority: trustme.CA, tmp_path: Path
+) -> None:
+    """A body of no known length ends with its connection: anybody on the way could cut it there."""
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    script, url = serve(HttpResponse(wire=[b"HTTP/1.1 200 OK\r\n\r\nhalf"]), tls=tls_of(authority))
+    assert make(ca_bundle=str(tmp_path / "ca.pem")).run(ask(url)).body == b"ok"
+    assert len(script.requests) == 2
+
+
+def test_several_gzip_streams_in_one_body_are_one_text(serve: Serve, make: Callable[..., Client]) -> None:
+    body = b"".join(gzip.compress(b"%d," % number) for number in range(500))
+    _, url = serve(HttpResponse(headers={"Content-Encoding": "gzip"}, body=body))
+    assert make().run(ask(url)).body == b"".join(b"%d," % number for number in range(500))
 
 
 def chain_of(error: BaseException | None) -> str:

@@ -78,8 +78,9 @@ class EntraTokens:
             raise unanswered(self._identity, self._where, self._session, error) from error
         except msal.ManagedIdentityError as error:
             raise refused_machine(self._identity, error) from error
-        except (ValueError, KeyError) as error:
-            # MSAL's word for an authority it cannot use, and the JSON module's for an answer that is none.
+        except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
+            # MSAL's word for an authority it cannot use, the JSON module's for an answer that is none, and what
+            # comes of members that are of other types than a token's.
             busy = self._session.last_status == 429 or (self._session.last_status or 0) >= 500
             if building and not busy:
                 raise refused_authority(self._identity, self._authority) from error

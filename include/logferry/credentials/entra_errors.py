@@ -13,7 +13,7 @@ from typing import Any
 import requests
 
 from logferry.credentials.azure_identity import Identity
-from logferry.credentials.entra_session import EntraSession
+from logferry.credentials.entra_session import EndlessAnswer, EntraSession
 from logferry.errors import CredentialsError, SourceError, Unavailable
 
 _CODE = re.compile(r"AADSTS(\d+)")
@@ -86,7 +86,9 @@ def unanswered(identity: Identity, where: str, session: EntraSession, error: Exc
             f"Connection {identity.conn_id!r}: the certificate of {where} is not trusted: "
             "name its authority's PEM file in ca_bundle."
         )
-    if isinstance(error, requests.Timeout):
+    if isinstance(error, EndlessAnswer):
+        reason = str(error)
+    elif isinstance(error, requests.Timeout):
         reason = "no answer in time"
     elif isinstance(error, requests.RequestException) and session.last_status is None:
         reason = "no connection"

@@ -25,8 +25,10 @@ from logferry.errors import (
 )
 from logferry.http import excerpt
 from logferry.sources.base import Response
+from logferry.sources.bounds import text_of
 
 _DEEPEST = 12
+_MOST_ERROR_BYTES = 64 * 1024
 _TOO_LARGE_CODES = frozenset({"-2133196797", "0x80DA0003", "ResponsePayloadTooLarge", "ResponseSizeTooLarge"})
 _TOO_LARGE = re.compile(
     r"E_QUERY_RESULT_SET_TOO_LARGE|0x80DA0003"
@@ -103,7 +105,9 @@ def read_error(body: bytes) -> AzureError:
     if not isinstance(value, dict):
         return AzureError((Layer("", excerpt(body)),), "", "")
     error = value.get("error", value)
-    return describe_error(error) if isinstance(error, dict) else AzureError((Layer("", str(error)),), "", "")
+    return (
+        describe_error(error) if isinstance(error, dict) else AzureError((Layer("", text_of(error)),), "", "")
+    )
 
 
 def describe_error(error: Any) -> AzureError:
@@ -112,15 +116,25 @@ def describe_error(error: Any) -> AzureError:
         return AzureError((Layer("", f"the error is no object but of type {type(error).__name__}"),), "", "")
     objects = list(_objects(error, _DEEPEST))
     layers = tuple(
-        Layer(_text(one.get("code") or one.get("type")), _text(one.get("message"))) for one in objects
+        Layer(text_of(one.get("code") or one.get("type")), text_of(one.get("message"))) for one in objects
     )
-    correlation = next((_text(one["correlationId"]) for one in objects if "correlationId" in one), "")
+    correlation = next((text_of(one["correlationId"]) for one in objects if "correlationId" in one), "")
     located = next((one for one in objects if "line" in one and "pos" in one), None)
     place = ""
     if located is not None:
-        token = f", token {_text(located['token'])!r}" if "token" in located else ""
-        place = f"line {_text(located['line'])}, position {_text(located['pos'])}{token}"
+        token = f", token {text_of(located['token'])!r}" if "token" in located else ""
+        place = f"line {text_of(located['line'])}, position {text_of(located['pos'])}{token}"
     return AzureError(layers, correlation, place)
+
+
+def error_beside(raw: bytes) -> AzureError:
+    """The layers of an ``error`` as it was received within an answer; of one too large to be an error, its size."""
+    if len(raw) > _MOST_ERROR_BYTES:
+        return AzureError((Layer("", f"its error is {len(raw):,} bytes long"),), "", "")
+    try:
+        return describe_error(json.loads(raw))
+    except (ValueError, RecursionError):
+        return AzureError((Layer("", "its error is not readable"),), "", "")
 
 
 def partial_answer(error: AzureError) -> SourceError:
@@ -261,7 +275,3 @@ def _objects(error: dict[str, Any], depth: int) -> Iterator[dict[str, Any]]:
     for one in inner:
         if isinstance(one, dict):
             yield from _objects(one, depth - 1)
-
-
-def _text(value: Any) -> str:
-    return "" if value is None else str(value)

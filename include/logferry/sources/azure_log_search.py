@@ -56,6 +56,7 @@ class AzureLogSearchSource:
     """A count costs two searches a bin: slices are bins enough."""
     most_shares = 1
     """The legacy language has no hash, and a search no ``skip``."""
+    most_in_flight = 1
     search_bucket = BUCKET
     ordered = False
     unique_ids = False

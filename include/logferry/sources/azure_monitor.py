@@ -78,6 +78,8 @@ class AzureMonitorSource:
     page_rows = _ANSWER_ROWS
     most_bins = _MOST_BINS
     most_shares = _MOST_SHARES
+    most_in_flight = 4
+    """The service takes 5 of one principal (https://learn.microsoft.com/azure/azure-monitor/service-limits)."""
     search_bucket = BUCKET
     ordered = False
     unique_ids = False

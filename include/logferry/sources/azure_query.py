@@ -10,15 +10,15 @@ from __future__ import annotations
 import uuid
 from collections.abc import Generator
 from dataclasses import dataclass, replace
-from typing import Any
 
 import msgspec
 
 from logferry.convert.kql_types import canonical
 from logferry.convert.repair import repair_surrogates
 from logferry.errors import FailedAnswer
-from logferry.sources.azure_errors import describe_error, partial_answer, query_refusal
-from logferry.sources.base import Purpose, Request, Response
+from logferry.sources.azure_errors import error_beside, partial_answer, query_refusal
+from logferry.sources.base import MIB, Purpose, Request, Response
+from logferry.sources.bounds import COUNT_BYTES, check_values, reason
 from logferry.window import FIRST_INSTANT, LAST_INSTANT, TICK_PER_SECOND, Window, format_instant
 
 BUCKET = "azure_query"
@@ -32,6 +32,8 @@ _NARROW_ON: dict[Purpose, frozenset[int]] = {
 }
 """What is judged here and not just sent again: 504 mostly, 502 for rows sometimes, means that the query is
 too much for one answer."""
+_MOST_BYTES: dict[Purpose, int] = {"search": 256 * MIB, "count": COUNT_BYTES, "schema": COUNT_BYTES}
+"""The service cuts a result at 64,000,000 bytes of data, which JSON writes with more."""
 _COUNT_PAUSES_S = (5.0, 20.0)
 """Before a count that ran out of time is asked again; a 504 after the last of these is believed."""
 
@@ -59,7 +61,7 @@ class _Table(msgspec.Struct):
 
 class _Answer(msgspec.Struct):
     tables: list[_Table] | None = None
-    error: Any = None
+    error: msgspec.Raw = msgspec.Raw(b"")
 
 
 _decode = msgspec.json.Decoder(_Answer).decode
@@ -124,6 +126,7 @@ class Workspace:
             },
             body=msgspec.json.encode(body),
             timeout_s=_TIMEOUT_S,
+            most_bytes=_MOST_BYTES[purpose],
             narrow_on=_NARROW_ON[purpose],
         )
         response = yield _numbered(request)
@@ -141,9 +144,10 @@ def read_answer(body: bytes) -> QueryAnswer:
     if not body.strip():
         # https://learn.microsoft.com/azure/azure-monitor/logs/api/errors: a 200 without a body is no answer.
         raise FailedAnswer("Log Analytics answered 200 with an empty body, which is not an empty result")
+    check_values(body, "Log Analytics' answer")
     answer, repaired = _read(body)
-    if answer.error is not None:
-        raise partial_answer(describe_error(answer.error))
+    if bytes(answer.error) not in (b"", b"null"):
+        raise partial_answer(error_beside(bytes(answer.error)))
     primary = [table for table in answer.tables or () if table.name == "PrimaryResult"]
     if len(primary) != 1:
         count = "no" if not primary else str(len(primary))
@@ -193,7 +197,7 @@ def _unreadable(body: bytes, error: Exception) -> FailedAnswer:
         kind = "is a page, not JSON"
     else:
         kind = "is cut or no JSON"
-    return FailedAnswer(f"Log Analytics' answer of {len(body):,} bytes {kind} ({error})")
+    return FailedAnswer(f"Log Analytics' answer of {len(body):,} bytes {kind} ({reason(error)})")
 
 
 def _numbered(request: Request) -> Request:

@@ -32,6 +32,7 @@ BINS: tuple[int, ...] = (
 the clock's own marks whatever a source aligns to; another length is counted by a shorter one that divides it."""
 
 Purpose = Literal["search", "count", "schema"]
+MIB = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +40,9 @@ class Request:
     """One HTTP request, without credentials (the client adds them).
 
     ``bucket`` names the API allowance it is paid from. ``after_s``: seconds to wait before sending (polling).
-    ``timeout_s``: seconds without a byte before the read is given up. ``narrow_on``: statuses that the source
-    itself reads as "too much" and that the client must not retry.
+    ``timeout_s``: seconds without a byte before the read is given up; ``answer_s``: seconds that the whole answer
+    may take, however steadily it drips. ``most_bytes``: the most bytes of its body, decoded; more is TooMuch.
+    ``narrow_on``: statuses that the source itself reads as "too much" and that the client must not retry.
     """
 
     method: str
@@ -51,6 +53,8 @@ class Request:
     body: bytes | None = None
     after_s: float = 0.0
     timeout_s: float = 120.0
+    answer_s: float = 900.0
+    most_bytes: int = 4 * MIB
     narrow_on: frozenset[int] = frozenset()
 
 
@@ -156,6 +160,11 @@ class LogSource(Protocol):
     @property
     def most_shares(self) -> int:
         """Into how many shares the rows of one tick can be divided when they are too much; 1: not at all."""
+        ...
+
+    @property
+    def most_in_flight(self) -> int:
+        """Searches that may be under way at once; 1: each waits for the one before it."""
         ...
 
     @property

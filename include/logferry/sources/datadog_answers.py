@@ -24,12 +24,15 @@ from logferry.errors import (
 )
 from logferry.http import excerpt
 from logferry.sources.base import Response
+from logferry.sources.bounds import reason, text_of
 from logferry.window import parse_instant
 
 _PASSING = ("resource_exhausted", "deadline_exceeded", "request_timeout", "too many pending")
 """Texts of passing faults that may come with any status."""
 
 
+_LONGEST_CURSOR = 16_384
+"""Recorded ones have some hundred characters."""
 _ABSENT = msgspec.Raw(b"")
 
 
@@ -69,6 +72,7 @@ class _AggregateAnswer(msgspec.Struct):
     errors: msgspec.Raw = _ABSENT
 
 
+_decode_meta = msgspec.json.Decoder(Meta | None).decode
 _decode_search = msgspec.json.Decoder(_SearchAnswer).decode
 _decode_aggregate = msgspec.json.Decoder(_AggregateAnswer, float_hook=Decimal).decode
 
@@ -88,8 +92,10 @@ def read_search(body: bytes) -> tuple[bytes, str | None]:
             marked = MarkedDocument(body)
             answer = _decode_search(marked.document)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise FailedAnswer(f"Datadog's page is not whole JSON ({len(body):,} bytes): {error}") from error
-    check_whole(answer.meta, answer.errors, what="page")
+        raise FailedAnswer(
+            f"Datadog's page is not whole JSON ({len(body):,} bytes): {reason(error)}"
+        ) from error
+    after = _cursor(answer.meta, answer.errors)
     data = bytes(answer.data) if marked is None else marked.restore(bytes(answer.data))
     if not data:
         raise FailedAnswer(f"Datadog's page holds no data member ({len(body):,} bytes)")
@@ -97,8 +103,28 @@ def read_search(body: bytes) -> tuple[bytes, str | None]:
         data = b"[]"
     if not data.startswith(b"["):
         raise FailedAnswer(f"Datadog's data is not a list ({len(data):,} bytes)")
-    page = answer.meta.page if answer.meta else None
-    return data, (page.after or None) if page else None
+    return data, after
+
+
+def read_end(meta: msgspec.Raw, errors: msgspec.Raw) -> str | None:
+    """The next cursor (None: the end) of a search answer, by its ``meta`` and ``errors`` as received (empty: not
+    there). Raises as ``read_search`` does."""
+    try:
+        return _cursor(_decode_meta(meta) if bytes(meta) else None, errors)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise FailedAnswer(f"the meta of Datadog's page is not readable: {reason(error)}") from error
+
+
+def _cursor(meta: Meta | None, errors: msgspec.Raw) -> str | None:
+    check_whole(meta, errors, what="page")
+    page = meta.page if meta else None
+    after = page.after if page else None
+    if after and len(after) > _LONGEST_CURSOR:
+        raise FailedAnswer(
+            f"Datadog's cursor is {len(after):,} characters long and of more than {_LONGEST_CURSOR:,} none is "
+            "believed; check what answers at the connection's site or host"
+        )
+    return after or None
 
 
 def check_whole(meta: Meta | None, errors: msgspec.Raw, *, what: str) -> None:
@@ -108,12 +134,12 @@ def check_whole(meta: Meta | None, errors: msgspec.Raw, *, what: str) -> None:
     if meta is None:
         return
     for warning in meta.warnings or ():
-        text = warning.detail or warning.title or warning.code or "no text"
+        text = text_of(warning.detail or warning.title or warning.code or "no text")
         if warning.code == "unknown_index":
             raise QueryRejected(f"Datadog does not know an index of this export ({text}); correct `indexes`")
         raise FailedAnswer(f"Datadog's {what} is partial: {text}")
     if meta.status not in (None, "done"):
-        raise FailedAnswer(f"Datadog's {what} is partial: its status is {meta.status!r}, not 'done'")
+        raise FailedAnswer(f"Datadog's {what} is partial: its status is {text_of(meta.status)!r}, not 'done'")
 
 
 def refusal(response: Response, *, resumed: bool) -> SourceError | QueryRejected | CredentialsError:
@@ -160,10 +186,10 @@ def error_text(body: bytes) -> str:
     texts = []
     for entry in errors if isinstance(errors, list) else [errors]:
         if isinstance(entry, dict):
-            texts.append(str(entry.get("detail") or entry.get("title") or entry))
+            texts.append(text_of(entry.get("detail") or entry.get("title")))
         else:
-            texts.append(str(entry))
-    return "; ".join(texts)[:300] or excerpt(body)
+            texts.append(text_of(entry))
+    return "; ".join(text for text in texts if text)[:300] or excerpt(body)
 
 
 def read_counts(body: bytes) -> list[Bucket]:
@@ -171,7 +197,7 @@ def read_counts(body: bytes) -> list[Bucket]:
     try:
         answer = _decode_aggregate(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ArithmeticError) as error:
-        raise FailedAnswer(f"Datadog's count is not readable: {error}") from error
+        raise FailedAnswer(f"Datadog's count is not readable: {reason(error)}") from error
     check_whole(answer.meta, answer.errors, what="count")
     if answer.data is None:
         raise FailedAnswer(f"Datadog's count holds no data ({len(body):,} bytes)")
@@ -200,17 +226,17 @@ def point_of(point: Any) -> tuple[int, int]:
         return parse_instant(point["time"]), whole_rows(point["value"])
     except (AttributeError, KeyError, TypeError, ValueError):
         raise FailedAnswer(
-            f"Datadog's count holds a bucket that is not readable: {str(point)[:100]}"
+            f"Datadog's count holds a bucket that is not readable: {text_of(point)[:100]}"
         ) from None
 
 
 def whole_rows(value: Any) -> int:
     """A count that may come as int, float or text; anything but a whole number is refused."""
     try:
-        number = Decimal(str(value))
+        number = Decimal(text_of(value))
     except ArithmeticError:
         number = Decimal(-1)
     # The exponent is looked at first: int() of 1e999999 would fill the memory.
     if not number.is_finite() or number.adjusted() > 18 or number < 0 or number != number.to_integral_value():
-        raise FailedAnswer(f"Datadog's count holds {str(value)[:40]!r}, which is no number of rows")
+        raise FailedAnswer(f"Datadog's count holds {text_of(value)[:40]!r}, which is no number of rows")
     return int(number)

@@ -1,0 +1,210 @@
+"""Connections that no answer can outlast or overfill, whatever the server does.
+
+Below the HTTP library, every read of a socket is counted and timed: the head of an answer is bounded in bytes, and
+the whole of it in bytes and in seconds. So a limit holds wherever the library happens to be reading: in a flood of
+interim answers, in headers that drip, in the sizes of chunks, in trailers without end.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+import os
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+import requests.adapters
+import urllib3
+from requests.utils import get_environ_proxies
+
+from logferry.clock import check_stop
+from logferry.sources.base import MIB, Request
+
+CONNECT_TIMEOUT_S = 20.0
+MOST_HEAD_BYTES = 256 * 1024
+"""Of status lines and headers, interim answers included; their number is limited to 100 by ``http.client``."""
+_LOOK_UP_S = 0.5
+"""How often a thread that waits for bytes looks whether its work was called off."""
+_BUFFER_BYTES = 64 * 1024
+_CONNECTIONS = 32
+"""Kept open to one host: more than any source has in flight."""
+
+
+class OutOfTime(Exception):
+    """The answer was not whole after the seconds it was given."""
+
+
+class HeadTooLong(Exception):
+    """More came before the body than any head of an answer is long."""
+
+
+class BodyTooLong(Exception):
+    """More bytes came for a body than it may have, however they are encoded."""
+
+
+@dataclass(slots=True)
+class Guard:
+    """What one exchange may take; ``began`` is in seconds of the machine's monotonic clock."""
+
+    idle_s: float
+    answer_s: float
+    most_bytes: int
+    began: float = field(default_factory=time.monotonic)
+    wire_bytes: int = 0
+    in_head: bool = True
+
+    @classmethod
+    def of(cls, request: Request) -> Guard:
+        # Chunks may cost more than they carry, but not many times more.
+        return cls(request.timeout_s, request.answer_s, 2 * request.most_bytes + MIB)
+
+    def check_time(self) -> None:
+        if time.monotonic() - self.began > self.answer_s:
+            raise OutOfTime(f"it was not whole after {self.answer_s:g} s")
+
+    def came(self, count: int) -> None:
+        """Take note of bytes of the socket. The first of the body may be among those that end the head."""
+        self.wire_bytes += count
+        if self.in_head and self.wire_bytes > MOST_HEAD_BYTES + _BUFFER_BYTES:
+            raise HeadTooLong(f"its headers are longer than {MOST_HEAD_BYTES:,} bytes")
+        if self.wire_bytes > self.most_bytes:
+            raise BodyTooLong
+
+
+_guard: ContextVar[Guard] = ContextVar("guard")
+
+
+class GuardedAdapter(requests.adapters.HTTPAdapter):
+    """Connections whose answers are read under the guard of the thread that opened them (``guarding``)."""
+
+    def get_connection_with_tls_context(self, *args: Any, **options: Any) -> urllib3.HTTPConnectionPool:
+        pool = super().get_connection_with_tls_context(*args, **options)
+        pool.ConnectionCls = _guarded(pool.ConnectionCls)
+        return pool
+
+
+def guarding(guard: Guard) -> None:
+    """From now on this thread's answers are read under this guard, each to its end."""
+    _guard.set(guard)
+
+
+class Connections(GuardedAdapter):
+    """Sends requests of any thread; the connections are shared and kept.
+
+    Nothing is read from ``~/.netrc``, no cookie is kept and no redirect followed, not even read: a redirect's body
+    may be as endless as any. ``ca_bundle`` beats REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE of the environment, whose
+    proxies are used.
+    """
+
+    def __init__(self, ca_bundle: str | None) -> None:
+        super().__init__(pool_maxsize=_CONNECTIONS)
+        from_environment = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
+        self.verify: str | bool = ca_bundle or from_environment or True
+        self._lock = threading.Lock()
+        self._routes: dict[tuple[str, str], tuple[urllib3.HTTPConnectionPool, dict[str, str]]] = {}
+
+    def open(
+        self, request: Request, headers: Mapping[str, str], guard: Guard
+    ) -> urllib3.response.BaseHTTPResponse:
+        """The head of the answer; its body is read from it, raw, in the same thread and with the same guard.
+
+        Raises the errors of urllib3 (of requests for a URL that is none), OutOfTime, HeadTooLong, BodyTooLong and
+        clock.Stopped.
+        """
+        prepared = _prepared(request.method, request.url)
+        pool, proxies = self._route(prepared)
+        guarding(guard)
+        answer = pool.urlopen(
+            request.method,
+            self.request_url(prepared, proxies),
+            body=request.body,
+            headers=dict(headers),
+            retries=False,
+            redirect=False,
+            assert_same_host=False,
+            timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=request.timeout_s),
+            preload_content=False,
+            decode_content=False,
+        )
+        guard.in_head = False
+        return answer
+
+    def _route(self, prepared: requests.PreparedRequest) -> tuple[urllib3.HTTPConnectionPool, dict[str, str]]:
+        """The pool for the URL's host, and the environment's proxies: looked up once, for it takes long."""
+        url = str(prepared.url)
+        scheme, host, *_ = urlsplit(url)
+        with self._lock:
+            found = self._routes.get((scheme, host))
+            if found is None:
+                proxies: dict[str, str] = get_environ_proxies(url)
+                pool = self.get_connection_with_tls_context(prepared, self.verify, proxies=proxies)
+                self.cert_verify(pool, url, self.verify, None)
+                found = self._routes[scheme, host] = (pool, proxies)
+        return found
+
+
+@cache
+def _guarded(connection: type[Any]) -> type[Any]:
+    """The class of connection, plain, TLS or through a proxy, with guarded answers."""
+    if issubclass(connection.response_class, _GuardedResponse):
+        return connection
+    return type(f"Guarded{connection.__name__}", (connection,), {"response_class": _GuardedResponse})
+
+
+def _prepared(method: str, url: str) -> requests.PreparedRequest:
+    prepared = requests.PreparedRequest()
+    prepared.prepare_method(method)
+    prepared.prepare_url(url, None)
+    return prepared
+
+
+class _GuardedResponse(http.client.HTTPResponse):
+    """An answer whose bytes come through a guarded reader."""
+
+    def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
+        super().__init__(sock, *args, **options)
+        self.fp = io.BufferedReader(_Reader(sock, self.fp.detach(), _guard.get()), _BUFFER_BYTES)
+
+
+class _Reader(io.RawIOBase):
+    """A socket's bytes. ``kept`` keeps the socket open after its connection let go of it."""
+
+    def __init__(self, sock: socket.socket, kept: io.RawIOBase, guard: Guard) -> None:
+        self._sock = sock
+        self._kept = kept
+        self._guard = guard
+        self._sock.settimeout(min(_LOOK_UP_S, guard.idle_s, guard.answer_s))
+        if isinstance(sock, ssl.SSLSocket):
+            # An end without TLS's own farewell may be anyone's cut, and a body without a length ends there.
+            sock.suppress_ragged_eofs = False  # type: ignore[attr-defined]
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        since = time.monotonic()
+        while True:
+            check_stop()
+            self._guard.check_time()
+            try:
+                count = self._sock.recv_into(buffer)
+            except TimeoutError:
+                if time.monotonic() - since >= self._guard.idle_s:
+                    raise
+            else:
+                self._guard.came(count)
+                return count
+
+    def close(self) -> None:
+        if not self.closed:
+            self._kept.close()
+            super().close()
