@@ -1,15 +1,13 @@
 """Rows of a Log Analytics query to record batches.
 
-Two decoders for one meaning, chosen per block of rows: one compiled from the column types, which refuses
-anything unusual, and one that looks at each cell's own JSON (``kql_cells``). No value passes through a
-float on the way except reals.
+Two decoders for one meaning: one compiled from the column types, which refuses anything unusual, and one that looks
+at each cell's own JSON (``kql_cells``). A block of rows that the first refuses is halved until only the unusual rows
+are left to the second. No value passes through a float on the way except reals.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from types import GenericAlias
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -18,25 +16,18 @@ import pyarrow.compute as pc
 
 from logferry.convert.instants import read_instants
 from logferry.convert.kql_cells import read_cell, read_real
+from logferry.convert.kql_rows import RowDecoder
 from logferry.convert.kql_types import QUERY_ITEM, QUERY_TIME, arrow_type, query_columns
 from logferry.errors import FailedAnswer
 from logferry.sources.base import ID_COLUMN, TICK_COLUMN, SourceSchema
 from logferry.window import Window
 
-_BLOCK_ROWS = 2_048
-"""Rows decoded at a time: bounds the Python values alive, and how many rows one odd value slows down."""
-_USUAL: dict[str, Any] = {
-    "string": str | None,
-    "guid": str | None,
-    "dynamic": str | None,
-    "decimal": str | None,
-    "timespan": str | None,
-    "datetime": str | None,
-    "long": int | None,
-    "int": int | None,
-    "real": float | str | None,
-    "bool": bool | None,
-}
+_BLOCK_BYTES = 512 * 1024
+"""JSON decoded at a time: little enough that the values of a block are still in the processor's cache when columns are
+made of them, and that they are gone before the garbage collector counts them."""
+_MOST_BLOCK_ROWS = 320
+_SAMPLE_ROWS = 100
+"""Rows whose length says how many make a block."""
 _decode_cells = msgspec.json.Decoder(list[list[msgspec.Raw]]).decode
 
 
@@ -60,24 +51,16 @@ def read_rows(
     wrong.
     """
     reader = _Reader(query_columns(schema))
-    arrow_schema = output_schema(schema)
-    batches = []
-    for start in range(0, len(rows), _BLOCK_ROWS):
-        batch = _assemble(reader.read(rows[start : start + _BLOCK_ROWS]), schema, arrow_schema)
-        _check_times(batch, span)
-        batches.append(batch)
-    notes = {"invalid_text": reader.invalid_text} if reader.invalid_text else {}
-    if batches:
-        return pa.concat_batches(batches), notes
-    return pa.RecordBatch.from_pylist([], schema=arrow_schema), notes
-
-
-@dataclass(frozen=True, slots=True)
-class _Block:
-    """The query's columns for some rows, by name, and the rows' exact times."""
-
-    arrays: dict[str, pa.Array[Any]]
-    ticks: pa.Array[Any]
+    sample = rows[:: len(rows) // _SAMPLE_ROWS + 1]
+    step = max(1, min(_MOST_BLOCK_ROWS, _BLOCK_BYTES * len(sample) // (1 + sum(map(len, sample)))))
+    for start in range(0, len(rows), step):
+        reader.read(rows[start : start + step])
+    columns, ticks = reader.take()
+    _check_times(ticks, span)
+    ids = columns[QUERY_ITEM] if schema.has_id else pa.nulls(len(rows), pa.string())
+    own = [ticks if c.source_name == QUERY_TIME else columns[c.source_name] for c in schema.columns]
+    batch = pa.RecordBatch.from_arrays([*own, ticks, ids], schema=output_schema(schema))
+    return batch, {"invalid_text": reader.invalid_text} if reader.invalid_text else {}
 
 
 class _Reader:
@@ -85,21 +68,34 @@ class _Reader:
 
     def __init__(self, columns: list[tuple[str, str]]) -> None:
         self._columns = columns
-        row = GenericAlias(tuple, tuple(_USUAL.get(kind, msgspec.Raw) for _, kind in columns))
-        self._decode_usual: Callable[[bytes], list[tuple[Any, ...]]] = msgspec.json.Decoder(
-            GenericAlias(list, (row,))
-        ).decode
-        self._all_usual = all(kind in _USUAL for _, kind in columns)
+        self._decoder = RowDecoder([kind for _, kind in columns])
+        self._arrays: dict[str, list[pa.Array[Any]]] = {name: [] for name, _ in columns}
+        self._ticks: list[pa.Array[Any]] = []
         self.invalid_text = 0
 
-    def read(self, rows: Sequence[msgspec.Raw]) -> _Block:
+    def take(self) -> tuple[dict[str, pa.Array[Any]], pa.Array[Any]]:
+        """The query's columns by name, and the exact times, of all rows read. Once."""
+        whole = {}
+        for name, kind in self._columns:
+            # Column by column, and the blocks of each let go: all of them at once would be in memory twice.
+            whole[name] = _joined(self._arrays.pop(name), arrow_type(kind))
+        return whole, _joined(self._ticks, pa.int64())
+
+    def read(self, rows: Sequence[msgspec.Raw]) -> None:
         block = b"[" + b",".join(rows) + b"]"
-        if self._all_usual:
+        if self._decoder.able:
             try:
-                return self._arrays(list(zip(*self._decode_usual(block), strict=True)))
-            except (msgspec.DecodeError, UnicodeDecodeError, ValueError, OverflowError):
-                pass  # The careful way tells what is wrong, or that it is only unusual.
-        return self._arrays(self._carefully(block))
+                self._add(self._decoder.columns(block))
+                return
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError, OverflowError):
+                pass
+            if len(rows) > 1:
+                half = len(rows) // 2
+                self.read(rows[:half])
+                self.read(rows[half:])
+                return
+        # Tells what is wrong, or that it is only unusual.
+        self._add(self._carefully(block))
 
     def _carefully(self, block: bytes) -> list[list[Any]]:
         try:
@@ -121,36 +117,41 @@ class _Reader:
                 self.invalid_text += invalid
         return columns
 
-    def _arrays(self, columns: Sequence[Sequence[Any]]) -> _Block:
-        arrays: dict[str, pa.Array[Any]] = {}
-        ticks: pa.Array[Any] = pa.nulls(len(columns[0]), pa.int64())
+    def _add(self, columns: Sequence[Sequence[Any]]) -> None:
+        arrays: list[pa.Array[Any]] = []
+        ticks: pa.Array[Any] = pa.nulls(0, pa.int64())
+        texts: Sequence[Any] = ()
+        instants = arrays[0:0]
         for (name, kind), values in zip(self._columns, columns, strict=True):
             if kind == "datetime":
-                arrays[name], exact = read_instants(values)
+                # The row's time comes twice where the query keeps its own.
+                if values != texts or not instants:
+                    texts, instants = values, list(read_instants(values))
+                arrays.append(instants[0])
                 if name == QUERY_TIME:
-                    ticks = exact
+                    ticks = instants[1]
             elif kind == "real":
-                numbers = [read_real(value) if type(value) is str else value for value in values]
-                arrays[name] = pa.array(numbers, pa.float64())
+                try:
+                    array = pa.array(values, pa.float64())
+                except pa.ArrowInvalid:  # NaN and infinities come as strings
+                    numbers = [read_real(value) if type(value) is str else value for value in values]
+                    array = pa.array(numbers, pa.float64())
+                arrays.append(array)
             else:
-                arrays[name] = pa.array(values, arrow_type(kind))
-        return _Block(arrays, ticks)
+                arrays.append(pa.array(values, arrow_type(kind)))
+        for (name, _), array in zip(self._columns, arrays, strict=True):
+            self._arrays[name].append(array)
+        self._ticks.append(ticks)
 
 
-def _assemble(block: _Block, schema: SourceSchema, arrow_schema: pa.Schema) -> pa.RecordBatch:
-    ids = block.arrays[QUERY_ITEM] if schema.has_id else pa.nulls(len(block.ticks), pa.string())
-    own = [
-        block.ticks if column.source_name == QUERY_TIME else block.arrays[column.source_name]
-        for column in schema.columns
-    ]
-    return pa.RecordBatch.from_arrays([*own, block.ticks, ids], schema=arrow_schema)
+def _joined(arrays: list[pa.Array[Any]], kind: pa.DataType) -> pa.Array[Any]:
+    return pa.concat_arrays(arrays) if arrays else pa.nulls(0, kind)
 
 
-def _check_times(batch: pa.RecordBatch, span: Window) -> None:
-    ticks = batch.column(TICK_COLUMN)
+def _check_times(ticks: pa.Array[Any], span: Window) -> None:
     if ticks.null_count:
         raise FailedAnswer(f"Log Analytics sent {ticks.null_count:,} rows without a time for {span}")
-    if pc.min(ticks).as_py() not in span or pc.max(ticks).as_py() not in span:
+    if len(ticks) and (pc.min(ticks).as_py() not in span or pc.max(ticks).as_py() not in span):
         raise FailedAnswer(f"Log Analytics sent rows outside the range asked for, {span}")
 
 

@@ -1,31 +1,29 @@
 """Pages of the Datadog Logs Search API to record batches.
 
-Two decoders for one meaning. The plain one is compiled for the shape that nearly every event has and refuses
-anything else; a page it refuses goes through the careful one, which looks at each member by itself and keeps
-what has no column in ``extra``. Event shape: https://docs.datadoghq.com/api/latest/logs/#search-logs-post.
+Whole columns at a time, and no Python value for what is kept as received: the free-form attributes of a page are
+joined into one buffer, and of its tags each combination is decoded once.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Literal
+from itertools import accumulate
 
 import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from logferry.convert.datadog_events import Events, read_list
+from logferry.convert.datadog_odd import MendedEvent, mend
 from logferry.convert.promote import ARROW_TYPES, promote
-from logferry.convert.repair import MarkedDocument, readable_text
-from logferry.convert.text import read_text, valid_text
+from logferry.convert.tag_lists import TAGS, NoTags, TagLists
 from logferry.errors import FailedAnswer
 from logferry.sources.base import ID_COLUMN, TICK_COLUMN
 from logferry.spec import ColumnSpec
-from logferry.window import TICK_PER_MICROSECOND, TICK_PER_MS, from_datetime, parse_instant
+from logferry.window import TICK_PER_MICROSECOND, from_datetime, parse_instant
 
 _TIME = pa.timestamp("us", tz="UTC")
-_TAGS = pa.list_(pa.string())
 
 FIXED_FIELDS: tuple[tuple[str, pa.DataType], ...] = (
     ("id", pa.string()),
@@ -34,49 +32,15 @@ FIXED_FIELDS: tuple[tuple[str, pa.DataType], ...] = (
     ("service", pa.string()),
     ("host", pa.string()),
     ("message", pa.string()),
-    ("tags", _TAGS),
+    ("tags", TAGS),
     ("attributes", pa.string()),
     ("extra", pa.string()),
 )
 """The columns of every Datadog export, in order; promoted columns follow."""
 
 
-_ABSENT = msgspec.Raw(b"")
-
-
-class _Inner(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    timestamp: str
-    status: str | None = None
-    service: str | None = None
-    host: str | None = None
-    message: str | None = None
-    tags: list[str] | None = None
-    attributes: msgspec.Raw = _ABSENT
-
-
-class _Event(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    attributes: _Inner
-    id: str | None = None
-    type: Literal["log"] = "log"
-
-
-_decode_plain = msgspec.json.Decoder(list[_Event]).decode
-_decode_one_plain = msgspec.json.Decoder(_Event).decode
-_decode_events = msgspec.json.Decoder(list[msgspec.Raw]).decode
-_decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-
-
-class _Columns:
-    """The columns of a page while it is read."""
-
-    def __init__(self) -> None:
-        self.ids: list[str | None] = []
-        self.ticks: list[int] = []
-        self.texts: dict[str, list[str | None]] = {n: [] for n in ("status", "service", "host", "message")}
-        self.tags: list[list[str] | None] = []
-        self.attributes: list[bytes | None] = []
-        self.extra: list[str | None] = []
-        self.invalid_text = 0
+_tag_lists = TagLists()
+_NO_BYTES = msgspec.Raw(b"")
 
 
 def output_schema(columns: Mapping[str, ColumnSpec]) -> pa.Schema:
@@ -91,189 +55,126 @@ def read_events(data: bytes, columns: Mapping[str, ColumnSpec]) -> tuple[pa.Reco
     Raises FailedAnswer when an event has no readable time: a row that belongs to no slice must not vanish.
     """
     try:
-        events = _decode_plain(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return _read_carefully(data, columns)
-    inner = [event.attributes for event in events]
-    documents = [_document(item.attributes) for item in inner]
-    try:
-        times = pa.array([item.timestamp for item in inner], pa.string()).cast(_TIME)
-        texts = pa.array(documents, pa.binary()).cast(pa.string())
-    except pa.ArrowInvalid:
-        # A time in another form, or bytes in a document that are no UTF-8.
-        return _read_carefully(data, columns)
+        events = read_list(data)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise FailedAnswer(f"a page of the log search is not a list of events: {error}") from error
+    return to_batch(events, columns)
+
+
+def to_batch(events: Events, columns: Mapping[str, ColumnSpec]) -> tuple[pa.RecordBatch, dict[str, int]]:
+    """The same of events that have been split already."""
+    page = _Page(events)
+    tags, documents = page.tags(), page.documents()
+    outer, inner = page.events, [event.attributes for event in page.events]
+    times, ticks = page.times([item.timestamp for item in inner])
+    ids = pa.array([event.id for event in outer], pa.string())
     arrays = [
-        pa.array([event.id for event in events], pa.string()),
+        ids,
         times,
         pa.array([item.status for item in inner], pa.string()),
         pa.array([item.service for item in inner], pa.string()),
         pa.array([item.host for item in inner], pa.string()),
         pa.array([item.message for item in inner], pa.string()),
-        pa.array([item.tags for item in inner], _TAGS),
-        texts,
-        pa.nulls(len(events), pa.string()),
+        tags,
+        documents,
+        page.extra(),
     ]
-    ticks = pc.multiply(times.cast(pa.int64()), TICK_PER_MICROSECOND)
-    return _batch(arrays, ticks, documents, columns, {})
-
-
-def _read_carefully(data: bytes, columns: Mapping[str, ColumnSpec]) -> tuple[pa.RecordBatch, dict[str, int]]:
-    text, undecodable = readable_text(data)
-    marked = MarkedDocument(text.encode())
-    page = _Columns()
-    page.invalid_text = undecodable
-    try:
-        for event in _decode_events(marked.document):
-            if not _read_plain(event, page, marked):
-                _read_event(_decode_members(event), page, marked)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise FailedAnswer(f"a page of the log search is not a list of events: {error}") from error
-    arrays = [
-        pa.array(page.ids, pa.string()),
-        pa.array([tick // TICK_PER_MICROSECOND for tick in page.ticks], _TIME),
-        *(pa.array(page.texts[name], pa.string()) for name in ("status", "service", "host", "message")),
-        pa.array(page.tags, _TAGS),
-        pa.array(page.attributes, pa.binary()).cast(pa.string()),
-        pa.array(page.extra, pa.string()),
-    ]
-    notes = {"invalid_text": page.invalid_text} if page.invalid_text else {}
-    return _batch(arrays, pa.array(page.ticks, pa.int64()), page.attributes, columns, notes)
-
-
-def _batch(
-    arrays: list[pa.Array],
-    ticks: pa.Array,
-    documents: Sequence[bytes | None],
-    columns: Mapping[str, ColumnSpec],
-    notes: dict[str, int],
-) -> tuple[pa.RecordBatch, dict[str, int]]:
+    notes = {"invalid_text": invalid} if (invalid := page.invalid_text()) else {}
+    if columns:
+        promoted, misfits = promote(page.raw_documents, columns)
+        arrays += promoted
+        notes |= misfits
     schema = output_schema(columns).append(pa.field(TICK_COLUMN, pa.int64()))
     schema = schema.append(pa.field(ID_COLUMN, pa.string()))
-    promoted: list[pa.Array] = []
-    if columns:
-        promoted, misfits = promote(documents, columns)
-        notes = {**notes, **misfits}
-    batch = pa.RecordBatch.from_arrays([*arrays, *promoted, ticks, arrays[0]], schema=schema)
-    return batch, notes
+    return pa.RecordBatch.from_arrays([*arrays, ticks, ids], schema=schema), notes
 
 
-def _read_plain(raw: msgspec.Raw, page: _Columns, marked: MarkedDocument) -> bool:
-    """Add an event of the usual shape; False, and nothing added, for any other. One odd event among a thousand
-    must not make the other 999 slow."""
-    if marked.touched(bytes(raw)):
-        return False
+class _Page:
+    """The events of a page, its odd ones mended; a column that finds another odd one mends it too."""
+
+    def __init__(self, events: Events) -> None:
+        self.events = events.plain
+        self._source = events
+        self._mended: dict[int, MendedEvent] = {}
+        self.raw_documents: list[msgspec.Raw | None] = []
+        self._mend(events.odd)
+
+    def tags(self) -> pa.Array:
+        raws = list(map(bytes, [event.attributes.tags for event in self.events]))
+        try:
+            return _tag_lists.column(raws)
+        except NoTags:
+            refused = _tag_lists.refused(raws)
+            self._mend([at for at, raw in enumerate(raws) if raw in refused])
+            return self.tags()
+
+    def documents(self) -> pa.Array:
+        """The free-form attributes, byte for byte."""
+        raws = [event.attributes.attributes for event in self.events]
+        lengths = [len(raw) for raw in raws]
+        valid = None
+        self.raw_documents = [*raws]
+        if 4 in lengths:
+            known = [length != 4 or bytes(raw) != b"null" for raw, length in zip(raws, lengths, strict=True)]
+            for at, is_known in enumerate(known):
+                if not is_known:
+                    raws[at], lengths[at], self.raw_documents[at] = _NO_BYTES, 0, None
+            valid = pa.array(known, pa.bool_()).buffers()[1]
+        edges = pa.array(accumulate(lengths, initial=0), pa.int32()).buffers()[1]
+        buffers = [valid, edges, pa.py_buffer(b"".join(raws))]
+        try:
+            return pa.Array.from_buffers(pa.binary(), len(raws), buffers).cast(pa.string())
+        except pa.ArrowInvalid:  # bytes that are no UTF-8
+            self._mend([at for at, raw in enumerate(raws) if not _is_text(raw)])
+            return self.documents()
+
+    def times(self, texts: list[str]) -> tuple[pa.Array, pa.Array]:
+        """``timestamp(us, UTC)``, floored, and exact ticks."""
+        try:
+            times = pa.array(texts, pa.string()).cast(_TIME)
+            return times, pc.multiply(times.cast(pa.int64()), TICK_PER_MICROSECOND)
+        except pa.ArrowInvalid:
+            pass  # One of them is in another form.
+        ticks = [
+            self._mended[at].tick if at in self._mended else self._tick(text, at)
+            for at, text in enumerate(texts)
+        ]
+        times = pa.array([tick // TICK_PER_MICROSECOND for tick in ticks], _TIME)
+        return times, pa.array(ticks, pa.int64())
+
+    def _tick(self, text: str, at: int) -> int:
+        """The form that the API sends, ``2022-04-11T16:29:47.000Z``, fast; any other by the exact parser."""
+        try:
+            if len(text) == 24 and text[19] == "." and text[23] == "Z":
+                return from_datetime(datetime.fromisoformat(text))
+            return parse_instant(text)
+        except (ValueError, OverflowError):
+            self._mend([at])  # Tells what is wrong, or that the time comes in a still other form.
+            return self._mended[at].tick
+
+    def extra(self) -> pa.Array:
+        if not any(mended.extra for mended in self._mended.values()):
+            return pa.nulls(len(self.events), pa.string())
+        texts: list[str | None] = [None] * len(self.events)
+        for at, mended in self._mended.items():
+            texts[at] = mended.extra
+        return pa.array(texts, pa.string())
+
+    def invalid_text(self) -> int:
+        return sum(mended.invalid for mended in self._mended.values())
+
+    def _mend(self, places: Sequence[int]) -> None:
+        if not places:
+            return
+        raws = self._source.split()
+        for at in places:
+            self._mended[at] = mended = mend(raws[at], self._source.marked)
+            self.events[at] = mended.event
+
+
+def _is_text(raw: msgspec.Raw) -> bool:
     try:
-        event = _decode_one_plain(raw)
-        tick = _plain_tick(event.attributes.timestamp)
-    except (msgspec.DecodeError, ValueError, OverflowError):
+        bytes(raw).decode()
+    except UnicodeDecodeError:
         return False
-    inner = event.attributes
-    page.ids.append(event.id)
-    page.ticks.append(tick)
-    page.texts["status"].append(inner.status)
-    page.texts["service"].append(inner.service)
-    page.texts["host"].append(inner.host)
-    page.texts["message"].append(inner.message)
-    page.tags.append(inner.tags)
-    page.attributes.append(_document(inner.attributes))
-    page.extra.append(None)
     return True
-
-
-def _read_event(event: dict[str, msgspec.Raw], page: _Columns, marked: MarkedDocument) -> None:
-    extra: dict[str, bytes] = {}
-    inner_extra: dict[str, bytes] = {}
-    inner: dict[str, msgspec.Raw] = {}
-    identity: str | None = None
-    for name, raw in event.items():
-        token = marked.restore(bytes(raw))
-        if name == "attributes" and token.startswith(b"{"):
-            inner = _decode_members(raw)
-        elif name == "id" and token.startswith(b'"'):
-            identity = _text(token, name, extra, page)
-        elif not (name == "type" and token == b'"log"') and not (name == "id" and token == b"null"):
-            extra[name] = token
-    texts: dict[str, str | None] = dict.fromkeys(page.texts)
-    tags: list[str] | None = None
-    document: bytes | None = None
-    tokens = {name: marked.restore(bytes(raw)) for name, raw in inner.items()}
-    for name, token in tokens.items():
-        if name == "timestamp" or (token == b"null" and (name in texts or name in ("tags", "attributes"))):
-            continue
-        if name in texts and token.startswith(b'"'):
-            texts[name] = _text(token, name, inner_extra, page)
-        elif name == "attributes":
-            document = token
-        elif name == "tags":
-            tags = _tags(token, inner_extra, page)
-        else:
-            inner_extra[name] = token
-    page.ids.append(identity)
-    page.ticks.append(_tick(tokens.get("timestamp", b""), identity))
-    for name, value in texts.items():
-        page.texts[name].append(value)
-    page.tags.append(tags)
-    page.attributes.append(document)
-    if inner_extra:
-        extra["attributes"] = _object(inner_extra, marked)
-    page.extra.append(_object(extra, marked).decode() if extra else None)
-
-
-def _text(token: bytes, name: str, extra: dict[str, bytes], page: _Columns) -> str:
-    text, replaced = read_text(token)
-    if replaced:
-        extra[name] = token
-        page.invalid_text += 1
-    return text
-
-
-def _tags(token: bytes, extra: dict[str, bytes], page: _Columns) -> list[str] | None:
-    """The tags, or None when they are no list of strings; what the column cannot hold goes to ``extra``."""
-    try:
-        loaded: Any = json.loads(token)
-    except ValueError:  # a number of thousands of digits
-        loaded = None
-    if not isinstance(loaded, list) or not all(isinstance(tag, str) for tag in loaded):
-        extra["tags"] = token
-        return None
-    tags = [valid_text(tag) for tag in loaded]
-    if tags != loaded:
-        extra["tags"] = token
-        page.invalid_text += 1
-    return tags
-
-
-def _tick(token: bytes, identity: str | None) -> int:
-    try:
-        if token.isdigit():
-            return _within_int64(int(token) * TICK_PER_MS)
-        return parse_instant(read_text(token)[0])
-    except (ValueError, OverflowError):
-        raise FailedAnswer(
-            f"the event {identity or '(without id)'} has no readable timestamp "
-            f"({token[:40].decode('utf-8', 'replace') or 'missing'})"
-        ) from None
-
-
-def _plain_tick(text: str) -> int:
-    """The form that the API sends, ``2022-04-11T16:29:47.000Z``, fast; any other by the exact parser."""
-    if len(text) == 24 and text[19] == "." and text[23] == "Z":
-        return from_datetime(datetime.fromisoformat(text))
-    return parse_instant(text)
-
-
-def _within_int64(tick: int) -> int:
-    if tick >= 2**63:
-        raise OverflowError
-    return tick
-
-
-def _object(members: dict[str, bytes], marked: MarkedDocument) -> bytes:
-    """A JSON object of members that are JSON already; their names as they were received."""
-    named = (marked.restore(json.dumps(name).encode()) + b":" + token for name, token in members.items())
-    return b"{" + b",".join(named) + b"}"
-
-
-def _document(raw: msgspec.Raw) -> bytes | None:
-    document = bytes(raw)
-    return None if document in (b"", b"null") else document

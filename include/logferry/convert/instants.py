@@ -13,6 +13,9 @@ from logferry.window import TICK_PER_MICROSECOND, TICK_PER_SECOND, parse_instant
 
 _PLAIN = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,7})?Z$"
 _SECONDS_LENGTH = len("2026-11-20T00:00:00")
+_SHORTEST = len("2026-11-20T00:00Z")
+_LONGEST = len("2026-11-20T00:00:00.1234567Z")
+_NANOSECONDS = pa.timestamp("ns", tz="UTC")
 _MICROSECONDS_PER_SECOND = TICK_PER_SECOND // TICK_PER_MICROSECOND
 
 
@@ -23,6 +26,8 @@ def read_instants(texts: Sequence[str | None]) -> tuple[pa.Array[Any], pa.Array[
     always UTC), is read one by one. Raises ValueError for a text that is no time.
     """
     array = pa.array(texts, pa.string())
+    if (usual := _usual_instants(array)) is not None:
+        return usual
     if pc.all(pc.match_substring_regex(array, _PLAIN)).as_py() is False:
         return from_ticks([None if text is None else read_instant(text) for text in texts])
     seconds = pc.utf8_slice_codeunits(array, 0, _SECONDS_LENGTH).cast(pa.timestamp("s")).cast(pa.int64())
@@ -32,6 +37,20 @@ def read_instants(texts: Sequence[str | None]) -> tuple[pa.Array[Any], pa.Array[
     # The fraction is never negative, so cutting its last digit rounds down before 1970 too.
     micros = pc.add(pc.multiply(seconds, _MICROSECONDS_PER_SECOND), pc.divide(fraction, TICK_PER_MICROSECOND))
     return micros.cast(TIME_TYPE), ticks
+
+
+def _usual_instants(array: pa.Array[Any]) -> tuple[pa.Array[Any], pa.Array[Any]] | None:
+    """The same of times with a zone from 1970 to 2261, which nanoseconds can hold; None when there are others."""
+    lengths = pc.min_max(pc.binary_length(array)).as_py()
+    if lengths["min"] is None or lengths["min"] < _SHORTEST or lengths["max"] > _LONGEST:
+        return None
+    try:
+        nanoseconds = array.cast(_NANOSECONDS).view(pa.int64())
+    except pa.ArrowInvalid:
+        return None
+    if pc.min(nanoseconds).as_py() < 0:
+        return None
+    return pc.divide(nanoseconds, 1000).view(TIME_TYPE), pc.divide(nanoseconds, 100)
 
 
 def from_ticks(ticks: Sequence[int | None]) -> tuple[pa.Array[Any], pa.Array[Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
+from logferry.convert.members import find_members
 from logferry.convert.text import valid_text
 from logferry.spec import ColumnSpec
 from logferry.window import TICK_PER_MICROSECOND, TICK_PER_MS, parse_instant
@@ -21,12 +21,15 @@ ARROW_TYPES: dict[str, pa.DataType] = {
     "bool": pa.bool_(),
     "timestamp": pa.timestamp("us", tz="UTC"),
 }
-_MOST_DIGITS = 400
-"""No double has more digits before its point."""
 _EXACT_FLOATS = 2**53
 """Below it a double holds a whole number exactly as it was written."""
-_MISSING = object()
-_decode = msgspec.json.Decoder().decode
+_NONE = type(None)
+_ALLOWED: dict[str, frozenset[type]] = {
+    "string": frozenset({str, _NONE}),
+    "int64": frozenset({int, _NONE}),
+    "bool": frozenset({bool, _NONE}),
+}
+"""Python types that go into a column of the type as they are; of the others each value is looked at."""
 
 
 class Misfit(Exception):
@@ -34,54 +37,41 @@ class Misfit(Exception):
 
 
 def promote(
-    documents: Sequence[bytes | None], columns: Mapping[str, ColumnSpec]
+    documents: Sequence[bytes | msgspec.Raw | None], columns: Mapping[str, ColumnSpec]
 ) -> tuple[list[pa.Array], dict[str, int]]:
     """One array per column, and ``{"misfit:<column>": n}`` for values that did not fit and are null there.
 
     ``documents`` holds each row's attributes as JSON text, None where the event has none. The nested key is
     looked up first, then the literal dotted one. The document itself keeps every value.
     """
-    values: dict[str, list[Any]] = {name: [] for name in columns}
+    found = find_members(documents, [column.path for column in columns.values()])
+    arrays = []
     misfits: dict[str, int] = {}
-    for document in documents:
-        parsed = None if document is None else _parse(document)
-        for name, column in columns.items():
-            found = _find(parsed, column.path)
-            if found is _MISSING or found is None:
-                values[name].append(None)
-                continue
-            try:
-                values[name].append(_fit(found, column.type))
-            except Misfit:
-                values[name].append(None)
-                misfits[f"misfit:{name}"] = misfits.get(f"misfit:{name}", 0) + 1
-    arrays = [pa.array(values[name], ARROW_TYPES[column.type]) for name, column in columns.items()]
+    for (name, column), values in zip(columns.items(), found, strict=True):
+        array, unfit = _fit_column(values, column.type)
+        arrays.append(array)
+        if unfit:
+            misfits[f"misfit:{name}"] = unfit
     return arrays, misfits
 
 
-def _parse(document: bytes) -> Any:
-    try:
-        return _decode(document)
-    except msgspec.DecodeError:
-        # Numbers beyond a double and lone surrogates: legal JSON that msgspec refuses.
-        return json.loads(document, parse_int=_whole)
-
-
-def _whole(digits: str) -> int | float:
-    """A whole number; beyond any column's range infinity, as Python refuses to read thousands of digits."""
-    return int(digits) if len(digits) <= _MOST_DIGITS else math.inf
-
-
-def _find(document: Any, path: str) -> Any:
-    here = document
-    for key in path.split("."):
-        if not isinstance(here, dict) or key not in here:
-            here = _MISSING
-            break
-        here = here[key]
-    if here is _MISSING and isinstance(document, dict):
-        return document.get(path, _MISSING)
-    return here
+def _fit_column(values: Sequence[Any], kind: str) -> tuple[pa.Array, int]:
+    """``values``: None where there is none. Values of the column's own type, as nearly all are, go in at once."""
+    allowed = _ALLOWED.get(kind)
+    if allowed is not None and allowed.issuperset(map(type, values)):
+        try:
+            return pa.array(values, ARROW_TYPES[kind]), 0
+        except (pa.ArrowInvalid, OverflowError, UnicodeEncodeError):
+            pass  # a number beyond int64, an infinity, half of a surrogate pair
+    fitting: list[Any] = []
+    unfit = 0
+    for value in values:
+        try:
+            fitting.append(None if value is None else _fit(value, kind))
+        except Misfit:
+            fitting.append(None)
+            unfit += 1
+    return pa.array(fitting, ARROW_TYPES[kind]), unfit
 
 
 def _fit(value: Any, kind: str) -> Any:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
-_ESCAPED_SURROGATES = re.compile(rb"(?<!\\)((?:\\\\)*)((?:\\u[dD][89a-fA-F][0-9a-fA-F]{2})+)")
-_PAIR_OR_HALF = re.compile(
-    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[dD][89a-fA-F][0-9a-fA-F]{2}"
-)
+_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 _HALF_LENGTH = len(rb"\ud800")
+_BACKSLASH = ord("\\")
 
 
 def repair_surrogates(document: bytes) -> tuple[bytes, int]:
@@ -17,19 +16,47 @@ def repair_surrogates(document: bytes) -> tuple[bytes, int]:
     Such halves are legal JSON (RFC 8259, 8.2) but msgspec refuses the whole document for one. The length
     stays the same, so places in the result are places in the original.
     """
-    halves = 0
+    halves = _halves(document)
+    return _replaced(document, halves, lambda escape: rb"\ufffd"), len(halves)
 
-    def one(match: re.Match[bytes]) -> bytes:
-        nonlocal halves
-        if len(match[0]) > _HALF_LENGTH:
-            return match[0]
-        halves += 1
-        return rb"\ufffd"
 
-    def run(match: re.Match[bytes]) -> bytes:
-        return match[1] + _PAIR_OR_HALF.sub(one, match[2])
+def _halves(document: bytes) -> list[int]:
+    """Where escaped halves of surrogate pairs stand alone, ascending. Linear in the document's length."""
+    found: list[int] = []
+    high: int | None = None
+    for match in _ESCAPE.finditer(document):
+        at = match.start()
+        if _is_escaped(document, at):
+            continue
+        is_low = document[at + 3 : at + 4] in (b"c", b"d", b"e", b"f", b"C", b"D", b"E", b"F")
+        if is_low and high is not None and high + _HALF_LENGTH == at:
+            high = None
+            continue
+        if high is not None:
+            found.append(high)
+        high = None if is_low else at
+        if is_low:
+            found.append(at)
+    return found if high is None else [*found, high]
 
-    return _ESCAPED_SURROGATES.sub(run, document), halves
+
+def _is_escaped(document: bytes, at: int) -> bool:
+    """Whether the backslash at this place is the second of an escaped backslash."""
+    before = at
+    while before and document[before - 1] == _BACKSLASH:
+        before -= 1
+    return (at - before) % 2 == 1
+
+
+def _replaced(document: bytes, places: list[int], replacement: Callable[[bytes], bytes]) -> bytes:
+    if not places:
+        return document
+    parts: list[bytes] = []
+    end = 0
+    for at in places:
+        parts += [document[end:at], replacement(document[at : at + _HALF_LENGTH])]
+        end = at + _HALF_LENGTH
+    return b"".join([*parts, document[end:]])
 
 
 def readable_text(data: bytes) -> tuple[str, int]:
@@ -51,15 +78,7 @@ class MarkedDocument:
         self._mark = mark
         self._restore = re.compile(re.escape(mark) + rb"([0-9a-fA-F]{4})")
 
-        def one(match: re.Match[bytes]) -> bytes:
-            return match[0] if len(match[0]) > _HALF_LENGTH else mark + match[0][2:]
-
-        def run(match: re.Match[bytes]) -> bytes:
-            return match[1] + _PAIR_OR_HALF.sub(one, match[2])
-
-        # Nearly every document has no such escape at all, and the expression is slow on a long one.
-        suspect = b"\\ud" in document or b"\\uD" in document
-        self.document = _ESCAPED_SURROGATES.sub(run, document) if suspect else document
+        self.document = _replaced(document, _halves(document), lambda escape: mark + escape[2:])
 
     def touched(self, token: bytes) -> bool:
         """Whether the token carries a mark."""

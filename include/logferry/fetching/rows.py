@@ -18,11 +18,16 @@ class OutOfOrder(Exception):
 
 
 class SliceRows:
-    """Collects the batches of one slice. ``unique_ids``: a repeated (time, id) is the same row again."""
+    """Collects the batches of one slice. ``unique_ids``: a repeated (time, id) is the same row again.
+
+    Batches that come sorted, as those of a source in ascending time do, are cut and handed on as they are.
+    """
 
     def __init__(self, slice_: Window, *, unique_ids: bool) -> None:
         self._unique_ids = unique_ids
         self._held: list[pa.Table] = []
+        self._in_order = True
+        """Whether the rows held are sorted already, from table to table too."""
         self._final_before = slice_.start
         self._final_rows = 0
 
@@ -35,28 +40,36 @@ class SliceRows:
         """Take a page's rows; those outside ``span`` (a part of the slice) are dropped. Raises OutOfOrder."""
         if batch.num_rows == 0:
             return
-        table = pa.Table.from_batches([batch])
-        ticks = table[TICK_COLUMN]
-        bounds = pc.min_max(ticks).as_py()
-        if bounds["min"] < span.start or bounds["max"] >= span.end:
-            table = table.filter(pc.and_(pc.greater_equal(ticks, span.start), pc.less(ticks, span.end)))
-            if table.num_rows == 0:
+        ticks = batch.column(TICK_COLUMN)
+        earliest, latest = _bounds(ticks)
+        if earliest < span.start or latest >= span.end:
+            batch = batch.filter(pc.and_(pc.greater_equal(ticks, span.start), pc.less(ticks, span.end)))
+            if batch.num_rows == 0:
                 return
-            bounds = pc.min_max(table[TICK_COLUMN]).as_py()
-        if bounds["min"] < self._final_before:
+            earliest, _ = _bounds(batch.column(TICK_COLUMN))
+        if earliest < self._final_before:
             raise OutOfOrder
+        table = pa.Table.from_batches([batch])
+        self._in_order = (
+            (self._in_order or not self._held)
+            and (not self._held or _follows(self._held[-1], table))
+            and _is_ascending(batch)
+        )
         self._held.append(table)
 
     def newest(self) -> int | None:
         """The latest tick held, None when nothing is."""
         if not self._held:
             return None
-        newest: int = max(pc.max(table[TICK_COLUMN]).as_py() for table in self._held)
-        return newest
+        if self._in_order:
+            return int(self._held[-1][TICK_COLUMN][-1].as_py())
+        return max(int(pc.max(table[TICK_COLUMN]).as_py()) for table in self._held)
 
     def rows(self) -> int:
         """Distinct rows seen so far."""
-        return self._final_rows + (self._sorted().num_rows if self._held else 0)
+        self._sort()
+        held: int = sum(table.num_rows for table in self._held)
+        return self._final_rows + held
 
     def drop_held(self) -> None:
         """Forget what is not final yet."""
@@ -65,23 +78,31 @@ class SliceRows:
     def finish_before(self, tick: int) -> pa.Table | None:
         """Make every row before ``tick`` final and hand it on, sorted; None when there is none."""
         self._final_before = max(self._final_before, tick)
-        if not self._held:
-            return None
-        table = self._sorted()
-        done = pc.sum(pc.less(table[TICK_COLUMN], tick)).as_py() or 0
-        self._held = [table.slice(done)] if done < table.num_rows else []
+        self._sort()
+        done: list[pa.Table] = []
+        rest: list[pa.Table] = []
+        for table in self._held:
+            ticks = table[TICK_COLUMN]
+            before = table.num_rows if ticks[-1].as_py() < tick else pc.sum(pc.less(ticks, tick)).as_py()
+            if before:
+                done.append(table.slice(0, before))
+            if before < table.num_rows:
+                rest.append(table.slice(before))
+        self._held = rest
         if not done:
             return None
-        self._final_rows += done
-        return table.slice(0, done)
+        self._final_rows += sum(table.num_rows for table in done)
+        return pa.concat_tables(done)
 
-    def _sorted(self) -> pa.Table:
+    def _sort(self) -> None:
+        """Bring the rows held into order, each once; rows of equal time and id may still follow each other."""
+        if self._in_order or not self._held:
+            return
         table = pa.concat_tables(self._held).combine_chunks()
-        if not _is_sorted(table):
-            table = table.sort_by([(TICK_COLUMN, "ascending"), (ID_COLUMN, "ascending")])
-        table = self._settle_ties(table)
-        self._held = [table]
-        return table
+        self._held = [
+            self._settle_ties(table.sort_by([(TICK_COLUMN, "ascending"), (ID_COLUMN, "ascending")]))
+        ]
+        self._in_order = True
 
     def _settle_ties(self, table: pa.Table) -> pa.Table:
         """Drop repeats, or give rows of equal time and id an order that does not depend on the answer's."""
@@ -97,10 +118,34 @@ class SliceRows:
         return _order_ties(table, same)
 
 
-def _is_sorted(table: pa.Table) -> bool:
-    """Strictly ascending time: ties need the id, so they count as unsorted."""
-    ticks = table[TICK_COLUMN].combine_chunks()
-    return bool(pc.all(pc.less(ticks[:-1], ticks[1:])).as_py()) if len(ticks) > 1 else True
+def _bounds(ticks: pa.Int64Array) -> tuple[int, int]:
+    bounds: dict[str, int] = pc.min_max(ticks).as_py()
+    return bounds["min"], bounds["max"]
+
+
+def _follows(table: pa.Table, after: pa.Table) -> bool:
+    """Whether the first row of ``after`` comes after the last of ``table`` by time, or else by id."""
+    last, first = table[TICK_COLUMN][-1].as_py(), after[TICK_COLUMN][0].as_py()
+    if last != first:
+        return bool(last < first)
+    ids = table[ID_COLUMN][-1].as_py(), after[ID_COLUMN][0].as_py()
+    return None not in ids and bool(ids[0] < ids[1])
+
+
+def _is_ascending(batch: pa.RecordBatch) -> bool:
+    """Whether time and id strictly ascend; rows of one time without an id do not."""
+    if batch.num_rows < 2:
+        return True
+    ticks = batch.column(TICK_COLUMN)
+    before, after = ticks[:-1], ticks[1:]
+    if not pc.all(pc.less_equal(before, after)).as_py():
+        return False
+    tied = pc.equal(before, after)
+    if not pc.any(tied).as_py():
+        return True
+    ids = batch.column(ID_COLUMN)
+    ascending = pc.less(ids[:-1].filter(tied), ids[1:].filter(tied))
+    return ascending.null_count == 0 and bool(pc.all(ascending).as_py())
 
 
 def _same_as_previous(table: pa.Table) -> pa.BooleanArray:

@@ -12,6 +12,9 @@ import hashlib
 import pyarrow as pa
 import pyarrow.compute as pc
 
+_ONES, _ZEROS = b"\1" * 65_536, bytes(65_536)
+"""What the digests get of columns that are all values or all nulls."""
+
 
 class RowHash:
     """Feed tables in row order, then ask for ``digest()``."""
@@ -51,19 +54,29 @@ class _ColumnHash:
         self._child = _ColumnHash(kind.value_type) if pa.types.is_list(kind) else None
 
     def update(self, array: pa.Array) -> None:
-        self._valid.update(_plain(array.is_valid().cast(pa.uint8())))
+        nulls = array.null_count
+        if not nulls:
+            _repeat(self._valid, _ONES, len(array))
+        elif nulls == len(array):
+            _repeat(self._valid, _ZEROS, len(array))
+        else:
+            self._valid.update(_plain(array.is_valid().cast(pa.uint8())))
         if self._child is not None:
-            self._lengths.update(_plain(pc.fill_null(pc.list_value_length(array), 0)))
+            lengths = pc.list_value_length(array)
+            self._lengths.update(_plain(pc.fill_null(lengths, 0) if nulls else lengths))
             self._child.update(array.flatten())
         elif pa.types.is_string(array.type):
-            filled = pc.fill_null(array, "") if array.null_count else array
-            self._lengths.update(_plain(pc.binary_length(filled)))
-            self._values.update(_text_bytes(filled))
+            if nulls == len(array):
+                _repeat(self._lengths, _ZEROS, 4 * nulls)
+                return
+            lengths = pc.binary_length(array)
+            self._lengths.update(_plain(pc.fill_null(lengths, 0) if nulls else lengths))
+            self._values.update(_text_bytes(array) if not nulls else _text_bytes(array.drop_null()))
         elif pa.types.is_boolean(array.type):
-            self._values.update(_plain(pc.fill_null(array, False).cast(pa.uint8())))
+            self._values.update(_plain((pc.fill_null(array, False) if nulls else array).cast(pa.uint8())))
         else:
-            numbers = array.cast(pa.int64()) if pa.types.is_timestamp(array.type) else array
-            self._values.update(_plain(pc.fill_null(numbers, 0)))
+            numbers = array.view(pa.int64()) if pa.types.is_timestamp(array.type) else array
+            self._values.update(_plain(pc.fill_null(numbers, 0) if nulls else numbers))
 
     def copy(self) -> _ColumnHash:
         other = _ColumnHash(self.kind)
@@ -75,6 +88,13 @@ class _ColumnHash:
     def digest(self) -> bytes:
         parts = self._valid.digest() + self._lengths.digest() + self._values.digest()
         return parts + (self._child.digest() if self._child else b"")
+
+
+def _repeat(digest: hashlib._Hash, block: bytes, size: int) -> None:
+    whole, rest = divmod(size, len(block))
+    for _ in range(whole):
+        digest.update(block)
+    digest.update(memoryview(block)[:rest])
 
 
 def _plain(array: pa.Array) -> memoryview:

@@ -1,0 +1,163 @@
+"""Events of a Datadog answer, from JSON to typed values: nearly all of them by one decoder that refuses anything
+unusual, and only what it refuses by the careful way (``datadog_odd``).
+
+The decoder tells of a refused list no more than that it is refused. So each event that was decoded before is noted as
+it comes, which says where the odd one lies, and no other event pays for it.
+Event shape: https://docs.datadoghq.com/api/latest/logs/#search-logs-post.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import msgspec
+
+from logferry.convert.repair import MarkedDocument
+
+NULL = msgspec.Raw(b"null")
+"""A member that is null or not there: no column tells the two apart."""
+ABSENT = msgspec.Raw(b"")
+_RUN_EVENTS = 128
+"""Events decoded at a time where odd ones are about: what is joined anew after each of them."""
+
+
+class PlainInner(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """The documented members of an event's ``attributes``; tags and free-form attributes as received."""
+
+    timestamp: str
+    status: str | None = None
+    service: str | None = None
+    host: str | None = None
+    message: str | None = None
+    tags: msgspec.Raw = NULL
+    attributes: msgspec.Raw = NULL
+
+
+class PlainEvent(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """An event that holds nothing but documented members of the documented types."""
+
+    attributes: PlainInner
+    id: str | None = None
+    type: Literal["log"] = "log"
+
+
+_STAND_IN = PlainEvent(PlainInner(""))
+
+
+@dataclass(slots=True)
+class Events:
+    """The events of an answer in its order; ``odd`` are the places of those that ``plain`` has no more than a stand-in
+    of. ``marked``: how to get an event's JSON as it was received, where halves of surrogate pairs had to be marked."""
+
+    plain: list[PlainEvent]
+    split: Callable[[], Sequence[msgspec.Raw]]
+    """Gives the JSON of all events."""
+    odd: list[int] = field(default_factory=list)
+    marked: MarkedDocument | None = None
+
+
+class _Split(msgspec.Struct):
+    data: list[msgspec.Raw]
+    meta: msgspec.Raw = ABSENT
+    errors: msgspec.Raw = ABSENT
+
+
+class _Decoders(threading.local):
+    """One thread's typed decoders, and the events that they have decoded since ``seen`` was cleared."""
+
+    def __init__(self) -> None:
+        self.seen: list[PlainEvent] = []
+        # A method of a list as __post_init__: called in C for each event as soon as it is whole.
+        event: Any = msgspec.defstruct(
+            "SeenEvent",
+            [],
+            bases=(PlainEvent,),
+            namespace={"__post_init__": self.seen.append},
+            forbid_unknown_fields=True,
+            gc=False,
+        )
+        answer: Any = msgspec.defstruct(
+            "WholeAnswer",
+            [("data", list[event]), ("meta", msgspec.Raw, ABSENT), ("errors", msgspec.Raw, ABSENT)],
+        )
+        self.answer = msgspec.json.Decoder(answer).decode
+        self.events = msgspec.json.Decoder(list[event]).decode
+
+
+_decoders = _Decoders()
+_split_answer = msgspec.json.Decoder(_Split).decode
+_split_events = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_REFUSALS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A search answer of the usual shape: its events, and ``meta`` and ``errors`` as received (ABSENT: not there)."""
+
+    events: Events
+    meta: msgspec.Raw
+    errors: msgspec.Raw
+
+
+def read_answer(body: bytes, *, expect_odd: bool) -> Answer | None:
+    """The parts of a search answer; None when it is of another shape, or not whole.
+
+    ``expect_odd``: do not try to decode all of it at once, which is in vain when an event is odd.
+    """
+    if not expect_odd:
+        try:
+            whole = _decoders.answer(body)
+            return Answer(Events(whole.data, lambda: _split_answer(body).data), whole.meta, whole.errors)
+        except _REFUSALS:
+            pass
+        finally:
+            _decoders.seen.clear()
+    marked = None
+    try:
+        try:
+            split = _split_answer(body)
+        except msgspec.ValidationError:
+            return None
+        except msgspec.DecodeError:
+            # Half of a surrogate pair in a text is legal JSON, but msgspec refuses the whole document for it.
+            marked = MarkedDocument(body)
+            split = _split_answer(marked.document)
+    except _REFUSALS:
+        return None
+    if marked is not None and (marked.touched(bytes(split.meta)) or marked.touched(bytes(split.errors))):
+        return None
+    return Answer(_by_runs(split.data, marked), split.meta, split.errors)
+
+
+def read_list(data: bytes) -> Events:
+    """The events of a JSON array. Raises DecodeError or RecursionError when it is none."""
+    marked = None
+    try:
+        events = _split_events(data)
+    except msgspec.DecodeError:
+        marked = MarkedDocument(data)
+        events = _split_events(marked.document)
+    return _by_runs(events, marked)
+
+
+def _by_runs(events: Sequence[msgspec.Raw], marked: MarkedDocument | None) -> Events:
+    found = Events([], lambda: events, marked=marked)
+    plain, seen = found.plain, _decoders.seen
+    while len(plain) < len(events):
+        run = events[len(plain) : len(plain) + _RUN_EVENTS]
+        try:
+            plain += _decoders.events(b"[" + b",".join(run) + b"]")
+        except _REFUSALS:
+            plain += seen
+            found.odd.append(len(plain))
+            plain.append(_STAND_IN)
+        finally:
+            seen.clear()
+    if marked is not None:
+        found.odd = sorted(
+            {*found.odd, *(at for at, event in enumerate(events) if marked.touched(bytes(event)))}
+        )
+    return found
