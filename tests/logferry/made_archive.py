@@ -35,6 +35,7 @@ from logferry.window import (
     format_instant,
     parse_instant,
 )
+from logferry.writing.encoder import Encoder
 from logferry.writing.parquet import SliceFile
 
 START = parse_instant("2026-11-10T00:00:00Z")
@@ -194,9 +195,12 @@ def write_file(
     columns[ID_COLUMN] = pa.array(names, pa.string())
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "part"
-        with SliceFile(path, schema, metadata={"logferry.export": EXPORT}) as file:
+        with (
+            Encoder() as encoder,
+            SliceFile(path, schema, encoder=encoder, metadata={"logferry.export": EXPORT}) as file,
+        ):
             file.write(pa.table(columns))
-            facts = file.close()
+            facts = file.close().result()
         store.put_bytes(key, path.read_bytes())
     return FileEntry(
         key=key,

@@ -49,7 +49,10 @@ class Store(Protocol):
     url: str
 
     def put_file(self, key: str, path: Path, *, metadata: Mapping[str, str] | None = None) -> None:
-        """Stores a copy of the file under ``key``, replacing what is there; a failure leaves the old."""
+        """Stores the file's content under ``key``, replacing what is there; a failure leaves the old.
+
+        The file must not be written to any more: a store on the same disk may keep the file itself.
+        """
         ...
 
     def enforces_conditions(self) -> bool:

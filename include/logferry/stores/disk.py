@@ -32,6 +32,12 @@ def flush(file: BinaryIO) -> None:
     os.fsync(file.fileno())
 
 
+def flush_file(path: Path) -> None:
+    """Makes a file durable that others have written."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
 def flush_folder(folder: Path) -> None:
     """Makes names in the folder durable. A folder that is gone has no names left."""
     with suppress(FileNotFoundError):

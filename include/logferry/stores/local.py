@@ -23,6 +23,7 @@ from logferry.stores.disk import (
     copy,
     explained,
     flush,
+    flush_file,
     flush_folder,
     link_or_copy,
     locked,
@@ -57,7 +58,8 @@ class LocalStore:
         target = self._path(key)
         check_metadata(metadata)
         with explained("write", target), self._temporary() as temporary:
-            copy(path, temporary)
+            link_or_copy(path, temporary)
+            flush_file(temporary)
             self._commit(temporary, target)
 
     def put_bytes(

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 
@@ -16,7 +18,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from logferry.errors import StoreError
-from logferry.sources.base import ID_COLUMN, TICK_COLUMN, SourceSchema
+from logferry.sources.base import TICK_COLUMN, SourceSchema
+from logferry.writing.column_settings import column_settings
+from logferry.writing.encoder import Encoder
 from logferry.writing.row_hash import RowHash
 
 GROUP_ROWS = 131_072
@@ -28,7 +32,11 @@ ROW_HASH_KEY = "logferry.row_hash"
 
 @dataclass(frozen=True, slots=True)
 class FileFacts:
-    """What a finished file holds; ``first_tick``/``last_tick`` are None when it has no rows."""
+    """What a finished file holds; ``first_tick``/``last_tick`` are None when it has no rows.
+
+    ``row_hash``: of its rows, where ``follows`` is None. Otherwise the file goes on where another one ended whose rows
+    and those before it have the row hash ``follows``, and ``row_hash`` is that of all of them with its own.
+    """
 
     path: Path
     rows: int
@@ -37,42 +45,37 @@ class FileFacts:
     row_hash: str
     first_tick: int | None
     last_tick: int | None
+    follows: str | None = None
 
 
 class SliceFile:
-    """Writes one slice. Use as a context manager: leaving it by an exception removes the file."""
+    """Writes one slice, or a part of one. Use as a context manager: leaving it by an exception removes the file.
+
+    Full row groups are hashed and encoded by ``encoder`` while the next is collected; what goes wrong there is raised
+    by the next ``write``, by ``close`` or by its result. ``rows``: the running hash that these rows go on.
+    """
 
     def __init__(
         self,
         path: Path,
         schema: pa.Schema,
         *,
+        encoder: Encoder,
         metadata: Mapping[str, str] | None = None,
+        rows: RowHash | None = None,
     ) -> None:
-        self._path = path
         self._schema = schema
-        self._metadata = dict(metadata or {})
-        self._hash = RowHash(schema)
-        self._waiting: list[pa.Table] = []
-        self._waiting_rows = 0
-        self._waiting_bytes = 0
-        self._rows = 0
+        self._encoder = encoder
+        self._groups = RowGroups()
+        self._file = GroupFile(path, schema, metadata or {})
+        self._goes_on = rows is not None
+        self.running = rows or RowHash(schema)
+        """The running hash, once the result of ``close`` is there: for a file that goes on from here."""
+        self._follows: str | None = None
+        self._begun = False
+        self.rows = 0
         self._first_tick: int | None = None
         self._last_tick: int | None = None
-        try:
-            self._writer = pq.ParquetWriter(
-                path,
-                schema,
-                compression="zstd",
-                compression_level=1,
-                use_dictionary=True,
-                write_statistics=True,
-                version="2.6",
-            )
-        except OSError as error:
-            raise StoreError(
-                f"cannot write {path}: {error.strerror or error}; free disk space is needed there"
-            ) from error
 
     def __enter__(self) -> SliceFile:
         return self
@@ -81,92 +84,181 @@ class SliceFile:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if kind is not None:
-            # Closing writes a footer, which fails again on a full disk and would hide why.
-            with contextlib.suppress(OSError, pa.ArrowException):
-                self._writer.close()
-            self._path.unlink(missing_ok=True)
+            self._encoder.settle()
+            self._file.abandon()
 
-    def write(self, table: pa.Table) -> None:
-        """Append rows that are sorted after all rows before; TICK_COLUMN and ID_COLUMN are left out."""
+    def write(self, table: pa.Table) -> bool:
+        """Append rows that are sorted after all rows before; TICK_COLUMN and ID_COLUMN are left out.
+
+        Whether a row group ended with or in them, so that no more than one of tables is kept alive.
+        """
         if table.num_rows == 0:
-            return
+            return False
         ticks = table[TICK_COLUMN]
         first, last = ticks[0].as_py(), ticks[-1].as_py()
         if self._last_tick is not None and first < self._last_tick:
             raise AssertionError("rows reached the file out of order")
         self._first_tick = first if self._first_tick is None else self._first_tick
         self._last_tick = last
-        self._append(table.drop_columns([TICK_COLUMN, ID_COLUMN]).cast(self._schema))
+        self.rows += table.num_rows
+        output = table.select(self._schema.names)
+        if not output.schema.equals(self._schema):
+            output = output.cast(self._schema)
+        ended = False
+        for group in self._groups.add(output):
+            self._encoder.submit(partial(self._encode, group))
+            ended = True
+        return ended
 
-    def extend(self, part: FileFacts) -> None:
-        """Append the rows of a finished file that come after all rows before, one row group at a time."""
-        if part.first_tick is None:
-            return
-        if self._last_tick is not None and part.first_tick < self._last_tick:
-            raise AssertionError("parts reached the file out of order")
-        self._first_tick = part.first_tick if self._first_tick is None else self._first_tick
-        self._last_tick = part.last_tick
+    def close(self) -> Future[FileFacts]:
+        """Finish the file, read its footer back and give the facts, all in the background."""
+        rest = self._groups.rest()
+        return self._encoder.submit(partial(self._finish, rest))
+
+    def _finish(self, rest: list[pa.Table]) -> FileFacts:
         try:
-            with pq.ParquetFile(part.path) as file:
-                for group in range(file.num_row_groups):
-                    self._append(file.read_row_group(group, use_threads=False).cast(self._schema))
-        except (pa.ArrowException, OSError) as error:
-            raise StoreError(
-                f"cannot read {part.path} back ({error}); check the disk it lies on, and run again"
-            ) from error
-
-    def _append(self, output: pa.Table) -> None:
-        self._hash.update(output)
-        while output.num_rows:
-            part = self._fitting(output)
-            output = output.slice(part.num_rows)
-            self._waiting.append(part)
-            self._waiting_rows += part.num_rows
-            self._waiting_bytes += part.nbytes
-            self._rows += part.num_rows
-            if self._waiting_rows >= GROUP_ROWS or self._waiting_bytes >= GROUP_BYTES:
-                self._end_group()
-
-    def close(self) -> FileFacts:
-        """Finish the file, read its footer back and return the facts."""
-        row_hash = self._hash.digest()
-        try:
-            self._end_group()
-            self._writer.add_key_value_metadata({**self._metadata, ROW_HASH_KEY: row_hash})
-            self._writer.close()
-            footer = pq.read_metadata(self._path)
-            if footer.num_rows != self._rows:
-                raise StoreError(
-                    f"{self._path} holds {footer.num_rows:,} rows of {self._rows:,}; the disk lost some"
-                )
-            with self._path.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-            size = self._path.stat().st_size
-        except OSError as error:
-            raise StoreError(
-                f"cannot write {self._path}: {error.strerror or error}; free disk space is needed there"
-            ) from error
+            self._encode(rest)
+            row_hash = self.running.digest()
+            size, sha256 = self._file.close(self.rows, None if self._follows else row_hash)
+        except BaseException:
+            self._file.abandon()
+            raise
         return FileFacts(
-            self._path, self._rows, size, f"sha256:{digest}", row_hash, self._first_tick, self._last_tick
+            path=self._file.path,
+            rows=self.rows,
+            bytes=size,
+            sha256=sha256,
+            row_hash=row_hash,
+            first_tick=self._first_tick,
+            last_tick=self._last_tick,
+            follows=self._follows,
         )
 
-    def _fitting(self, table: pa.Table) -> pa.Table:
-        """The first rows of ``table``, at least one, that the group still has room for."""
-        part = table.slice(0, GROUP_ROWS - self._waiting_rows)
-        while part.num_rows > 1 and self._waiting_bytes + part.nbytes > GROUP_BYTES + _GROUP_EXCESS:
-            part = part.slice(0, part.num_rows // 2)
-        return part
+    def _encode(self, tables: list[pa.Table]) -> None:
+        if self._goes_on and not self._begun:
+            self._follows = self.running.digest()
+        self._begun = True
+        if tables:
+            group = _joined(tables)
+            self.running.update(group)
+            self._file.write(group)
 
-    def _end_group(self) -> None:
-        if self._waiting_rows:
-            group = pa.concat_tables(self._waiting).combine_chunks()
-            try:
-                self._writer.write_table(group, row_group_size=GROUP_ROWS)
-            except OSError as error:
+
+def _joined(tables: list[pa.Table]) -> pa.Table:
+    """The tables as one of one chunk; the list is empty then. A column at a time, so that no more than the largest is
+    there twice."""
+    whole = pa.concat_tables(tables)
+    tables.clear()
+    schema, columns = whole.schema, whole.columns
+    del whole
+    for at, column in enumerate(columns):
+        columns[at] = column.combine_chunks()
+        del column
+    return pa.table(columns, schema=schema)
+
+
+class RowGroups:
+    """Collects rows into row groups of bounded size."""
+
+    def __init__(self) -> None:
+        self._tables: list[pa.Table] = []
+        self._rows = 0
+        self._bytes = 0
+
+    def add(self, table: pa.Table) -> Iterator[list[pa.Table]]:
+        """The groups that are full now, each as tables in order."""
+        while table.num_rows:
+            part, size = self._fitting(table)
+            table = table.slice(part.num_rows)
+            self._tables.append(part)
+            self._rows += part.num_rows
+            self._bytes += size
+            if self._rows >= GROUP_ROWS or self._bytes >= GROUP_BYTES:
+                yield self.rest()
+
+    def rest(self) -> list[pa.Table]:
+        """The rows of the group that is not full, which ends here."""
+        tables, self._tables = self._tables, []
+        self._rows = self._bytes = 0
+        return tables
+
+    def _fitting(self, table: pa.Table) -> tuple[pa.Table, int]:
+        """The first rows of ``table``, at least one, that the group still has room for, and their bytes."""
+        part = table.slice(0, GROUP_ROWS - self._rows)
+        size = part.nbytes
+        while part.num_rows > 1 and self._bytes + size > GROUP_BYTES + _GROUP_EXCESS:
+            part = part.slice(0, part.num_rows // 2)
+            size = part.nbytes
+        return part, size
+
+
+class GroupFile:
+    """A Parquet file that is written a row group at a time. Raises StoreError where the disk refuses."""
+
+    def __init__(self, path: Path, schema: pa.Schema, metadata: Mapping[str, str]) -> None:
+        self.path = path
+        self._schema = schema
+        self._metadata = dict(metadata)
+        self._writer: pq.ParquetWriter | None = None
+        with writing(path):
+            self._sink = pa.OSFile(str(path), "wb")
+
+    def write(self, group: pa.Table) -> None:
+        with writing(self.path):
+            self._opened(group).write_table(group, row_group_size=GROUP_ROWS)
+
+    def close(self, rows: int, row_hash: str | None) -> tuple[int, str]:
+        """Write the footer, with the row hash if there is one, and read it back; the file's bytes and their hash."""
+        labels = {**self._metadata, ROW_HASH_KEY: row_hash} if row_hash else self._metadata
+        with writing(self.path):
+            writer = self._opened(self._schema.empty_table())
+            writer.add_key_value_metadata(labels)
+            writer.close()
+            self._sink.close()
+            footer = pq.read_metadata(self.path)
+            if footer.num_rows != rows:
                 raise StoreError(
-                    f"cannot write {self._path}: {error.strerror or error}; free disk space is needed there"
-                ) from error
-        self._waiting, self._waiting_rows, self._waiting_bytes = [], 0, 0
+                    f"{self.path} holds {footer.num_rows:,} rows of {rows:,}; the disk lost some"
+                )
+            with self.path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            return self.path.stat().st_size, f"sha256:{digest}"
+
+    def abandon(self) -> None:
+        """Remove the file."""
+        if self._writer is not None:
+            # Closing writes a footer, which fails again on a full disk and would hide why.
+            with contextlib.suppress(OSError, pa.ArrowException):
+                self._writer.close()
+            self._writer.is_open = False  # Or it tries that once more when it is collected.
+        with contextlib.suppress(OSError, pa.ArrowException):
+            self._sink.close()
+        self.path.unlink(missing_ok=True)
+
+    def _opened(self, first: pa.Table) -> pq.ParquetWriter:
+        if self._writer is None:
+            columns = column_settings(first)
+            self._writer = pq.ParquetWriter(
+                self._sink,
+                self._schema,
+                compression="zstd",
+                compression_level=1,
+                use_dictionary=columns.dictionary,
+                write_statistics=columns.statistics,
+                version="2.6",
+            )
+        return self._writer
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """What the disk refuses, as one StoreError."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(
+            f"cannot write {path}: {error.strerror or error}; free disk space is needed there"
+        ) from error
 
 
 def arrow_schema(schema: SourceSchema) -> pa.Schema:

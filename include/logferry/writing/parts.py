@@ -6,7 +6,10 @@ A part holds every row of its span. A slice of one part needs no assembly: the p
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import count, pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
@@ -19,32 +22,62 @@ from logferry.fetching.fetch import Account, Final
 from logferry.proof.twins import Twins, TwinWatch
 from logferry.sources.base import TICK_COLUMN, LogSource
 from logferry.window import Window
-from logferry.writing.parquet import FileFacts, SliceFile
+from logferry.writing.assembly import assemble_files, row_groups
+from logferry.writing.encoder import Encoder
+from logferry.writing.parquet import ROW_HASH_KEY, FileFacts, GroupFile, RowGroups, SliceFile
+from logferry.writing.row_hash import RowHash
+
+_LOOK_ROWS = 10_000
+"""Rows that are binned and looked at for twins at once: page by page that costs many times as much."""
+_LEAST_ROWS = 2_048
+_LEAST_BYTES = 256 * 1024
+"""Of the mean part whose row groups are taken as they are; smaller ones would make a file that is slow to read."""
 
 K = TypeVar("K", int, str)
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A finished part. ``bins``: its rows per bin of the proof, by bin start, without empty ones.
+    """A finished part; its ``file`` may still be on its way to the disk. ``bins``: its rows per bin of the proof, by
+    bin start, without empty ones.
 
     ``to_end``: the source itself said that there are no more rows. ``key``: the object
     that holds the same bytes, None when there is none.
     """
 
     span: Window
-    file: FileFacts
+    written: Future[FileFacts]
     bins: Mapping[int, int]
     twins: Sequence[Twins] = ()
     notes: Mapping[str, int] = field(default_factory=dict)
     to_end: bool = True
     key: str | None = None
 
+    @property
+    def file(self) -> FileFacts:
+        """The file, waited for. Raises what went wrong while it was written."""
+        return self.written.result()
+
+    @property
+    def rows(self) -> int:
+        """Known without waiting."""
+        return sum(self.bins.values())
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """Parts that were written one after another: all rows of the slice before tick ``at`` that they hold."""
+
+    slice_: Window
+    at: int
+    rows: RowHash
+
 
 class PartFiles:
-    """Writes parts of one source's rows into ``folder``.
+    """Writes parts of one source's rows into ``folder``, in the background (``encoder``). For one thread.
 
     ``labels`` go into each file's metadata. ``bin_ticks``: the bins in which the proof compares rows and counts.
+    No two files ever have one path.
     """
 
     def __init__(
@@ -52,6 +85,7 @@ class PartFiles:
         folder: Path,
         schema: pa.Schema,
         *,
+        encoder: Encoder,
         labels: Mapping[str, str],
         bin_ticks: int,
         source: LogSource,
@@ -59,72 +93,154 @@ class PartFiles:
         self.bin_ticks = bin_ticks
         self._folder = folder
         self._schema = schema
+        self._encoder = encoder
         self._labels = labels
         self._source = source
+        self._numbers = count(1)
+        self._run: _Run | None = None
 
     def write(
-        self, span: Window, finals: Iterable[Final], account: Account, *, planned: int | None
+        self,
+        slice_: Window,
+        span: Window,
+        finals: Iterable[Final],
+        account: Account,
+        *,
+        planned: int | None,
     ) -> Iterator[Part]:
-        """The span's rows as one part, or more: one ends at a final tick when it has PIECE_ROWS rows.
+        """The span's rows, which are some of the slice's, as one part, or more: one ends at a final tick when it has
+        PIECE_ROWS rows.
 
         It does not end there when so few of the ``planned`` rows are left that they go along.
         """
         rest = iter(finals)
         start, left = span.start, planned
         while start < span.end:
-            with self._open(start) as file:
+            with self._open(slice_, start) as file:
                 end = file.fill(rest, span.end, left)
                 part = file.close(Window(start, end))
-            left = None if left is None else left - part.file.rows
+            self._run = _Run(slice_, end, file.running)
+            left = None if left is None else left - part.rows
             last = end == span.end
-            yield replace(part, notes=dict(account.notes), to_end=account.to_end if last else True)
-            account.notes.clear()
+            yield replace(part, to_end=account.to_end if last else True)
             start = end
 
     def empty(self, span: Window) -> Part:
-        """A span that was counted empty and is not searched for that."""
-        with self._open(span.start) as file:
+        """A slice that was counted empty and is not searched for that."""
+        with self._open(span, span.start) as file:
             return replace(file.close(span), to_end=False)
 
     def assemble(self, span: Window, parts: Sequence[Part]) -> Part:
-        """The parts, which tile the span in order, as one; their files are removed."""
-        path = self._folder / f"{span.start}-{span.end}.whole"
-        with SliceFile(path, self._schema, metadata=self._labels) as file:
-            for part in parts:
-                file.extend(part.file)
-            facts = file.close()
+        """The parts, which tile the span in order, as one; their files stay.
+
+        The file's facts are a StoreError when a part cannot be read back.
+        """
+        path = self.new_path()
         bins: dict[int, int] = {}
         notes: dict[str, int] = {}
         for part in parts:
             _add(bins, part.bins)
             _add(notes, part.notes)
-            part.file.path.unlink(missing_ok=True)
         return Part(
             span=span,
-            file=facts,
+            written=self._encoder.submit(partial(self._assembled, path, [part.written for part in parts])),
             bins=bins,
             twins=[twins for part in parts for twins in part.twins],
             notes=notes,
             to_end=all(part.to_end for part in parts),
         )
 
-    def path(self, span: Window) -> Path:
-        """Where the finished part of a span lies."""
-        return self._folder / f"{span.start}-{span.end}.part"
+    def remove(self, parts: Sequence[Part]) -> None:
+        """Remove the parts' files, after what was asked for before is done."""
 
-    def _open(self, start: int) -> _PartFile:
-        file = SliceFile(self._folder / f"{start}.unfinished", self._schema, metadata=self._labels)
-        return _PartFile(file, self, TwinWatch(self._source.tick, self._source.page_rows))
+        def unlink() -> None:
+            for part in parts:
+                part.file.path.unlink(missing_ok=True)
+
+        self._encoder.submit(unlink)
+
+    def new_path(self) -> Path:
+        """Where another file may lie."""
+        return self._folder / f"{next(self._numbers)}.part"
+
+    def _assembled(self, path: Path, written: Sequence[Future[FileFacts]]) -> FileFacts:
+        parts = [one.result() for one in written]
+        filled = [part for part in parts if part.first_tick is not None]
+        for one, two in pairwise(filled):
+            if one.last_tick is None or two.first_tick is None or two.first_tick < one.last_tick:
+                raise AssertionError("parts reached the file out of order")
+        rows = sum(part.rows for part in parts)
+        row_hash = self._row_hash(parts)
+        small = rows < _LEAST_ROWS * len(parts) and sum(part.bytes for part in parts) < _LEAST_BYTES * len(
+            parts
+        )
+        if small:
+            size, sha256 = self._encoded_again(path, parts, rows, row_hash)
+        else:
+            labels = {**self._labels, ROW_HASH_KEY: row_hash}
+            size, sha256 = assemble_files(path, [part.path for part in parts], labels)
+        return FileFacts(
+            path,
+            rows,
+            size,
+            sha256,
+            row_hash,
+            filled[0].first_tick if filled else None,
+            filled[-1].last_tick if filled else None,
+        )
+
+    def _row_hash(self, parts: Sequence[FileFacts]) -> str:
+        """Of all rows. Where a part does not go on from the one before it, as its own is of another attempt or was
+        fetched once more, all rows are read back."""
+        if parts[0].follows is None and all(two.follows == one.row_hash for one, two in pairwise(parts)):
+            return parts[-1].row_hash
+        rows = RowHash(self._schema)
+        for part in parts:
+            for table in row_groups(part.path):
+                rows.update(table.cast(self._schema))
+        return rows.digest()
+
+    def _encoded_again(
+        self, path: Path, parts: Sequence[FileFacts], rows: int, row_hash: str
+    ) -> tuple[int, str]:
+        """The parts' rows in row groups that are worth reading."""
+        groups, file = RowGroups(), GroupFile(path, self._schema, self._labels)
+        try:
+            for part in parts:
+                for table in row_groups(part.path):
+                    for group in groups.add(table.cast(self._schema)):
+                        file.write(pa.concat_tables(group).combine_chunks())
+            if group := groups.rest():
+                file.write(pa.concat_tables(group).combine_chunks())
+            return file.close(rows, row_hash)
+        except BaseException:
+            file.abandon()
+            raise
+
+    def _open(self, slice_: Window, start: int) -> _PartFile:
+        run, self._run = self._run, None
+        goes_on = run is not None and (run.slice_, run.at) == (slice_, start)
+        file = SliceFile(
+            self.new_path(),
+            self._schema,
+            encoder=self._encoder,
+            metadata=self._labels,
+            rows=run.rows if run is not None and goes_on else None,
+        )
+        return _PartFile(file, self.bin_ticks, TwinWatch(self._source.tick, self._source.page_rows))
 
 
 class _PartFile:
     """One part that is being written."""
 
-    def __init__(self, file: SliceFile, files: PartFiles, watch: TwinWatch) -> None:
+    def __init__(self, file: SliceFile, bin_ticks: int, watch: TwinWatch) -> None:
         self._file = file
-        self._files = files
+        self._bin_ticks = bin_ticks
         self._bins: dict[int, int] = {}
+        self._notes: dict[str, int] = {}
         self._watch = watch
+        self._unlooked: list[pa.Table] = []
+        self._unlooked_rows = 0
 
     def __enter__(self) -> _PartFile:
         self._file.__enter__()
@@ -135,37 +251,55 @@ class _PartFile:
     ) -> None:
         self._file.__exit__(kind, error, trace)
 
+    @property
+    def running(self) -> RowHash:
+        return self._file.running
+
     def fill(self, finals: Iterator[Final], end: int, planned: int | None) -> int:
         """Take rows until the part is full or there are no more; the tick before which it has all of them."""
-        rows = 0
         for final in finals:
+            _add(self._notes, final.notes)
             if final.table is not None:
-                rows += final.table.num_rows
-                self._file.write(final.table)
-                _add(self._bins, _binned(final.table, self._files.bin_ticks))
-                self._watch.look(final.table)
+                self._unlooked.append(final.table)
+                self._unlooked_rows += final.table.num_rows
+                if self._file.write(final.table) or self._unlooked_rows >= _LOOK_ROWS:
+                    self._look()
+            rows = self._file.rows
             few_left = planned is not None and 0 <= planned - rows < PIECE_ROWS // 2
             if rows >= PIECE_ROWS and final.before < end and not few_left:
                 return final.before
         return end
 
     def close(self, span: Window) -> Part:
-        facts = self._file.close()
-        path = self._files.path(span)
-        facts.path.replace(path)
+        self._look()
         return Part(
             span=span,
-            file=replace(facts, path=path),
+            written=self._file.close(),
             bins=self._bins,
             twins=self._watch.twins,
+            notes=self._notes,
         )
 
+    def _look(self) -> None:
+        if self._unlooked:
+            table = pa.concat_tables(self._unlooked)
+            _count_bins(table, self._bin_ticks, self._bins)
+            self._watch.look(table)
+        self._unlooked, self._unlooked_rows = [], 0
 
-def _binned(table: pa.Table, bin_ticks: int) -> dict[int, int]:
-    numbers = pc.divide(table[TICK_COLUMN].combine_chunks(), bin_ticks)
-    return {entry["values"] * bin_ticks: entry["counts"] for entry in pc.value_counts(numbers).to_pylist()}
+
+def _count_bins(table: pa.Table, bin_ticks: int, bins: dict[int, int]) -> None:
+    """Add the rows per bin of rows that are sorted by time."""
+    runs = pc.run_end_encode(
+        pc.divide(table[TICK_COLUMN].combine_chunks(), bin_ticks), run_end_type=pa.int64()
+    )
+    before = 0
+    for number, end in zip(runs.values.to_pylist(), runs.run_ends.to_pylist(), strict=True):
+        start = number * bin_ticks
+        bins[start] = bins.get(start, 0) + end - before
+        before = end
 
 
 def _add(total: dict[K, int], more: Mapping[K, int]) -> None:
-    for name, count in more.items():
-        total[name] = total.get(name, 0) + count
+    for name, rows in more.items():
+        total[name] = total.get(name, 0) + rows

@@ -8,6 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future
+from concurrent.futures import wait as wait_for
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,13 +23,15 @@ from logferry.proof.twins import Twins
 from logferry.publishing.published_object import READ_BYTES
 from logferry.stores.base import NotFound, Store
 from logferry.window import Window
+from logferry.writing.encoder import finished
 from logferry.writing.parquet import FileFacts
 from logferry.writing.parts import Part, PartFiles
 from logferry.writing.staging import Staging
+from logferry.writing.uploads import Uploads
 
 log = logging.getLogger(__name__)
 
-_VERSION = 2
+_VERSION = 3
 
 
 class ProgressStore(Protocol):
@@ -44,8 +50,11 @@ class ProgressStore(Protocol):
         ...
 
 
-class _SavedPart(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """``bins``: the number of the first bin that holds rows since ``start``'s own, and the rows of each from there."""
+class _SavedPart(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """``bins``: the number of the first bin that holds rows since ``start``'s own, and the rows of each from there.
+
+    ``goes_on``: the file follows the row hash of the entry before it, which is not said twice then (``follows``).
+    """
 
     start: int
     end: int
@@ -60,6 +69,8 @@ class _SavedPart(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     twins: list[Twins] = []
     notes: dict[str, int] = {}
     to_end: bool = True
+    follows: str | None = None
+    goes_on: bool = False
 
 
 class _Saved(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,7 +83,11 @@ class _Saved(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FinishedParts:
-    """The finished parts of one chunk. Without a ProgressStore nothing is staged before the end."""
+    """The finished parts of one chunk, on their way to the store or there. For one thread.
+
+    With a ProgressStore every part is staged as it comes, and named there once it really is. Without one only whole
+    slices are staged, each as soon as its rows are written, proven or not.
+    """
 
     def __init__(
         self,
@@ -82,12 +97,18 @@ class FinishedParts:
         files: PartFiles,
         store: Store,
         staging: Staging,
+        uploads: Uploads,
     ) -> None:
         self._progress = progress
         self._files = files
         self._store = store
         self._staging = staging
-        self._parts: dict[Window, Part] = {}
+        self._uploads = uploads
+        self._begun: dict[Window, Future[Part]] = {}
+        self._staged: dict[Window, Part] = {}
+        self._written: dict[Window, list[Part]] = {}
+        """By slice, where the slice's file is begun once these cover it."""
+        self._wholes: dict[Window, Part] = {}
         self._identity = {
             "version": _VERSION,
             "fingerprint": chunk.fingerprint,
@@ -102,37 +123,82 @@ class FinishedParts:
         Their bytes are copied beside the new parts, which also is how they are checked.
         """
         saved = self._saved()
-        for entry in sorted(saved, key=lambda part: (part.start, part.end)):
+        for before, entry in pairwise(saved):
+            if entry.goes_on:
+                entry.follows = before.row_hash
+        for entry in saved:
             span = Window(entry.start, entry.end)
-            if any(other.end > span.start for other in self._parts):
+            if any(other.end > span.start for other in self._staged):
                 continue
-            path = self._files.path(span)
+            path = self._files.new_path()
             key = self._staging.full(entry.key)
             if _fetch_object(self._store, key, entry, path):
-                self._parts[span] = _part(entry, key, path, self._files.bin_ticks)
+                self._staged[span] = _part(entry, key, path, self._files.bin_ticks)
             else:
                 log.warning("%s is not what was staged; %s is fetched again", key, span)
-        if self._parts:
-            log.info("%d finished parts of an earlier attempt are used", len(self._parts))
-        return list(self._parts.values())
+        if self._staged:
+            log.info("%d finished parts of an earlier attempt are used", len(self._staged))
+        return list(self._staged.values())
 
     def add(self, slice_: Window, part: Part) -> Part:
-        """A part is finished: stage it and remember it in place of those that it replaces."""
+        """A part of the slice is finished, and stands for those before it in its span.
+
+        Raises what went wrong with an upload since.
+        """
+        self._void(part.span)
         if self._progress is None:
-            return part
-        part = self._staging.stage(slice_, part)
-        replaced = self._without(part.span)
-        self._parts[part.span] = part
-        self._save()
-        self._remove(replaced)
+            self._discard_staged(part.span)
+        if self._progress is not None or part.span == slice_:
+            self._begun[part.span] = self._uploads.start(slice_, part)
+        else:
+            self._note(slice_, part)
+        self._collect()
         return part
+
+    def whole(self, slice_: Window, parts: Sequence[Part]) -> Part:
+        """The slice's parts, which cover it, as one; with several, their files are gone."""
+        if len(parts) == 1:
+            return parts[0]
+        whole = self._wholes.get(slice_)
+        if whole is None:
+            whole = self.add(slice_, self._files.assemble(slice_, parts))
+        self._files.remove(parts)
+        return whole
+
+    def stage(self, slice_: Window, part: Part) -> None:
+        """Begin to stage a whole slice, unless that was begun before."""
+        if slice_ not in self._begun and slice_ not in self._staged:
+            self._begun[slice_] = self._uploads.start(slice_, part)
+
+    def staged(self, slice_: Window, *, wait: bool) -> Part | None:
+        """The whole slice with its ``key``, None when it is not staged yet. Raises what went wrong."""
+        if wait and slice_ in self._begun:
+            self._begun[slice_].result()
+        self._collect()
+        return self._staged.get(slice_)
 
     def forget(self, span: Window) -> None:
         """What was finished in the span is void."""
-        replaced = self._without(span)
-        if self._progress is not None and replaced:
-            self._save()
-            self._remove(replaced)
+        self._void(span)
+        self._discard_staged(span)
+
+    def abandon(self) -> None:
+        """The chunk has failed: nothing stays staged but what the next attempt will be told of.
+
+        What was to be staged for that still is, while the store takes it: to fetch it again costs more.
+        """
+        if self._progress is None:
+            self._uploads.stop()
+            self._staging.discard_all()
+            return
+        for span, upload in list(self._begun.items()):
+            if not upload.done():  # Of one that was given up, wait() would never hear.
+                wait_for([upload])
+            if upload.cancelled() or upload.exception() is not None:
+                self._uploads.stop()
+                del self._begun[span]
+            else:
+                self._take([span])
 
     def clear(self) -> None:
         """The chunk is done."""
@@ -151,23 +217,66 @@ class FinishedParts:
         if {name: getattr(saved, name) for name in self._identity} != self._identity:
             log.info("the progress of an earlier attempt is of another plan; all is fetched")
             return []
-        return saved.parts
+        return sorted(saved.parts, key=lambda part: (part.start, part.end))
+
+    def _void(self, span: Window) -> None:
+        """Uploads that are under way for parts of the span are for nothing, and so is a slice's file with rows of it.
+
+        What is staged there stays named until something stands for it: the next attempt counts it anyway.
+        """
+        for other in _overlapping(self._begun, span):
+            self._uploads.withdraw(self._begun.pop(other))
+        for slice_ in _overlapping(self._wholes, span):
+            del self._wholes[slice_]
+        for slice_ in _overlapping(self._written, span):
+            self._written[slice_] = [part for part in self._written[slice_] if not part.span.overlaps(span)]
+
+    def _note(self, slice_: Window, part: Part) -> None:
+        """Begin to assemble and to stage the slice if this part was the last that it lacked."""
+        parts = self._written[slice_] = sorted(
+            [*self._written.get(slice_, ()), part], key=lambda part: part.span
+        )
+        if sum(part.span.ticks for part in parts) == slice_.ticks:
+            whole = self._wholes[slice_] = self._files.assemble(slice_, parts)
+            self._begun[slice_] = self._uploads.start(slice_, whole)
+
+    def _collect(self) -> None:
+        """Take note of the uploads that are done. Raises what went wrong with one, when the others are noted."""
+        done = [span for span, upload in self._begun.items() if upload.done()]
+        if good := [span for span in done if self._begun[span].exception() is None]:
+            self._take(good)
+        for span in done:
+            if span in self._begun:
+                self._begun[span].result()
+
+    def _take(self, done: Iterable[Window]) -> None:
+        replaced: list[Part] = []
+        for span in done:
+            part = self._begun[span].result()
+            del self._begun[span]
+            replaced += self._without(span)
+            self._staged[span] = part
+        self._save()
+        self._remove(replaced)
+
+    def _discard_staged(self, span: Window) -> None:
+        if replaced := self._without(span):
+            self._save()
+            self._remove(replaced)
 
     def _without(self, span: Window) -> list[Part]:
-        replaced = [
-            part for other, part in self._parts.items() if other.start < span.end and span.start < other.end
-        ]
-        for part in replaced:
-            del self._parts[part.span]
-        return replaced
+        return [self._staged.pop(other) for other in _overlapping(self._staged, span)]
 
     def _remove(self, replaced: list[Part]) -> None:
-        used = {part.key for part in self._parts.values()}
+        used = {part.key for part in self._staged.values()}
         self._staging.discard([part.key for part in replaced if part.key and part.key not in used])
 
     def _save(self) -> None:
         if self._progress is not None:
-            entries = [self._entry(self._parts[span]) for span in sorted(self._parts)]
+            entries = [self._entry(self._staged[span]) for span in sorted(self._staged)]
+            for before, entry in pairwise(entries):
+                if entry.follows == before.row_hash:
+                    entry.follows, entry.goes_on = None, True
             self._progress.save({**self._identity, "parts": msgspec.to_builtins(entries)})
 
     def _entry(self, part: Part) -> _SavedPart:
@@ -181,6 +290,7 @@ class FinishedParts:
             bytes=part.file.bytes,
             sha256=part.file.sha256,
             row_hash=part.file.row_hash,
+            follows=part.file.follows,
             first_tick=part.file.first_tick,
             last_tick=part.file.last_tick,
             bins=_packed_bins(part, self._files.bin_ticks),
@@ -188,6 +298,10 @@ class FinishedParts:
             notes=dict(part.notes),
             to_end=part.to_end,
         )
+
+
+def _overlapping(spans: Iterable[Window], span: Window) -> list[Window]:
+    return [other for other in spans if other.overlaps(span)]
 
 
 def _packed_bins(part: Part, bin_ticks: int) -> list[int]:
@@ -208,14 +322,17 @@ def _unpacked_bins(entry: _SavedPart, bin_ticks: int) -> dict[int, int]:
 def _part(entry: _SavedPart, key: str, path: Path, bin_ticks: int) -> Part:
     return Part(
         span=Window(entry.start, entry.end),
-        file=FileFacts(
-            path,
-            entry.rows,
-            entry.bytes,
-            entry.sha256,
-            entry.row_hash,
-            entry.first_tick,
-            entry.last_tick,
+        written=finished(
+            FileFacts(
+                path,
+                entry.rows,
+                entry.bytes,
+                entry.sha256,
+                entry.row_hash,
+                entry.first_tick,
+                entry.last_tick,
+                entry.follows,
+            )
         ),
         bins=_unpacked_bins(entry, bin_ticks),
         twins=entry.twins,

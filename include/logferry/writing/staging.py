@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from functools import cached_property
 
 from logferry.layout import piece_key, slice_key, staged_key, staging_prefix
 from logferry.publishing.published_object import ROW_HASH_METADATA, intact
@@ -12,17 +12,20 @@ from logferry.records.ledger import Published, read_ledger
 from logferry.records.manifest import FileEntry
 from logferry.stores.base import Store
 from logferry.window import Window, format_instant
+from logferry.writing.encoder import finished
 from logferry.writing.parts import Part
 
 
 class Staging:
-    """What one run has staged of one export."""
+    """What one run has staged of one export. Safe for use by several threads."""
 
     def __init__(self, store: Store, export: str, run_id: str) -> None:
         self._store = store
         self._export = export
         self._run_id = run_id
         self._staged: set[str] = set()
+        self._reading = threading.Lock()
+        self._published: Mapping[Window, Published] | None = None
 
     def stage(self, slice_: Window, part: Part) -> Part:
         """The part with its ``key``: it is uploaded, unless it has one or the published object is the same.
@@ -37,12 +40,13 @@ class Staging:
         else:
             same = self._published_same(slice_, part)
             if same is not None:
-                return replace(
-                    part, key=same.key, file=replace(part.file, bytes=same.bytes, sha256=same.sha256)
-                )
+                facts = replace(part.file, bytes=same.bytes, sha256=same.sha256)
+                return replace(part, key=same.key, written=finished(facts))
             key = staged_key(self._export, self._run_id, slice_, part.file.sha256)
         self._staged.add(key)
-        self._store.put_file(key, part.file.path, metadata={ROW_HASH_METADATA: part.file.row_hash})
+        # What goes on from another part has no row hash of its own.
+        metadata = {} if part.file.follows else {ROW_HASH_METADATA: part.file.row_hash}
+        self._store.put_file(key, part.file.path, metadata=metadata)
         return replace(part, key=key)
 
     def short(self, key: str) -> str:
@@ -80,11 +84,10 @@ class Staging:
         self._store.delete([key for key in keys if key.startswith(staged)])
 
     def _published_same(self, slice_: Window, part: Part) -> FileEntry | None:
-        before = self._ledger.get(slice_)
+        with self._reading:
+            if self._published is None:
+                self._published = read_ledger(self._store, self._export).slices
+            before = self._published.get(slice_)
         if before is None or before.entry.file.row_hash != part.file.row_hash:
             return None
         return before.entry.file if intact(self._store, before.entry.file) else None
-
-    @cached_property
-    def _ledger(self) -> Mapping[Window, Published]:
-        return read_ledger(self._store, self._export).slices

@@ -12,6 +12,7 @@ import pytest
 
 from logferry.errors import StoreError
 from logferry.sources.base import ID_COLUMN, TICK_COLUMN
+from logferry.writing.encoder import Encoder
 from logferry.writing.parquet import GROUP_BYTES, GROUP_ROWS, ROW_HASH_KEY, FileFacts, SliceFile
 
 SCHEMA = pa.schema([("value", pa.string()), ("tags", pa.list_(pa.string()))])
@@ -30,10 +31,10 @@ def rows(values: list[str | None], first_tick: int = 0) -> pa.Table:
 
 
 def written(path: Path, *tables: pa.Table, **options: Any) -> FileFacts:
-    with SliceFile(path, SCHEMA, **options) as file:
+    with Encoder() as encoder, SliceFile(path, SCHEMA, encoder=encoder, **options) as file:
         for table in tables:
             file.write(table)
-        return file.close()
+        return file.close().result()
 
 
 def test_an_empty_slice_is_a_typed_file_without_rows(tmp_path: Path) -> None:
@@ -97,7 +98,11 @@ def test_rows_out_of_order_are_refused_and_leave_no_file(tmp_path: Path) -> None
 
 
 def test_an_error_in_the_middle_leaves_no_file(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError, match="fetch broke"), SliceFile(tmp_path / "part", SCHEMA) as file:  # noqa: PT012
+    with (  # noqa: PT012
+        pytest.raises(RuntimeError, match="fetch broke"),
+        Encoder() as encoder,
+        SliceFile(tmp_path / "part", SCHEMA, encoder=encoder) as file,
+    ):
         file.write(rows(["a"]))
         raise RuntimeError("fetch broke")
     assert list(tmp_path.iterdir()) == []
@@ -125,5 +130,5 @@ def test_a_full_disk_is_a_store_error_even_when_the_footer_fails_too(
 
 
 def test_a_folder_that_is_not_there_is_a_store_error(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="cannot write"):
-        SliceFile(tmp_path / "missing" / "part", SCHEMA)
+    with pytest.raises(StoreError, match="cannot write"), Encoder() as encoder:
+        SliceFile(tmp_path / "missing" / "part", SCHEMA, encoder=encoder)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,6 +23,7 @@ from logferry.fetching.fetch import Account, Final
 from logferry.sources.base import ID_COLUMN, TICK_COLUMN, LogSource
 from logferry.window import Window
 from logferry.writing import parts
+from logferry.writing.encoder import Encoder
 from logferry.writing.parts import Part, PartFiles
 
 SCHEMA = pa.schema([("id", pa.string())])
@@ -46,9 +49,18 @@ def finals(ticks: list[int], steps: list[int]) -> Iterator[Final]:
         yield Final(pa.table(rows) if inside else None, end)
 
 
-def files_in(folder: str | Path) -> PartFiles:
+@contextmanager
+def files_in(folder: str | Path) -> Iterator[PartFiles]:
     source = cast(LogSource, MemorySource([], tick=1))
-    return PartFiles(Path(folder), SCHEMA, labels={"logferry.export": "web"}, bin_ticks=BIN, source=source)
+    with Encoder() as encoder:
+        yield PartFiles(
+            Path(folder),
+            SCHEMA,
+            encoder=encoder,
+            labels={"logferry.export": "web"},
+            bin_ticks=BIN,
+            source=source,
+        )
 
 
 def ids_of(part: Part) -> list[str]:
@@ -60,15 +72,20 @@ ticks = st.lists(st.integers(SPAN.start, SPAN.end - 1), max_size=150)
 steps = st.lists(st.integers(SPAN.start, SPAN.end - 1), max_size=30)
 
 
-@given(ticks, steps, st.booleans())
-@settings(max_examples=40)
+@given(ticks, steps, st.booleans(), st.booleans())
+@settings(max_examples=40, deadline=None)
 def test_parts_tile_the_span_and_together_are_its_file(
-    at: list[int], steps: list[int], planned: bool
+    at: list[int], steps: list[int], planned: bool, copied: bool
 ) -> None:
-    with TemporaryDirectory() as folder:
-        files = files_in(folder)
+    with (
+        TemporaryDirectory() as folder,
+        files_in(folder) as files,
+        pytest.MonkeyPatch.context() as patched,
+    ):
+        if copied:
+            patched.setattr(parts, "_LEAST_ROWS", 0)
         rows = len(at) if planned else None
-        written = list(files.write(SPAN, finals(at, steps), Account(), planned=rows))
+        written = list(files.write(SPAN, SPAN, finals(at, steps), Account(), planned=rows))
         assert written[0].span.start == SPAN.start
         assert written[-1].span.end == SPAN.end
         assert all(one.span.end == two.span.start for one, two in pairwise(written))
@@ -76,14 +93,17 @@ def test_parts_tile_the_span_and_together_are_its_file(
             assert part.file.rows == sum(tick in part.span for tick in at)
             assert dict(part.bins) == Counter(tick // BIN * BIN for tick in at if tick in part.span)
         assert all(part.file.rows >= 20 for part in written[:-1])
-        (whole,) = files_in(Path(folder)).write(Window(0, 5_000), finals(at, []), Account(), planned=len(at))
+        everything = Window(0, 5_000)
+        (whole,) = files.write(everything, everything, finals(at, []), Account(), planned=len(at))
         together = files.assemble(SPAN, written)
         assert ids_of(together) == [f"e{number:04d}" for number in range(len(at))]
         assert together.bins == whole.bins
         facts, other = together.file, whole.file
         assert (facts.rows, facts.row_hash) == (other.rows, other.row_hash)
         assert (facts.first_tick, facts.last_tick) == (other.first_tick, other.last_tick)
-        assert sorted(path.name for path in Path(folder).iterdir()) == ["0-5000.part", "1000-2000.whole"]
+        files.remove(written)
+        files.remove([])
+        assert set(Path(folder).iterdir()) == {facts.path, other.path}
 
 
 def test_notes_and_the_end_belong_to_the_part_they_came_with(tmp_path: Path) -> None:
@@ -91,30 +111,33 @@ def test_notes_and_the_end_belong_to_the_part_they_came_with(tmp_path: Path) -> 
 
     def noting() -> Iterator[Final]:
         for number, final in enumerate(finals(list(range(1_000, 2_000, 20)), [1_500])):
-            account.notes[f"page-{number}"] = 1
-            yield final
+            yield replace(final, notes={f"page-{number}": 1})
 
-    first, last = files_in(tmp_path).write(SPAN, noting(), account, planned=None)
+    with files_in(tmp_path) as files:
+        first, last = files.write(SPAN, SPAN, noting(), account, planned=None)
+        together = files.assemble(SPAN, [first, last])
     assert (first.notes, first.to_end) == ({"page-0": 1}, True)
     assert (last.notes, last.to_end) == ({"page-1": 1}, False)
-    together = files_in(tmp_path).assemble(SPAN, [first, last])
     assert (together.notes, together.to_end) == ({"page-0": 1, "page-1": 1}, False)
 
 
 def test_few_rows_that_are_left_go_along(tmp_path: Path) -> None:
     at = list(range(1_000, 1_025))
-    assert len(list(files_in(tmp_path).write(SPAN, finals(at, [1_021]), Account(), planned=25))) == 1
-    assert len(list(files_in(tmp_path).write(SPAN, finals(at, [1_021]), Account(), planned=None))) == 2
+    with files_in(tmp_path) as files:
+        assert len(list(files.write(SPAN, SPAN, finals(at, [1_021]), Account(), planned=25))) == 1
+        assert len(list(files.write(SPAN, SPAN, finals(at, [1_021]), Account(), planned=None))) == 2
 
 
 def test_more_rows_than_planned_still_end_a_part(tmp_path: Path) -> None:
     at = list(range(1_000, 1_100))
-    written = files_in(tmp_path).write(SPAN, finals(at, list(range(1_010, 1_100, 10))), Account(), planned=5)
-    assert [part.file.rows for part in written] == [20] * 5
+    with files_in(tmp_path) as files:
+        written = files.write(SPAN, SPAN, finals(at, list(range(1_010, 1_100, 10))), Account(), planned=5)
+        assert [part.file.rows for part in written] == [20] * 5
 
 
 def test_a_span_that_is_not_searched_is_an_empty_part_that_has_not_seen_the_end(tmp_path: Path) -> None:
-    part = files_in(tmp_path).empty(SPAN)
+    with files_in(tmp_path) as files:
+        part = files.empty(SPAN)
     assert (part.file.rows, part.bins, part.to_end) == (0, {}, False)
 
 
@@ -123,22 +146,106 @@ def test_a_fetch_that_breaks_leaves_no_unfinished_file(tmp_path: Path) -> None:
         yield from list(finals([1_000, 1_001], [1_500]))[:1]
         raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        list(files_in(tmp_path).write(SPAN, breaking(), Account(), planned=None))
+    with files_in(tmp_path) as files, pytest.raises(KeyboardInterrupt):
+        list(files.write(SPAN, SPAN, breaking(), Account(), planned=None))
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_part_that_cannot_be_read_back_is_a_store_error_and_no_file(tmp_path: Path) -> None:
-    files = files_in(tmp_path)
-    written = list(files.write(SPAN, finals(list(range(1_000, 1_050)), [1_025]), Account(), planned=None))
-    written[1].file.path.write_bytes(b"PAR1 no more")
-    with pytest.raises(StoreError, match="cannot read"):
-        files.assemble(SPAN, written)
-    assert not list(tmp_path.glob("*.whole"))
+def written_in_two(files: PartFiles) -> list[Part]:
+    return list(files.write(SPAN, SPAN, finals(list(range(1_000, 1_050)), [1_025]), Account(), planned=None))
+
+
+@pytest.mark.parametrize("small", [0, 1 << 40])
+def test_a_part_that_cannot_be_read_back_is_a_store_error_and_no_file(
+    tmp_path: Path, small: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parts, "_LEAST_ROWS", small)
+    with files_in(tmp_path) as files:
+        written = written_in_two(files)
+        written[1].file.path.write_bytes(b"PAR1 no more")
+        with pytest.raises(StoreError, match="cannot read"):
+            _ = files.assemble(SPAN, written).file
+    assert set(tmp_path.iterdir()) == {part.file.path for part in written}
 
 
 def test_parts_in_the_wrong_order_are_refused(tmp_path: Path) -> None:
-    files = files_in(tmp_path)
-    written = list(files.write(SPAN, finals(list(range(1_000, 1_050)), [1_025]), Account(), planned=None))
-    with pytest.raises(AssertionError, match="out of order"):
-        files.assemble(SPAN, written[::-1])
+    with files_in(tmp_path) as files:
+        written = written_in_two(files)
+        with pytest.raises(AssertionError, match="out of order"):
+            _ = files.assemble(SPAN, written[::-1]).file
+
+
+AT = list(range(1_000, 1_100))
+STEPS = [1_025, 1_050, 1_075]
+
+
+def row_hash_of_all(folder: Path) -> str:
+    with files_in(folder) as files:
+        everything = Window(0, 5_000)
+        (whole,) = files.write(everything, everything, finals(AT, []), Account(), planned=len(AT))
+        return whole.file.row_hash
+
+
+@pytest.mark.parametrize("small", [0, 1 << 40])
+def test_the_row_hash_runs_on_from_part_to_part_and_nothing_is_read_back_for_it(
+    tmp_path: Path, small: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parts, "_LEAST_ROWS", small)
+    expected = row_hash_of_all(tmp_path)
+    with files_in(tmp_path) as files:
+        written = list(files.write(SPAN, SPAN, finals(AT, STEPS), Account(), planned=None))
+        assert len(written) == 4
+        assert written[0].file.follows is None
+        assert [one.file.row_hash for one in written[:-1]] == [two.file.follows for two in written[1:]]
+        with monkeypatch.context() as patched:
+            if not small:
+                patched.setattr(parts, "row_groups", None)
+            facts = files.assemble(SPAN, written).file
+    assert (facts.row_hash, facts.follows) == (expected, None)
+    assert pq.read_metadata(facts.path).metadata[b"logferry.row_hash"].decode() == expected
+    assert b"logferry.row_hash" not in pq.read_metadata(written[1].file.path).metadata
+
+
+def test_a_part_fetched_again_or_by_an_earlier_attempt_does_not_change_the_row_hash(tmp_path: Path) -> None:
+    expected = row_hash_of_all(tmp_path)
+    with files_in(tmp_path) as files:
+        first, second, third, fourth = files.write(SPAN, SPAN, finals(AT, STEPS), Account(), planned=None)
+        rows = [tick for tick in AT if tick in second.span]
+        (again,) = files.write(SPAN, second.span, one_final(rows, second.span), Account(), planned=None)
+        assert again.file.follows is None
+        assert files.assemble(SPAN, [first, again, third, fourth]).file.row_hash == expected
+    with files_in(tmp_path / "later") as later:
+        (tmp_path / "later").mkdir()
+        rest = Window(third.span.start, SPAN.end)
+        rows = [tick for tick in AT if tick in rest]
+        others = list(later.write(SPAN, rest, one_final(rows, rest), Account(), planned=None))
+        assert later.assemble(SPAN, [first, second, *others]).file.row_hash == expected
+
+
+def one_final(ticks: list[int], span: Window) -> Iterator[Final]:
+    """The rows of the ticks, all at once."""
+    ids = pa.array([f"e{tick - 1_000:04d}" for tick in ticks], pa.string())
+    rows = {"id": ids, TICK_COLUMN: pa.array(ticks, pa.int64()), ID_COLUMN: ids}
+    yield Final(pa.table(rows), span.end)
+
+
+def test_a_slice_after_another_begins_its_own_row_hash(tmp_path: Path) -> None:
+    before, after = Window(0, 1_000), SPAN
+    with files_in(tmp_path) as files:
+        empty = Final(None, before.end)
+        (one,) = files.write(before, before, [empty], Account(), planned=None)
+        (two,) = files.write(after, after, finals([1_001], []), Account(), planned=None)
+        assert (one.file.follows, two.file.follows) == (None, None)
+        assert one.file.row_hash != two.file.row_hash
+
+
+def test_a_disk_that_is_full_in_the_background_is_a_store_error_of_the_next_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pq.ParquetWriter, "write_table", full)
+    with files_in(tmp_path) as files, pytest.raises(StoreError, match="No space left"):
+        list(files.write(SPAN, SPAN, finals(AT, STEPS), Account(), planned=None))
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,64 @@
+"""Column settings: a dictionary where values repeat, statistics where readers look, and nothing depends on luck."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from logferry.sources.base import ID_COLUMN, TICK_COLUMN
+from logferry.writing.column_settings import column_settings
+from logferry.writing.encoder import Encoder
+from logferry.writing.parquet import SliceFile
+
+ROWS = 1_000
+LOGS = pa.table(
+    {
+        "id": [f"AwAAA{number:08d}" for number in range(ROWS)],
+        "time": pa.array(range(ROWS), pa.timestamp("us", tz="UTC")),
+        "status": ["error", "info"] * (ROWS // 2),
+        "message": [
+            f"user {number} could not be found in the directory of the company " * 2 for number in range(ROWS)
+        ],
+        "resource": ["/subscriptions/0000/resourceGroups/production/providers/Microsoft.Web/sites/shop"]
+        * ROWS,
+        "tags": pa.array([["env:prod", "team:web"]] * ROWS, pa.list_(pa.string())),
+        "free": pa.array([[f"trace:{number}"] for number in range(ROWS)], pa.list_(pa.string())),
+        "extra": pa.nulls(ROWS, pa.string()),
+        "flag": [True, False] * (ROWS // 2),
+        "code": pa.array([200, 404] * (ROWS // 2), pa.int64()),
+        "share": [number / 7 for number in range(ROWS)],
+    }
+)
+
+
+def test_values_that_repeat_get_a_dictionary_and_others_none() -> None:
+    assert column_settings(LOGS).dictionary == ["status", "resource", "tags.list.element", "extra", "code"]
+
+
+def test_readers_can_skip_by_numbers_times_ids_and_names_but_not_by_long_texts() -> None:
+    wanted = ["id", "time", "status", "resource", "extra", "flag", "code", "share"]
+    assert column_settings(LOGS).statistics == wanted
+
+
+def test_the_same_rows_are_written_the_same_however_they_came() -> None:
+    pages = pa.concat_tables([LOGS.slice(at, 37) for at in range(0, ROWS, 37)])
+    assert column_settings(pages) == column_settings(LOGS)
+
+
+def test_a_table_without_rows_has_settings() -> None:
+    assert column_settings(LOGS.slice(0, 0)).statistics
+
+
+def test_the_file_is_written_so(tmp_path: Path) -> None:
+    engine = {TICK_COLUMN: pa.array(range(ROWS), pa.int64()), ID_COLUMN: LOGS["id"]}
+    with Encoder() as encoder, SliceFile(tmp_path / "part", LOGS.schema, encoder=encoder) as file:
+        file.write(LOGS.append_column(TICK_COLUMN, engine[TICK_COLUMN]).append_column(ID_COLUMN, LOGS["id"]))
+        file.close().result()
+    group = pq.read_metadata(tmp_path / "part").row_group(0)
+    columns = {group.column(at).path_in_schema: group.column(at) for at in range(group.num_columns)}
+    settings = column_settings(LOGS)
+    assert [path for path, column in columns.items() if column.has_dictionary_page] == settings.dictionary
+    assert [path for path, column in columns.items() if column.is_stats_set] == settings.statistics
+    assert pq.read_table(tmp_path / "part").equals(LOGS)
