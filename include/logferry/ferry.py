@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import threading
+from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,14 +18,18 @@ from types import TracebackType
 from typing import Protocol
 
 from logferry import __version__
+from logferry.budget import Forecast
+from logferry.budget.opening import open_budget
 from logferry.clock import Clock, SystemClock
 from logferry.connection import Connection, is_sandbox
 from logferry.errors import DefinitionError
 from logferry.fetching.answer_size import AnswerSize
 from logferry.fetching.fetch import Fetcher
+from logferry.fetching.lanes import Lanes
+from logferry.fetching.pace import Pace
 from logferry.fetching.pieces import finest_bin
 from logferry.http import Client
-from logferry.plan import Chunk, Plan, estimate_bytes, estimate_requests, sized_count, slice_plans
+from logferry.plan import Chunk, Plan, estimate_bytes, estimate_requests, eta_s, sized_count, slice_plans
 from logferry.proof.kept import keep_unmoved
 from logferry.proof.prove import Finished, Prover
 from logferry.publishing.publish import ChunkResult, SliceResult, publish
@@ -34,20 +40,25 @@ from logferry.spec import ExportSpec, fingerprint, lake_url
 from logferry.stores.base import Store
 from logferry.stores.opening import open_store
 from logferry.window import Window, format_instant
+from logferry.writing.encoder import Encoder
 from logferry.writing.parquet import arrow_schema
 from logferry.writing.parts import Part, PartFiles
 from logferry.writing.resume import FinishedParts, ProgressStore
 from logferry.writing.staging import Staging
+from logferry.writing.uploads import Uploads
 from logferry.writing.work_folder import work_folder
 
 log = logging.getLogger(__name__)
+
+_ROWS_AT_ONCE = 1_000_000
+"""Rows of a chunk where one process carries them all: every chunk ends in a count, and its lanes in a standstill."""
 
 Connect = Callable[[str, str], Connection]
 """``connect(connection id, kind)``: the connection, from wherever the caller keeps them."""
 
 
 class Progress(Protocol):
-    """Told of the work as it goes on."""
+    """Told of the work as it goes on, by one thread at a time."""
 
     def page(self, rows: int, body_bytes: int) -> None:
         """An answer came: rows in it (some may lie outside the window) and its size."""
@@ -75,7 +86,11 @@ class Run:
 
 
 class Ferry:
-    """One export between one source and one store. Use as a context manager; see ``open_ferry``."""
+    """One export between one source and one store. Use as a context manager; see ``open_ferry``.
+
+    ``in_flight``: the most searches that are under way at once, where the source takes several; None: as many as it
+    takes. With 1 every request waits for the one before it.
+    """
 
     def __init__(
         self,
@@ -88,6 +103,7 @@ class Ferry:
         clock: Clock,
         workdir: Path | None = None,
         progress: Progress | None = None,
+        in_flight: int | None = None,
     ) -> None:
         self.spec = spec
         self.source = source
@@ -98,7 +114,12 @@ class Ferry:
         self._clock = clock
         self._workdir = workdir
         self._progress: Progress = progress or Silent()
+        self._in_flight = source.most_in_flight
+        if in_flight is not None and source.most_in_flight > 1:
+            self._in_flight = in_flight
+        self._telling = threading.Lock()
         self._size = AnswerSize(source)
+        self._pace = Pace()
 
     def __enter__(self) -> Ferry:
         return self
@@ -150,7 +171,7 @@ class Ferry:
                 slices, store=self.store, export=self.spec.name, fingerprint=self.fingerprint
             )
         requests = estimate_requests(self.source, slices)
-        per_second = self.client.budget.requests_per_second(self.source.search_bucket)
+        forecast = self.forecast()
         return Plan(
             export=self.spec.name,
             window=Span.of(window),
@@ -159,45 +180,65 @@ class Ferry:
             rows=None if counts is None else sum(planned.rows or 0 for planned in slices),
             requests=requests,
             bytes=None if counts is None else estimate_bytes(slices, self._size.row_bytes),
-            eta_s=None if per_second is None else round(requests / per_second, 1),
+            eta_s=eta_s(forecast, requests, at_once=self._in_flight),
+            forecast=forecast,
             slices=slices,
             schema=schema,
             spent=_spent(before, self.client.stats),
             fingerprint=self.fingerprint,
         )
 
-    def export(self, chunk: Chunk, progress_store: ProgressStore | None = None) -> ChunkResult:
+    def export(
+        self,
+        chunk: Chunk,
+        progress_store: ProgressStore | None = None,
+        *,
+        before_slice: Callable[[], None] | None = None,
+    ) -> ChunkResult:
         """Fetch, write, prove and stage a chunk's slices. Short slices are reported, not raised.
 
         With a ``progress_store`` finished parts are staged as they come and named there; after a failure they stay
         for the next attempt, which fetches only the rest and counts everything. Without one nothing stays.
+        ``before_slice`` is called, in any thread, before a slice is fetched; raising there is how a caller breaks off
+        between two slices.
         Raises DefinitionError when the definition is not the planned one any more.
         """
         self._check_same_definition(chunk.fingerprint)
         before = dict(self.client.stats)
         span = Window(chunk.slices[0].window().start, chunk.slices[-1].window().end)
         staging = Staging(self.store, self.spec.name, self.run.id)
-        with work_folder(self._workdir) as folder:
+        with work_folder(self._workdir) as folder, Encoder() as encoder, Uploads(staging) as uploads:
             files = PartFiles(
                 folder,
                 arrow_schema(chunk.schema),
+                encoder=encoder,
                 labels={"logferry.export": self.spec.name},
                 bin_ticks=finest_bin(self.source, span, self.spec.slice),
                 source=self.source,
             )
-            finished = FinishedParts(progress_store, chunk, files=files, store=self.store, staging=staging)
+            finished = FinishedParts(
+                progress_store, chunk, files=files, store=self.store, staging=staging, uploads=uploads
+            )
+            fetcher = Fetcher(
+                self.client,
+                self.source,
+                chunk.schema,
+                size=self._size,
+                pace=self._pace,
+                on_page=self._tell_of_page,
+            )
             prover = Prover(
                 self.client,
                 self.source,
-                fetcher=Fetcher(
-                    self.client, self.source, chunk.schema, size=self._size, on_page=self._progress.page
-                ),
+                fetcher=fetcher,
+                lanes=Lanes(fetcher, most=self._in_flight, folder=folder, allowance=self._allowance),
                 files=files,
                 finished=finished,
                 clock=self._clock,
+                before_slice=before_slice,
             )
             proofs = prover.prove(chunk.slices)
-            results = self._stage(proofs, staging, keep=progress_store is not None)
+            results = self._stage(proofs, finished, staging)
         spent = _spent(before, self.client.stats)
         for name, count in chunk.requests.items():
             spent[name] = spent.get(name, 0) + count
@@ -252,7 +293,7 @@ class Ferry:
         plan = plan or self.plan(window, only_moved=only_moved)
         results: list[ChunkResult] = []
         try:
-            for chunk in plan.chunks():
+            for chunk in plan.chunks(rows_per_chunk=_ROWS_AT_ONCE):
                 results.append(self.export(chunk))  # noqa: PERF401 - what is staged must be known if one fails
             return self.publish(window, results, allow_shrink=allow_shrink)
         except BaseException:
@@ -266,27 +307,44 @@ class Ferry:
                 f"the definition of {self.spec.name} changed after this window was planned; plan the window again"
             )
 
-    def _stage(self, finished: Iterable[Finished], staging: Staging, *, keep: bool) -> list[SliceResult]:
-        """Upload the slices whose rows are not published yet; unless ``keep``, none stays behind when one fails."""
+    def _stage(self, proofs: Iterable[Finished], parts: FinishedParts, staging: Staging) -> list[SliceResult]:
+        """The slices' results, in order, once those whose rows are not published yet are staged; uploads go on while
+        the next are made. After a failure nothing stays staged but what the next attempt is told of."""
         results: list[SliceResult] = []
+        waiting: deque[Finished] = deque()
+
+        def settle(*, wait: bool) -> None:
+            while waiting and (result := self._result(waiting[0], parts, staging, wait=wait)) is not None:
+                waiting.popleft()
+                results.append(result)
+                with self._telling:
+                    self._progress.slice_done(result)
+
         try:
-            for one in finished:
-                results.append(self._result(one, staging))
-                self._progress.slice_done(results[-1])
+            for one in proofs:
+                if isinstance(one.file, Part):
+                    parts.stage(one.slice_, one.file)
+                waiting.append(one)
+                settle(wait=False)
+            settle(wait=True)
         except BaseException:
-            if not keep:
-                with contextlib.suppress(Exception):
-                    staging.discard_all()
+            with contextlib.suppress(Exception):
+                parts.abandon()
             raise
         return results
 
-    def _result(self, finished: Finished, staging: Staging) -> SliceResult:
+    def _result(
+        self, finished: Finished, parts: FinishedParts, staging: Staging, *, wait: bool
+    ) -> SliceResult | None:
+        """None while the slice is on its way to the store, unless that is to be waited for."""
         span = Span.of(finished.slice_)
         staged: str | None = None
         file = finished.file
         if isinstance(file, Part):
-            part = staging.stage(finished.slice_, file)
-            part.file.path.unlink()
+            part = parts.staged(finished.slice_, wait=wait)
+            if part is None:
+                return None
+            part.file.path.unlink(missing_ok=True)
             staged = None if staging.is_published(finished.slice_, part) else part.key
             file = staging.entry(finished.slice_, part)
         return SliceResult(
@@ -310,6 +368,18 @@ class Ferry:
         if not finished.agrees:
             return "short"
         return "unproven" if finished.counted_at < self.settled_at(finished.slice_) else "proven"
+
+    def _tell_of_page(self, rows: int, body_bytes: int) -> None:
+        with self._telling:
+            self._progress.page(rows, body_bytes)
+
+    def forecast(self) -> Forecast | None:
+        """How searches will be let go from now on, as far as the answers of this credential told until now."""
+        return self.client.budget.forecast(self.source.search_bucket)
+
+    def _allowance(self) -> float | None:
+        """Searches per second that the budget has to give, None while that is not known."""
+        return self.client.budget.requests_per_second(self.source.search_bucket)
 
     def _now(self) -> str:
         return format_instant(self._clock.now())
@@ -338,7 +408,8 @@ def open_ferry(
     store = open_store(
         lake_url(spec, sandbox=is_sandbox(connection)), connect(destination, "aws") if destination else None
     )
-    client = Client(opened.auth, ca_bundle=opened.ca_bundle, clock=clock)
+    budget = open_budget(opened.auth.key, connection, connect, share=spec.name, clock=clock)
+    client = Client(opened.auth, ca_bundle=opened.ca_bundle, budget=budget, clock=clock)
     return Ferry(
         spec,
         source=opened.source,
@@ -348,6 +419,7 @@ def open_ferry(
         clock=clock,
         workdir=workdir,
         progress=progress,
+        in_flight=connection.in_flight,
     )
 
 

@@ -113,6 +113,8 @@ class Schedule:
             if number >= 6 and day >= start + 366 * TICK_PER_DAY:
                 break
             common = math.gcd(common, day + first)
+            if common and TICK_PER_DAY % common == 0:
+                break  # Every other day lies a whole number of days away, so it changes nothing any more.
         return common
 
     def _fires_on(self, day: int) -> bool:

@@ -23,7 +23,7 @@ from pydantic import (
 )
 
 from logferry import spec_fields as fields
-from logferry.definition_file import read_definition
+from logferry.definition_file import is_plainly_another, read_definition
 from logferry.errors import DefinitionError
 from logferry.layout import LAYOUT_VERSION
 from logferry.project import exports_folder, project_root
@@ -230,10 +230,11 @@ def load_export(path: Path) -> ExportSpec:
     return spec
 
 
-def load_exports(folder: Path | None = None) -> LoadedExports:
+def load_exports(folder: Path | None = None, *, only: str | None = None) -> LoadedExports:
     """Every ``*.yaml`` and ``*.yml`` of the folder; a bad file never hides the others.
 
     The default folder is ``exports_folder()``. Two files that give the same name are both broken.
+    ``only``: give the export of this name alone; files that plainly are of another one are passed over unread.
     DefinitionError when there is no such folder.
     """
     folder = exports_folder() if folder is None else folder
@@ -247,6 +248,8 @@ def load_exports(folder: Path | None = None) -> LoadedExports:
     found: dict[str, list[ExportSpec]] = {}
     for path in sorted(folder.iterdir()):
         if path.suffix not in (".yaml", ".yml") or path.name.startswith("."):
+            continue
+        if only is not None and is_plainly_another(path, only):
             continue
         try:
             spec = load_export(path)
@@ -263,7 +266,7 @@ def load_exports(folder: Path | None = None) -> LoadedExports:
                 if spec.file is not None:
                     broken[spec.file] = f"{spec.file}: name: {name!r} is given in {files}; rename all but one"
                     names[spec.file] = name
-    exports = {name: specs[0] for name, specs in found.items() if len(specs) == 1}
+    exports = {name: specs[0] for name, specs in found.items() if len(specs) == 1 and only in (None, name)}
     return LoadedExports(folder, exports, broken, names)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import threading
 import zlib
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Generator, Sequence
@@ -12,7 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from logferry.errors import CountUnavailable, CursorLost, TooMuch
+from logferry.errors import CountUnavailable, CursorLost, FailedAnswer, TooMuch
 from logferry.sources.base import (
     ID_COLUMN,
     TICK_COLUMN,
@@ -45,7 +46,8 @@ class MemorySource:
     """``faults`` happen to the pages in turn, ``always`` to every page after them; ``count_faults`` to the counts.
 
     ``most_rows`` and ``most_bytes`` make an answer too much. ``closed_start`` and ``closed_end``: whether the
-    service takes its bounds as inclusive; as the contract says it is asked a tick wider on both sides.
+    service takes its bounds as inclusive; as the contract says it is asked a tick wider on both sides. Several
+    threads may ask at once; ``on_page`` is called by the one that asks, before it is answered.
     """
 
     events: list[Event]
@@ -61,6 +63,7 @@ class MemorySource:
     tick: int = TICK_PER_MS
     most_bins: int = 100
     most_shares: int = 1
+    most_in_flight: int = 1
     reckoned: float | None = None
     search_bucket: str = "search"
     query: str = "*"
@@ -73,6 +76,7 @@ class MemorySource:
         self.faults, self.count_faults = list(self.faults), list(self.count_faults)
         self.ordered = self.unique_ids = self.answer_rows is None
         self.copies = 0
+        self._answering = threading.Lock()
 
     def identity(self) -> dict[str, Any]:
         return {"kind": self.kind, "query": self.query}
@@ -131,6 +135,10 @@ class MemorySource:
         self.searched.append(span)
         assert len(self.searched) < 20_000, "the fetch does not end"
         self.on_page()
+        with self._answering:
+            return self._page(span, cursor, limit, share)
+
+    def _page(self, span: Window, cursor: str | None, limit: int | None, share: Share | None) -> Page:
         fault = self.faults.pop(0) if self.faults else self.always
         if self.answer_rows is not None:
             return self._answer(span, share, fault)
@@ -141,6 +149,10 @@ class MemorySource:
         at = start if cursor is None else json.loads(cursor)["at"]
         if fault == "lost" and cursor is not None:
             raise CursorLost("the cursor expired")
+        if fault == "failed":
+            raise FailedAnswer("the answer was partial")
+        if fault == "broken":
+            raise RuntimeError("nobody thought of this")
         after = min(at + (limit or self.page_rows), end)
         rows = self._faulty(self.events[at:after], fault, at)
         next_cursor = json.dumps({"at": after, "call": len(self.searched)})
@@ -168,6 +180,8 @@ class MemorySource:
             return [*rows[1:], rows[0]]
         if fault == "duplicate" and self.unique_ids and at:
             return [self.events[at - 1], *rows]
+        if fault == "earlier" and self.unique_ids and at > 1:
+            return [*rows, self.events[at - 2]]
         if fault == "drop" and rows:
             return [row for row in rows if row is not rows[len(rows) // 2]]
         if fault == "double" and len(rows) > 1:
@@ -207,6 +221,9 @@ class DirectClient:
         raise AssertionError("a source in memory sends nothing")
 
     def requests_per_second(self, bucket: str) -> float | None:
+        return None
+
+    def forecast(self, bucket: str) -> None:
         return None
 
     def close(self) -> None: ...

@@ -47,6 +47,7 @@ class MemorySource:
     page_rows = 1000
     most_bins = 100
     most_shares = 1
+    most_in_flight = 1
     search_bucket = "search"
     ordered = True
     unique_ids = True
@@ -118,6 +119,9 @@ class DirectClient:
         raise AssertionError("a source in memory sends nothing")
 
     def requests_per_second(self, bucket: str) -> float | None:
+        return None
+
+    def forecast(self, bucket: str) -> None:
         return None
 
     def close(self) -> None: ...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 
 from logferry.sources.base import LogSource
 
@@ -26,60 +27,53 @@ class AnswerSize:
     """What one answer of a source holds: at most ``answer_rows``, and bytes that are learned.
 
     The bytes begin at ANSWER_BYTES. A larger answer raises them; a range that was too much although its rows were
-    few enough lowers them, as soon as its halves have come and its size is known.
+    few enough lowers them, as soon as its halves have come and its size is known. Safe for use by several threads.
     """
 
     def __init__(self, source: LogSource) -> None:
         self._answer_rows = source.answer_rows
+        self._lock = threading.Lock()
         self._row_bytes = float(ROW_BYTES_GUESS)
         self._seen = False
-        self._expected: float | None = None
         self._came_bytes = self._expected_bytes = 0.0
         self._most = float(ANSWER_BYTES)
         self._largest = 0
         self._lowered = False
 
     @property
-    def piece_rows(self) -> int:
-        """Rows that the next piece should hold at most."""
-        if self._answer_rows is None:
-            return PIECE_ROWS
-        return self.rows_of(None)
-
-    def rows_of(self, row_bytes: int | None) -> int:
-        """Rows of a piece where a row is reckoned to make ``row_bytes`` of an answer; None: by what is learned."""
-        if self._answer_rows is None:
-            return PIECE_ROWS
-        by_bytes = self._aim() / (row_bytes or self._row_bytes)
-        return max(1, int(min(self._answer_rows * _ROWS_FILL, by_bytes)))
-
-    def expect(self, row_bytes: int | None) -> None:
-        """The next rows are reckoned to make so many bytes each, corrected by how true that was until now."""
-        if self._answer_rows is None:
-            return
-        self._expected = row_bytes
-        if row_bytes:
-            true = self._came_bytes / self._expected_bytes if self._expected_bytes else 1.0
-            self._row_bytes = row_bytes * true
-            self._seen = True
-
-    @property
     def row_bytes(self) -> float:
         """Bytes of answer per row."""
         return self._row_bytes
 
-    def came(self, rows: int, body_bytes: int) -> None:
-        """A whole answer."""
+    def rows_of(self, row_bytes: float | None) -> int:
+        """Rows of a piece where a row is reckoned to make ``row_bytes`` of an answer; None: by what is learned."""
+        if self._answer_rows is None:
+            return PIECE_ROWS
+        with self._lock:
+            by_bytes = self._aim() / (row_bytes or self._row_bytes)
+        return max(1, int(min(self._answer_rows * _ROWS_FILL, by_bytes)))
+
+    def stretch(self, row_bytes: int | None = None) -> StretchSize:
+        """For rows that are reckoned to make so many bytes each, corrected by how true that was until now."""
+        return StretchSize(self, row_bytes)
+
+    def true_bytes(self, reckoned: float) -> float:
+        """Bytes per row that were reckoned, corrected by how true that was until now."""
+        with self._lock:
+            return reckoned * (self._came_bytes / self._expected_bytes if self._expected_bytes else 1.0)
+
+    def came(self, rows: int, body_bytes: int, reckoned: int | None = None) -> None:
+        """A whole answer, of rows that were ``reckoned`` to make so many bytes each."""
         if self._answer_rows is None or not rows:
             return
-        here = body_bytes / rows
-        self._row_bytes = self._row_bytes + (here - self._row_bytes) * _NEWEST if self._seen else here
-        self._seen = True
-        if self._expected:
-            self._came_bytes += body_bytes
-            self._expected_bytes += rows * self._expected
-        self._largest = max(self._largest, body_bytes)
-        self._most = max(self._most, self._largest)
+        with self._lock:
+            self._row_bytes = _drifted(self._row_bytes if self._seen else None, body_bytes / rows)
+            self._seen = True
+            if reckoned:
+                self._came_bytes += body_bytes
+                self._expected_bytes += rows * reckoned
+            self._largest = max(self._largest, body_bytes)
+            self._most = max(self._most, self._largest)
 
     def was_too_much(self, rows: int, body_bytes: int) -> None:
         """A range that did not come at once came in parts: its rows and bytes together.
@@ -87,10 +81,16 @@ class AnswerSize:
         One of more rows than an answer holds says nothing of bytes, and neither does one smaller than an answer
         that came (a query that ran out of time).
         """
-        if self._answer_rows is None or rows > self._answer_rows or body_bytes <= self._largest:
-            return
-        self._most = min(self._most, float(body_bytes))
-        self._lowered = True
+        with self._lock:
+            if self._answer_rows is None or rows > self._answer_rows or body_bytes <= self._largest:
+                return
+            self._most = min(self._most, float(body_bytes))
+            self._lowered = True
+
+    @property
+    def seen(self) -> bool:
+        """Whether bytes per row are known from an answer."""
+        return self._seen
 
     def _aim(self) -> float:
         if not self._lowered:
@@ -99,3 +99,46 @@ class AnswerSize:
         if self._most <= self._largest * _NEAR:
             return float(self._largest)
         return math.sqrt(self._largest * self._most)
+
+
+class StretchSize:
+    """How much of one stretch of a slice to ask for at once; its own answers say more of it than those of others.
+
+    Safe for use by several threads.
+    """
+
+    def __init__(self, answers: AnswerSize, reckoned: int | None) -> None:
+        self._answers = answers
+        self._reckoned = reckoned
+        self._own: float | None = None
+
+    @property
+    def piece_rows(self) -> int:
+        """Rows that the next piece should hold at most."""
+        return self._answers.rows_of(self.row_bytes)
+
+    @property
+    def row_bytes(self) -> float | None:
+        """Bytes of answer per row; None where nothing but what other stretches taught is known."""
+        if self._own is not None or not self._reckoned:
+            return self._own
+        return self._answers.true_bytes(self._reckoned)
+
+    @property
+    def known(self) -> bool:
+        """Whether the size is more than a guess."""
+        return self._answers.seen or bool(self._reckoned)
+
+    def came(self, rows: int, body_bytes: int) -> None:
+        """A whole answer."""
+        if rows and self._reckoned:
+            self._own = _drifted(self.row_bytes, body_bytes / rows)
+        self._answers.came(rows, body_bytes, self._reckoned)
+
+    def was_too_much(self, rows: int, body_bytes: int) -> None:
+        """See ``AnswerSize.was_too_much``."""
+        self._answers.was_too_much(rows, body_bytes)
+
+
+def _drifted(before: float | None, here: float) -> float:
+    return here if before is None else before + (here - before) * _NEWEST

@@ -10,13 +10,17 @@ is given up, in some twenty requests.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator, Iterator
+import threading
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import pyarrow as pa
 
 from logferry.errors import CursorLost, FailedAnswer, SourceError, TooMuch
-from logferry.fetching.answer_size import AnswerSize
+from logferry.fetching.answer_size import AnswerSize, StretchSize
+from logferry.fetching.endless import Endless
+from logferry.fetching.gate import Gate
+from logferry.fetching.pace import Pace
 from logferry.fetching.page_limit import PageLimit
 from logferry.fetching.pages import pages_of
 from logferry.fetching.pieces import Cutter
@@ -42,29 +46,28 @@ class Restart(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Final:
-    """Sorted rows, and the tick before which every row of the span has now been handed on."""
+    """Sorted rows, and the tick before which every row of the span has now been handed on.
+
+    ``notes``: what was noted of conversion on the pages read since the last one, pages read again included.
+    """
 
     table: pa.Table | None
     before: int
+    notes: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
 class Account:
-    """What a fetch notes of itself: ``notes`` of conversion, pages read again included, and whether the source
-    itself said that the end was reached (``to_end``) or the planned number of rows did."""
+    """Whether the source itself said that the end was reached (``to_end``) or the planned number of rows did."""
 
-    notes: dict[str, int] = field(default_factory=dict)
     to_end: bool = True
-
-    def add(self, page: Page) -> None:
-        for name, count in page.notes.items():
-            self.notes[name] = self.notes.get(name, 0) + count
 
 
 class Fetcher:
-    """Asks one source for spans, and remembers between them how much to ask for.
+    """Asks one source for spans, and remembers between them how much to ask for, and how long it took.
 
-    ``on_page(rows, body_bytes)`` is told of every answer.
+    ``on_page(rows, body_bytes)`` is told of every answer. Several threads may fetch at once: what one learns the
+    others know from their next span on.
     """
 
     def __init__(
@@ -74,13 +77,17 @@ class Fetcher:
         schema: SourceSchema,
         *,
         size: AnswerSize | None = None,
+        pace: Pace | None = None,
         on_page: Callable[[int, int], None],
     ) -> None:
-        self._client = client
-        self._source = source
-        self._schema = schema
-        self._on_page = on_page
+        self.client = client
+        self.source = source
+        self.schema = schema
+        self.on_page = on_page
         self.size = size or AnswerSize(source)
+        self.pace = pace or Pace()
+        self.gate = Gate()
+        self._lock = threading.Lock()
         self._limit = PageLimit(source.page_rows)
 
     def fetch(
@@ -91,29 +98,33 @@ class Fetcher:
         held: bool = False,
         account: Account,
         cutter: Cutter | None = None,
+        size: StretchSize | None = None,
     ) -> Iterator[Final]:
         """The span's rows, each once.
 
         ``planned``: its exact number of rows by a count, None when unknown; reaching it ends the fetch. ``held``
         keeps rows until a chain is complete, for a source whose pages turned out not to be in order; until then
         such a source raises Restart. ``cutter`` knows where the rows lie; without one the span is cut by its time.
+        ``size`` is the stretch's of which the span is a piece.
         """
-        return _Span(
-            self._client, self._source, self._schema, self.size, self._limit, self._on_page,
-            span, planned, held, account, cutter,
-        ).finals()  # fmt: skip
+        with self._lock:
+            limit = self._limit.copy()
+        try:
+            yield from _Span(
+                self, size or self.size.stretch(), limit, span, planned, held, account, cutter
+            ).finals()
+        finally:
+            with self._lock:
+                self._limit.take(limit)
 
 
 @dataclass(slots=True)
 class _Span:
     """One fetch of one span."""
 
-    client: Client
-    source: LogSource
-    schema: SourceSchema
-    size: AnswerSize
+    fetcher: Fetcher
+    size: StretchSize
     limit: PageLimit
-    on_page: Callable[[int, int], None]
     span: Window
     planned: int | None
     held: bool
@@ -123,12 +134,20 @@ class _Span:
     """Ranges that were too much: their ends, and the rows and bytes that had come before them."""
     came_rows: int = 0
     came_bytes: int = 0
+    notes: dict[str, int] = field(default_factory=dict)
+    """Of the pages read since the last Final."""
     asked: int | None = None
     """The limit of the newest page."""
+    endless: Endless = field(init=False)
     length: int | None = None
     """Ticks to ask for at once where nothing is counted, after the rows that lay in the last answer's."""
 
+    @property
+    def source(self) -> LogSource:
+        return self.fetcher.source
+
     def finals(self) -> Iterator[Final]:
+        self.endless = Endless(self.span, self.planned)
         rows = SliceRows(self.span, unique_ids=self.source.unique_ids)
         streaming = self.source.ordered and not self.held
         waiting = [self.span]
@@ -189,6 +208,9 @@ class _Span:
         grown_at: int | None = None
         for page in self._pages(span, None, self._same_limit if streaming else self._newest_limit, rows):
             self._take(page, span, rows, streaming)
+            if page.cursor is not None:
+                kept = None if self.planned is None else rows.rows()
+                self.endless.page(page.batch.num_rows, kept, rows.final_before)
             self.limit.came(self.asked)
             newest = rows.newest()
             if self.limit.limit == first:
@@ -214,9 +236,22 @@ class _Span:
             self.account.to_end = False
             return True
 
-        for page in pages_of(self.client, self.source, span, self.schema, limit, share, enough):
-            self.on_page(page.batch.num_rows, page.body_bytes)
-            self.account.add(page)
+        fetcher = self.fetcher
+        pages = pages_of(
+            fetcher.client,
+            fetcher.source,
+            span,
+            fetcher.schema,
+            limit,
+            share,
+            enough,
+            fetcher.gate,
+            fetcher.pace,
+        )
+        for page in pages:
+            fetcher.on_page(page.batch.num_rows, page.body_bytes)
+            for name, count in page.notes.items():
+                self.notes[name] = self.notes.get(name, 0) + count
             self.size.came(page.batch.num_rows, page.body_bytes)
             self.came_rows += page.batch.num_rows
             self.came_bytes += page.body_bytes
@@ -237,7 +272,10 @@ class _Span:
         while self.failed and self.failed[-1][0] <= before:
             _, rows_before, bytes_before = self.failed.pop()
             self.size.was_too_much(self.came_rows - rows_before, self.came_bytes - bytes_before)
-        yield Final(rows.finish_before(before), before)
+        noted, self.notes = self.notes, {}
+        with self.fetcher.gate.turn():
+            table = rows.finish_before(before)
+        yield Final(table, before, noted)
 
     def _fitting(self, span: Window, waiting: list[Window]) -> Window:
         """The beginning of the span that one answer should hold by all that is known now; the rest waits."""
@@ -329,7 +367,9 @@ def fetch_slice(
 ) -> Iterator[pa.Table]:
     """Sorted tables whose rows together are the slice's rows, each once; see ``Fetcher.fetch``."""
     fetcher = Fetcher(client, source, schema, on_page=on_page)
-    for final in fetcher.fetch(slice_, planned=planned, held=held, account=Account(notes)):
+    for final in fetcher.fetch(slice_, planned=planned, held=held, account=Account()):
+        for name, count in final.notes.items():
+            notes[name] = notes.get(name, 0) + count
         if final.table is not None:
             yield final.table
 

@@ -6,7 +6,7 @@ _MOST_PATIENCE = 64
 
 
 class PageLimit:
-    """One for a chunk. ``limit`` is None for a full page of ``full`` rows, as the source gives by itself.
+    """One for a chain. ``limit`` is None for a full page of ``full`` rows, as the source gives by itself.
 
     A single row can be what makes a page fail, so a limit doubles as soon as a page came. Only where the larger pages
     fail again soon does each step wait for more pages than the one before.
@@ -45,3 +45,14 @@ class PageLimit:
         else:
             self.limit = self.limit * 2 if self.limit * 2 < self._full else None
             self._grew = True
+
+    def copy(self) -> PageLimit:
+        """The same again, to go on from apart."""
+        other = PageLimit(self._full)
+        other.take(self)
+        return other
+
+    def take(self, other: PageLimit) -> None:
+        """Know what the other has learned, and nothing else."""
+        self._patience, self._came, self._grew = other._patience, other._came, other._grew
+        self.limit = other.limit

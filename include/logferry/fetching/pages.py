@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable, Generator, Iterator
 
 from logferry.errors import CursorLost
+from logferry.fetching.gate import Gate, guarded
+from logferry.fetching.pace import Pace
 from logferry.http import Client
-from logferry.sources.base import ID_COLUMN, LogSource, Page, Share, SourceSchema
+from logferry.sources.base import ID_COLUMN, LogSource, Page, Request, Response, Share, SourceSchema
 from logferry.window import Window
 
 
@@ -19,6 +20,8 @@ def pages_of(
     limit: Callable[[], int | None],
     share: Share | None,
     enough: Callable[[], bool],
+    gate: Gate,
+    pace: Pace,
 ) -> Iterator[Page]:
     """Every page of the span. The end is no cursor, two empty pages, or ``enough()`` after a page was taken.
 
@@ -30,7 +33,7 @@ def pages_of(
     seen_pages: set[tuple[str, str, int]] = set()
     empty = 0
     while True:
-        page = client.run(partial(source.page, span, cursor, schema, limit=limit(), share=share))
+        page = client.run(_exchange(source, span, cursor, schema, limit(), share, gate, pace))
         yield page
         empty = empty + 1 if page.batch.num_rows == 0 else 0
         if page.cursor is None or empty == 2 or enough():
@@ -45,6 +48,19 @@ def pages_of(
             raise CursorLost(f"the source gave the same cursor twice for {span}")
         seen.add(page.cursor)
         cursor = page.cursor
+
+
+def _exchange(
+    source: LogSource,
+    span: Window,
+    cursor: str | None,
+    schema: SourceSchema,
+    limit: int | None,
+    share: Share | None,
+    gate: Gate,
+    pace: Pace,
+) -> Callable[[], Generator[Request, Response, Page]]:
+    return lambda: guarded(source.page(span, cursor, schema, limit=limit, share=share), gate, pace)
 
 
 def _edges(page: Page) -> tuple[str, str, int] | None:

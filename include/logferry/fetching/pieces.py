@@ -7,11 +7,13 @@ else taken to be even.
 
 from __future__ import annotations
 
+import threading
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from logferry.fetching.portions import equal_portion, thrifty_portion
 from logferry.sources.base import BINS, LogSource
 from logferry.window import Window
 
@@ -94,7 +96,10 @@ def too_coarse(cells: Sequence[Cell], most: int) -> bool:
 
 
 class Cutter:
-    """Cuts one stretch of a slice. Whatever is asked, the windows given tile the stretch exactly."""
+    """Cuts one stretch of a slice. Whatever is asked, the windows given tile the stretch exactly.
+
+    Safe for use by several threads; the others wait while one has a cell counted.
+    """
 
     def __init__(
         self, stretch: Window, cells: Sequence[Cell], *, source: LogSource, recount: Recount
@@ -102,36 +107,54 @@ class Cutter:
         self._cells = _within(cells, stretch)
         self._source = source
         self._recount = recount
+        self._lock = threading.Lock()
 
-    def next(self, start: int, most: int) -> Piece:
-        """The piece that begins at ``start``, of at most ``most`` rows where that can be known."""
+    def next(self, start: int, most: int, least: int | None = None) -> Piece:
+        """The piece that begins at ``start``, of at most ``most`` rows where that can be known.
+
+        Pieces are few and of equal work; with ``least`` as small as that many rows where it costs no more pages.
+        """
+        with self._lock:
+            return self._next(start, most, least)
+
+    def _next(self, start: int, most: int, least: int | None) -> Piece:
         at = self._at(start)
         # With a cursor, a piece of any size is fetched page by page; only a whole answer must fit.
         while self._source.answer_rows is not None and self._refined(at, most):
             pass
         ahead = self._cells[at:]
-        chosen = ahead[: _first_of([cell.rows for cell in ahead], most)]
+        rows_ahead = [cell.rows for cell in ahead]
+        if least is None:
+            chosen = ahead[: equal_portion(rows_ahead, most)]
+        else:
+            chosen = ahead[: thrifty_portion(rows_ahead, least, most, self._source.page_rows)]
         exact = all(cell.exact for cell in chosen)
         rows = sum(cell.rows for cell in chosen)
         return Piece(Window(start, chosen[-1].window.end), rows if exact else None)
 
     def fitting(self, span: Window, most: int) -> Window:
         """The beginning of ``span`` that is of at most ``most`` rows, or all of it. Nothing is counted for that."""
-        inside = _within(self._cells, span)
+        with self._lock:
+            inside = _within(self._cells, span)
         if sum(cell.rows for cell in inside) <= most or len(inside) < 2:
             return span
-        chosen = inside[: _first_of([cell.rows for cell in inside], most)]
+        chosen = inside[: equal_portion([cell.rows for cell in inside], most)]
         return Window(span.start, chosen[-1].window.end)
 
     def rows(self, span: Window) -> int:
         """The rows of ``span``, as far as is known."""
-        return sum(cell.rows for cell in _within(self._cells, span))
+        with self._lock:
+            return sum(cell.rows for cell in _within(self._cells, span))
 
     def halves(self, span: Window) -> list[Window]:
         """The span cut at its middle row, as near as is known; as itself when it is one tick.
 
         A tick that holds most of the rows is cut out, which can make three of it.
         """
+        with self._lock:
+            return self._halves(span)
+
+    def _halves(self, span: Window) -> list[Window]:
         while True:
             inside = _within(self._cells, span)
             rows = sum(cell.rows for cell in inside)
@@ -222,34 +245,3 @@ def _clipped(cell: Cell, stretch: Window) -> Cell | None:
     if cell.window.start == start and cell.window.end == end:
         return cell
     return Cell(Window(start, end), -(-cell.rows * (end - start) // cell.window.ticks), cell.counted)
-
-
-def _first_of(rows: Sequence[int], most: int) -> int:
-    """How many cells the first of the pieces takes: as few pieces as possible, of as equal rows as possible."""
-    fewest = _pieces(rows, most)
-    low, high = 1, most
-    while low < high:
-        middle = (low + high) // 2
-        if _pieces(rows, middle) <= fewest:
-            high = middle
-        else:
-            low = middle + 1
-    return _filled(rows, 0, low)
-
-
-def _pieces(rows: Sequence[int], most: int) -> int:
-    count = at = 0
-    while at < len(rows):
-        at += _filled(rows, at, most)
-        count += 1
-    return count
-
-
-def _filled(rows: Sequence[int], start: int, most: int) -> int:
-    """Cells from ``start`` that fit ``most`` together; at least one, however full it is."""
-    total = 0
-    for at in range(start, len(rows)):
-        total += rows[at]
-        if total > most and at > start:
-            return at - start
-    return len(rows) - start

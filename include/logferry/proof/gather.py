@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from logferry.fetching.fetch import Account, Fetcher, Final, Restart
+from logferry.fetching.fetch import Fetcher, Final, Restart
+from logferry.fetching.job import Fetched, Job
 from logferry.fetching.pieces import Cutter, Recount, cells_of, finest_bin, too_coarse
 from logferry.sources.base import LogSource
 from logferry.window import Window, format_instant
@@ -55,69 +56,93 @@ class Gatherer:
         self._finished = finished
         self._recount = recount
 
-    def gather(
-        self, slice_: Window, stretch: Window, rows: int | None, bins: Sequence[int] | None, *, to_end: bool
-    ) -> list[Part]:
-        """The parts of a stretch of the slice, which holds ``rows`` in equal ``bins`` by a count (None: unknown).
+    def jobs(
+        self,
+        slice_: Window,
+        stretch: Window,
+        rows: int | None,
+        bins: Sequence[int] | None,
+        *,
+        row_bytes: int | None,
+        least: int | None = None,
+        to_end: bool = False,
+    ) -> Iterator[Job]:
+        """The pieces of a stretch of the slice, which holds ``rows`` in equal ``bins`` by a count (None: unknown), each
+        chosen when it is asked for.
 
-        ``to_end``: ask until the source says that there are no more; otherwise the counted number ends a piece.
+        ``row_bytes``: what a row is reckoned to make of an answer. ``least``: rows of a piece that are enough, where
+        many at once are wanted. ``to_end``: ask until the source says that there are no more; otherwise the counted
+        number ends a piece.
         """
+        size = self._fetcher.size.stretch(row_bytes)
         if rows is None:
-            return self._fetch(slice_, stretch, None, None)
+            yield Job(slice_, stretch, size)
+            return
         cells = cells_of(slice_, rows, bins)
         if (
             self._source.answer_rows is not None
             and cells[0].window.ticks > finest_bin(self._source, slice_, slice_.ticks)
-            and too_coarse(cells, self._fetcher.size.piece_rows)
+            and too_coarse(cells, size.piece_rows)
         ):
             cells = cells_of(slice_, rows, None)
         cutter = Cutter(stretch, cells, source=self._source, recount=self._recount)
-        parts: list[Part] = []
         start = stretch.start
         while start < stretch.end:
-            piece = cutter.next(start, self._fetcher.size.piece_rows)
-            parts += self._fetch(slice_, piece.window, None if to_end else piece.rows, cutter)
+            piece = cutter.next(start, size.piece_rows, least)
+            yield Job(slice_, piece.window, size, None if to_end else piece.rows, cutter)
             start = piece.window.end
-        return parts
 
-    def _fetch(self, slice_: Window, span: Window, planned: int | None, cutter: Cutter | None) -> list[Part]:
-        """The parts of a span. Pages that turn out not to be in order are read again, a part at a time: those that
+    def gather(
+        self,
+        slice_: Window,
+        stretch: Window,
+        rows: int | None,
+        bins: Sequence[int] | None,
+        *,
+        row_bytes: int | None,
+    ) -> list[Part]:
+        """The parts of a stretch, fetched here and now until the source says that there are no more rows."""
+        return [
+            part
+            for job in self.jobs(slice_, stretch, rows, bins, row_bytes=row_bytes, to_end=True)
+            for part in self.write(Fetched.here(job, self._fetcher))
+        ]
+
+    def write(self, fetched: Fetched) -> list[Part]:
+        """The parts of a job. Pages that turn out not to be in order are read again, a part at a time: those that
         came may miss a row that a later page would have brought."""
+        job = fetched.job
         parts: list[Part] = []
-        start = span.start
-        while start < span.end:
+        start = job.span.start
+        while start < job.span.end:
             chain = _Chain(start)
-            rest = Window(start, span.end)
             try:
-                self._write(slice_, rest, chain, planned, cutter, held=False)
+                self._write(fetched, chain)
             except Restart as restart:
                 if chain.reached == start:
                     raise AssertionError("rows were out of order before any had been handed on") from restart
                 log.warning("what came before %s is read again, held", format_instant(chain.reached))
-                self._finished.forget(rest)
+                self._finished.forget(fetched.job.span)
                 for stretch in chain.stretches(start):
                     again = _Chain(stretch.start)
-                    self._write(slice_, stretch, again, None, cutter, held=True)
+                    held = replace(job, span=stretch, planned=None, held=True)
+                    self._write(Fetched.here(held, self._fetcher), again)
                     parts += again.parts
-                start, planned = chain.reached, None
+                start = chain.reached
+                if start < job.span.end:
+                    rest = replace(job, span=Window(start, job.span.end), planned=None)
+                    fetched = Fetched.here(rest, self._fetcher)
             else:
                 return parts + chain.parts
         return parts
 
-    def _write(
-        self,
-        slice_: Window,
-        span: Window,
-        chain: _Chain,
-        planned: int | None,
-        cutter: Cutter | None,
-        *,
-        held: bool,
-    ) -> None:
-        account = Account()
-        finals = self._fetcher.fetch(span, planned=planned, held=held, account=account, cutter=cutter)
-        for part in self._files.write(span, chain.follow(finals), account, planned=planned):
-            chain.parts.append(self._finished.add(slice_, part))
+    def _write(self, fetched: Fetched, chain: _Chain) -> None:
+        job = fetched.job
+        written = self._files.write(
+            job.slice_, job.span, chain.follow(fetched.finals), fetched.account, planned=job.planned
+        )
+        for part in written:
+            chain.parts.append(self._finished.add(job.slice_, part))
 
 
 def gaps_between(slice_: Window, known: Sequence[Part]) -> list[Window]:

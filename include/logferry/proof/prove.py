@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from logferry.clock import Clock
 from logferry.errors import CountUnavailable
 from logferry.fetching.fetch import Fetcher
+from logferry.fetching.job import Job
+from logferry.fetching.lanes import Lanes
 from logferry.http import Client
 from logferry.plan import SlicePlan
 from logferry.proof.gather import Gatherer, gaps_between
@@ -54,7 +56,12 @@ def count_rows(client: Client, source: LogSource, window: Window, bin_ticks: int
 
 
 class Prover:
-    """Writes and proves the slices of one chunk, by the bins that ``files`` keep count of."""
+    """Writes and proves the slices of one chunk, by the bins that ``files`` keep count of.
+
+    ``lanes`` are the fetcher's. What is fetched for a second time is fetched without them, one after the other.
+    ``before_slice`` is called before anything of a slice is asked for, in any thread. What it raises is raised when
+    everything that was asked for before has been written.
+    """
 
     def __init__(
         self,
@@ -62,16 +69,20 @@ class Prover:
         source: LogSource,
         *,
         fetcher: Fetcher,
+        lanes: Lanes,
         files: PartFiles,
         finished: FinishedParts,
         clock: Clock,
+        before_slice: Callable[[], None] | None = None,
     ) -> None:
         self._client = client
         self._source = source
         self._fetcher = fetcher
+        self._lanes = lanes
         self._files = files
         self._finished = finished
         self._clock = clock
+        self._before_slice = before_slice
         self._gatherer = Gatherer(
             source, fetcher=fetcher, files=files, finished=finished, recount=self._recount
         )
@@ -81,13 +92,14 @@ class Prover:
         known = self._finished.load()
         works = [SliceWork.of(planned, self._files.bin_ticks) for planned in slices]
         for work in works:
-            self._write(work, [part for part in known if work.window.covers(part.span)])
+            self._begin(work, [part for part in known if work.window.covers(part.span)])
+        self._fetch([work for work in works if work.kept is None])
         pending = works
         wrong_counts = False
         for attempt in range(_ROUNDS):
             self._count(pending)
             wrong_counts = wrong_counts or _shows_wrong_counts(pending, again=attempt > 0)
-            again = {work: spans for work in pending if (spans := self._doubtful(work))}
+            again = self._doubtful(pending)
             empty = [work for work in works if wrong_counts and work.unsearched and work not in again]
             if not again and not empty:
                 break
@@ -107,28 +119,40 @@ class Prover:
         for work in works:
             yield self._finish(work, believed=not (wrong_counts and work.unsearched))
 
-    def _write(self, work: SliceWork, known: Sequence[Part]) -> None:
-        """The slice's parts: those an earlier attempt finished, and the rest."""
+    def _begin(self, work: SliceWork, known: Sequence[Part]) -> None:
+        """The slice's parts that need no fetch: those an earlier attempt finished, and that of an empty slice."""
         if known:
             work.kept = None
-        if work.kept is not None:
-            return
-        if work.planned.rows == 0 and not known:
+            work.parts = list(known)
+        elif work.kept is None and work.planned.rows == 0:
             work.parts = [self._files.empty(work.window)]
-            return
-        work.parts = list(known)
-        for gap in gaps_between(work.window, known):
-            planned = work.planned
-            self._fetcher.size.expect(planned.row_bytes)
-            work.parts += self._gatherer.gather(work.window, gap, planned.rows, planned.bins, to_end=False)
-        work.parts.sort(key=lambda part: part.span)
+
+    def _fetch(self, works: Sequence[SliceWork]) -> None:
+        """Write what is in no part yet, in order of time."""
+        todo = [(work, gap) for work in works for gap in gaps_between(work.window, work.parts)]
+        counted = sum(work.planned.rows or 0 for work in dict(todo))
+        by_slice = {work.window: work for work in works}
+        with self._lanes.fetched(self._jobs(todo, self._lanes.least_rows(counted))) as fetched:
+            for one in fetched:
+                by_slice[one.job.slice_].parts += self._gatherer.write(one)
+        for work in works:
+            work.parts.sort(key=lambda part: part.span)
+
+    def _jobs(self, todo: Sequence[tuple[SliceWork, Window]], least: int | None) -> Iterator[Job]:
+        for work, gap in todo:
+            if self._before_slice is not None:
+                self._before_slice()
+            plan = work.planned
+            yield from self._gatherer.jobs(
+                work.window, gap, plan.rows, plan.bins, row_bytes=plan.row_bytes, least=least
+            )
 
     def _write_again(self, work: SliceWork, spans: Sequence[Window]) -> None:
         work.kept = None
         # Cut as the newest count says, but a number that may be wrong must not end anything.
         rows, bins = work.counted_bins() or (None, None)
         for span in spans:
-            new = self._gatherer.gather(work.window, span, rows, bins, to_end=True)
+            new = self._gatherer.gather(work.window, span, rows, bins, row_bytes=work.planned.row_bytes)
             stale = [part for part in work.parts if span.covers(part.span)]
             paths = {part.file.path for part in new}
             for part in stale:
@@ -158,12 +182,12 @@ class Prover:
         for work in pending:
             work.take_count(counts, counted_at)
 
-    def _doubtful(self, work: SliceWork) -> list[Window]:
-        """What of the slice must be fetched again."""
-        differing = work.differing_parts()
-        if differing or work.kept is not None:
-            return differing
-        return look_at_twins(self._fetcher, work)
+    def _doubtful(self, pending: Sequence[SliceWork]) -> dict[SliceWork, list[Window]]:
+        """What of the slices must be fetched again."""
+        differing = {work: work.differing_parts() for work in pending}
+        agreeing = [work for work in pending if not differing[work] and work.kept is None]
+        found = {**differing, **look_at_twins(self._lanes, self._fetcher, agreeing)}
+        return {work: found[work] for work in pending if found[work]}
 
     def _finish(self, work: SliceWork, *, believed: bool) -> Finished:
         differing = len(work.differing_bins())
@@ -172,9 +196,7 @@ class Prover:
         if work.kept is not None:
             file, notes = work.kept, dict(work.planned.kept_notes)
         else:
-            part = work.parts[0]
-            if len(work.parts) > 1:
-                part = self._finished.add(work.window, self._files.assemble(work.window, work.parts))
+            part = self._finished.whole(work.window, work.parts)
             file, notes = part, dict(part.notes)
             own = {
                 BINS_DIFFER_NOTE: differing or int(not believed),
@@ -194,11 +216,8 @@ class Prover:
 
 def _shows_wrong_counts(counted: Sequence[SliceWork], *, again: bool) -> bool:
     """Whether a count cannot have been right: one that fell, or (``again``: fetched for a second time) one of more rows
-    than there are. Such a count is not believed when it calls a slice empty."""
-    return any(
-        work.shrank or (again and work.counted_rows is not None and work.counted_rows > work.rows)
-        for work in counted
-    )
+    than there are, the newest or one before. Such a count is not believed when it calls a slice empty."""
+    return any(work.shrank or (again and work.most_counted > work.rows) for work in counted)
 
 
 def _adjoining(works: Sequence[SliceWork]) -> list[list[SliceWork]]:

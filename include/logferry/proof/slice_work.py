@@ -45,6 +45,11 @@ class SliceWork:
         return sum(part.file.rows for part in self.parts) if self.kept is None else self.kept.rows
 
     @property
+    def most_counted(self) -> int:
+        """The most rows that any count gave, the plan's included."""
+        return self._most
+
+    @property
     def counted_rows(self) -> int | None:
         return None if self.counted is None else sum(self.counted.values())
 

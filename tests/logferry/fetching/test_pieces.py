@@ -195,26 +195,26 @@ def test_coarser_bins_hold_the_same_rows(rows: list[int], most: int) -> None:
 
 def test_bytes_per_row_are_learned_and_a_larger_answer_raises_the_limit() -> None:
     size = AnswerSize(source_of(answer_rows=500_000))
-    assert size.piece_rows == 57_600
+    assert size.rows_of(None) == 57_600
     size.came(10_000, 1_000_000)
-    assert size.piece_rows == 490_000
+    assert size.rows_of(None) == 490_000
     size.came(10_000, 80_000_000)
     assert size.row_bytes == pytest.approx(4_050)
-    assert size.piece_rows == int(80_000_000 * 0.9 / 4_050)
+    assert size.rows_of(None) == int(80_000_000 * 0.9 / 4_050)
 
 
 def test_a_range_that_was_too_much_lowers_the_limit_to_between_what_came_and_what_did_not() -> None:
     size = AnswerSize(source_of(answer_rows=500_000))
     size.came(1_000, 1_000_000)
     size.was_too_much(4_000, 4_000_000)
-    assert 1_000 < size.piece_rows < 4_000
+    assert 1_000 < size.rows_of(None) < 4_000
     for _ in range(8):
-        rows = size.piece_rows
+        rows = size.rows_of(None)
         if rows * 1_000 > 2_500_000:
             size.was_too_much(rows, rows * 1_000)
         else:
             size.came(rows, rows * 1_000)
-    assert 2_000 < size.piece_rows <= 2_500
+    assert 2_000 < size.rows_of(None) <= 2_500
 
 
 def test_too_many_rows_and_time_outs_say_nothing_of_bytes() -> None:
@@ -222,20 +222,31 @@ def test_too_many_rows_and_time_outs_say_nothing_of_bytes() -> None:
     size.came(10_000, 10_000_000)
     size.was_too_much(600_000, 600_000_000)
     size.was_too_much(5_000, 5_000_000)
-    assert size.piece_rows == int(ANSWER_BYTES * 0.9 / 1_000)
+    assert size.rows_of(None) == int(ANSWER_BYTES * 0.9 / 1_000)
 
 
 def test_reckoned_bytes_size_the_first_piece_and_are_corrected_by_what_came() -> None:
     size = AnswerSize(source_of(answer_rows=500_000))
-    size.expect(100)
-    assert size.piece_rows == 490_000
-    size.expect(10_000)
-    assert size.piece_rows == 5_760
-    size.came(5_000, 75_000_000)
-    size.expect(20_000)
-    assert size.row_bytes == pytest.approx(30_000)
-    size.expect(None)
-    assert size.row_bytes == pytest.approx(30_000)
+    assert size.stretch(100).piece_rows == 490_000
+    first = size.stretch(10_000)
+    assert first.piece_rows == 5_760
+    first.came(5_000, 75_000_000)
+    assert size.stretch(20_000).row_bytes == pytest.approx(30_000)
+
+
+def test_a_stretch_learns_most_from_its_own_answers_while_others_are_fetched_too() -> None:
+    size = AnswerSize(source_of(answer_rows=500_000))
+    first, second, unknown = size.stretch(1_000), size.stretch(2_000), size.stretch()
+    guessed = not unknown.known
+    first.came(1_000, 3_000_000)
+    assert first.row_bytes == pytest.approx(2_000)
+    assert second.row_bytes == pytest.approx(6_000)
+    second.came(1_000, 4_000_000)
+    assert first.row_bytes == pytest.approx(2_000)
+    assert second.row_bytes == pytest.approx(5_000)
+    assert guessed
+    assert unknown.known
+    assert unknown.piece_rows == size.rows_of(None)
 
 
 def test_a_tick_of_too_many_rows_is_found_by_two_counts_within_its_second() -> None:
@@ -285,7 +296,7 @@ def test_a_source_with_cursors_has_pieces_of_fifty_thousand_rows_whatever_their_
     size = AnswerSize(source_of(answer_rows=None))
     size.came(1_000, 50_000_000)
     size.was_too_much(1_000, 60_000_000)
-    assert size.piece_rows == 50_000
+    assert size.rows_of(None) == 50_000
 
 
 def test_pages_that_keep_failing_grow_back_ever_more_slowly() -> None:

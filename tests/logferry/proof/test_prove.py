@@ -63,7 +63,7 @@ class Pier:
         self.work.mkdir(parents=True)
         self.clock = ManualClock()
 
-    def ferry(self, run: str = "run") -> Ferry:
+    def ferry(self, run: str = "run", in_flight: int | None = None) -> Ferry:
         return Ferry(
             spec(),
             source=cast(LogSource, self.source),
@@ -72,6 +72,7 @@ class Pier:
             run=Run(run),
             clock=self.clock,
             workdir=self.work,
+            in_flight=in_flight,
         )
 
     def export(self, window: Window = WINDOW) -> list[SliceResult]:
@@ -347,6 +348,19 @@ def test_a_late_row_sends_nobody_into_slices_that_both_counts_call_empty(tmp_pat
     source.count = late  # type: ignore[method-assign]
     assert_all_proven(pier, pier.export())
     assert set(source.searched) == {Window(START, START + TICK_PER_HOUR)}
+
+
+def test_a_slice_called_empty_is_searched_when_a_count_was_wrong_and_no_other_can_be_had(
+    tmp_path: Path,
+) -> None:
+    """The proof put the row into the first hour, where it is not, and then nothing could be counted any more."""
+    source = MemorySource(
+        events_at([TICK_PER_HOUR]), count_faults=["truncated", "coarse", "unavailable"], most_bins=0
+    )
+    pier = Pier(tmp_path, source)
+    entries = pier.export()
+    assert [entry.rows for entry in entries] == [0, 1, 0]
+    assert_truth_where_proven(pier, entries)
 
 
 def test_empty_slices_that_a_falling_count_makes_doubtful_are_searched_at_once(tmp_path: Path) -> None:

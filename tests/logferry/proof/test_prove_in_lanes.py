@@ -1,0 +1,199 @@
+"""Proof while several searches are under way: the same files as with one, whatever order the answers come in."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.logferry.fetching.turnstile import Turnstile
+from tests.logferry.memory_source import DirectClient, Event, MemorySource
+from tests.logferry.proof import test_prove
+from tests.logferry.proof.test_prove import (
+    HOURS,
+    START,
+    WINDOW,
+    Pier,
+    assert_all_proven,
+    assert_truth_where_proven,
+    burst,
+    count_lies,
+    events_at,
+    layouts,
+    lies,
+    twin_pairs,
+)
+
+from logferry.errors import FailedAnswer, SourceError
+from logferry.fetching import line
+from logferry.fetching.pace import Pace
+from logferry.publishing.publish import SliceResult
+from logferry.window import TICK_PER_HOUR, TICK_PER_MS, TICK_PER_SECOND, Window
+
+small_pieces = test_prove.small_pieces
+
+
+@pytest.fixture(autouse=True)
+def all_lanes() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Pace, "lanes", lambda self, most, **_: most)
+        patched.setattr(DirectClient, "requests_per_second", lambda self, bucket: 1_000.0)
+        yield
+
+
+def lanes_alive() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("lane-")]
+
+
+def exported(source: MemorySource, seed: int, folder: str) -> tuple[Pier, list[SliceResult]]:
+    pier = Pier(Path(folder), source)
+    with Turnstile(seed) as turnstile:
+        source.on_page = turnstile.pass_through
+        entries = pier.export()
+    assert lanes_alive() == []
+    return pier, entries
+
+
+def hashes(entries: list[SliceResult]) -> list[tuple[int, str]]:
+    return [(entry.rows, entry.file.row_hash) for entry in entries]
+
+
+# Two empty pages in a row are an end, three lost cursors or five failed answers in a row an error.
+mending = st.permutations(
+    ["none"] * 8 + ["lost", "repeat", "failed", "earlier", "duplicate", "shuffled", "unordered"]
+)
+seeds = st.integers(0, 10**6)
+rooms = st.sampled_from([0, 2_000, 10**7])
+
+
+@given(layouts, st.integers(1, 12), mending, st.integers(2, 6), seeds, rooms)
+@settings(max_examples=25)
+def test_the_files_are_those_of_one_request_at_a_time(
+    events: list[Event], page_rows: int, faults: list[str], most: int, seed: int, room: int
+) -> None:
+    alone = MemorySource(events, page_rows=page_rows)
+    together = MemorySource(events, page_rows=page_rows, faults=faults, most_in_flight=most)
+    with pytest.MonkeyPatch.context() as patched, TemporaryDirectory() as one, TemporaryDirectory() as other:
+        patched.setattr(line, "MEMORY_BYTES", room)
+        _, expected = exported(alone, 0, one)
+        pier, entries = exported(together, seed, other)
+        assert_all_proven(pier, entries)
+        assert hashes(entries) == hashes(expected)
+
+
+@given(layouts, st.integers(10, 60), st.integers(100, 2_000), st.integers(2, 5), seeds, rooms)
+@settings(max_examples=15)
+def test_capped_answers_make_the_same_files_too(
+    events: list[Event], cap: int, most_bytes: int, most: int, seed: int, room: int
+) -> None:
+    capped: dict[str, Any] = {"answer_rows": cap, "most_bytes": most_bytes, "most_shares": 1024, "tick": 1}
+    with pytest.MonkeyPatch.context() as patched, TemporaryDirectory() as one, TemporaryDirectory() as other:
+        patched.setattr(line, "MEMORY_BYTES", room)
+        _, expected = exported(MemorySource(events, **capped), 0, one)
+        pier, entries = exported(MemorySource(events, **capped, most_in_flight=most), seed, other)
+        assert_all_proven(pier, entries)
+        assert hashes(entries) == hashes(expected)
+
+
+@given(layouts, st.integers(2, 12), lies, count_lies, st.integers(2, 5), seeds)
+@settings(max_examples=30)
+def test_whatever_goes_wrong_in_a_lane_what_is_called_proven_is_the_truth(
+    events: list[Event], page_rows: int, faults: list[str], count_faults: list[str], most: int, seed: int
+) -> None:
+    source = MemorySource(
+        events, page_rows=page_rows, faults=faults, count_faults=count_faults, most_in_flight=most
+    )
+    with TemporaryDirectory() as folder:
+        try:
+            pier, entries = exported(source, seed, folder)
+        except SourceError:
+            assert lanes_alive() == []
+            return
+        assert_truth_where_proven(pier, entries)
+
+
+@pytest.mark.parametrize("error", [FailedAnswer, RuntimeError, KeyboardInterrupt])
+def test_an_export_that_fails_leaves_no_file_and_sends_nothing_more(
+    tmp_path: Path, error: type[BaseException]
+) -> None:
+    source = MemorySource(
+        events_at(burst(0, 1_000, 10 * TICK_PER_SECOND)), most_in_flight=4, answer_rows=None, page_rows=5
+    )
+
+    def breaks() -> None:
+        if len(source.searched) > 40:
+            raise error("it broke")
+
+    source.on_page = breaks
+    pier = Pier(tmp_path, source)
+    with pytest.raises(error):
+        pier.export()
+    asked = len(source.searched)
+    assert lanes_alive() == []
+    assert len(source.searched) == asked
+    assert list(pier.work.iterdir()) == []
+    assert [path for path in pier.folder.rglob("*") if path.is_file()] == []
+
+
+def test_twins_of_all_slices_are_asked_for_again_together(tmp_path: Path) -> None:
+    source = MemorySource(
+        [event for hour in range(HOURS) for event in twin_pairs(2, hour=hour)],
+        page_rows=1_000,
+        most_in_flight=8,
+    )
+    pier = Pier(tmp_path, source)
+    turnstile = Turnstile()
+    source.on_page = turnstile.pass_through
+    found: list[list[SliceResult]] = []
+    export = threading.Thread(target=lambda: found.append(pier.export()), daemon=True)
+    turnstile.shut()
+    export.start()
+    for _ in range(2):
+        turnstile.wait_for(HOURS)
+        turnstile.let_by()
+    turnstile.open()
+    export.join()
+    assert_all_proven(pier, found[0])
+    assert [entry.notes for entry in found[0]] == [{"twins_checked": 2}] * HOURS
+
+
+def test_as_many_pieces_as_there_are_lanes_cost_hardly_more_pages_than_the_rows_must(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()
+    dense = Window(START, START + TICK_PER_HOUR)
+    events = [Event(START + at * 150 * TICK_PER_MS, f"{at:05d}", str(at)) for at in range(24_000)]
+    source = MemorySource(events, page_rows=10, most_in_flight=16)
+    pier = Pier(tmp_path, source)
+    monkeypatch.setattr("logferry.fetching.answer_size.PIECE_ROWS", 2_000)
+    assert_all_proven(pier, pier.export(dense))
+    assert len(set(source.searched)) >= 16
+    assert len(source.searched) <= 1.02 * math.ceil(24_000 / 10)
+
+
+def test_more_in_flight_than_the_definition_of_the_ferry_allows_is_not_sent(tmp_path: Path) -> None:
+    source = MemorySource(events_at(burst(0, 300, 30 * TICK_PER_SECOND)), most_in_flight=16)
+    pier = Pier(tmp_path, source)
+    alive = []
+    source.on_page = lambda: alive.append(len(lanes_alive()))
+    ferry = pier.ferry(in_flight=3)
+    for chunk in ferry.plan(WINDOW).chunks():
+        ferry.export(chunk)
+    assert max(alive) == 3
+
+
+def test_a_source_that_takes_one_at_a_time_gets_no_more(tmp_path: Path) -> None:
+    source = MemorySource(events_at(burst(0, 300, 30 * TICK_PER_SECOND)), most_in_flight=1)
+    pier = Pier(tmp_path, source)
+    alive = []
+    source.on_page = lambda: alive.append(len(lanes_alive()))
+    ferry = pier.ferry(in_flight=5)
+    for chunk in ferry.plan(WINDOW).chunks():
+        ferry.export(chunk)
+    assert max(alive) == 0
