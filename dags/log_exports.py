@@ -8,11 +8,14 @@ file would take every other export's DAG with it.
 
 from __future__ import annotations
 
-from airflow.sdk import DAG
+from airflow.sdk import DAG, get_parsing_context
 
 from logferry.spec import load_exports
-from logferry_airflow.export_dag import export_dag
+from logferry_airflow.export_dag import DAG_PREFIX, export_dag
 
-for spec in load_exports().exports.values():
+# A task's process parses this file too, and needs its own DAG only.
+asked_for = get_parsing_context().dag_id
+only = asked_for.removeprefix(DAG_PREFIX) if asked_for else None
+for spec in load_exports(only=only).exports.values():
     dag: DAG = export_dag(spec)
     globals()[dag.dag_id] = dag

@@ -21,7 +21,14 @@ from logferry.project import exports_folder
 from logferry.spec import ExportSpec, load_exports
 from logferry_local import preflight
 from logferry_local.accounts import Accounts, find_accounts, sandbox_connections
-from logferry_local.airflow import COMPONENTS, USER, Api, airflow_command, airflow_environment, schema_mark
+from logferry_local.airflow import (
+    USER,
+    Api,
+    airflow_command,
+    airflow_environment,
+    component_commands,
+    schema_mark,
+)
 from logferry_local.database import Database
 from logferry_local.failures import failure_of
 from logferry_local.lakes import Lakes
@@ -100,7 +107,8 @@ def _run(settings: Settings, console: Console, cleanup: ExitStack) -> int:
     since = datetime.now(UTC)
     api = Api(settings.ui, kept_secret(settings.home, "airflow-password"))
     with step(console, f"Airflow at {settings.ui}") as tell:
-        _start_airflow(settings, children, environment)
+        for name, command in component_commands().items():
+            children.start(name, command, environment, settings.root)
         wait_until_healthy(api, check, _HEALTHY_S, tell)
         api.log_in()
         tell("waiting for the DAGs")
@@ -161,15 +169,6 @@ def _migrate(settings: Settings, environment: dict[str, str], console: Console) 
         if done.returncode != 0:
             raise LogferryError(f"Airflow could not create its tables; see {log}")
     mark.touch()
-
-
-def _start_airflow(settings: Settings, children: Children, environment: dict[str, str]) -> None:
-    for name in COMPONENTS:
-        arguments = [name]
-        if name in ("scheduler", "triggerer"):
-            # Their log servers would listen on every interface; the API server reads the files itself.
-            arguments.append("--skip-serve-logs")
-        children.start(name, airflow_command(*arguments), environment, settings.root)
 
 
 def _ensure_pools(api: Api, exports: Sequence[ExportSpec]) -> None:

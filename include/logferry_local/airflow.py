@@ -17,7 +17,6 @@ import requests
 from logferry.errors import LogferryError
 from logferry_local.settings import Settings, kept_secret
 
-COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
 USER = "admin"
 _TRIES = 4
 
@@ -51,6 +50,8 @@ def airflow_environment(settings: Settings, database_uri: str) -> dict[str, str]
         ),
         "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
         "AIRFLOW__CORE__PARALLELISM": "4",
+        # Every window waits for the scheduler's next look some three times.
+        "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
         "AIRFLOW__CORE__DAGS_FOLDER": str(settings.root / "dags"),
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(settings.root / "plugins"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
@@ -79,6 +80,18 @@ def _proxy_exceptions(environment: Mapping[str, str]) -> str | None:
 
 def airflow_command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "airflow", *arguments]
+
+
+def component_commands() -> dict[str, list[str]]:
+    """The command of each of Airflow's processes."""
+    # Their log servers would listen on every interface; the API server reads the files itself.
+    quiet = "--skip-serve-logs"
+    return {
+        "api-server": airflow_command("api-server"),
+        "scheduler": [sys.executable, "-m", "logferry_local.scheduler", quiet],
+        "dag-processor": airflow_command("dag-processor"),
+        "triggerer": airflow_command("triggerer", quiet),
+    }
 
 
 def schema_mark(settings: Settings) -> Path:

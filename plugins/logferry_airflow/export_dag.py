@@ -13,6 +13,8 @@ from logferry_airflow.operators.export import ExportChunkOperator, ExportPlanOpe
 from logferry_airflow.retry import FERRY_RETRIES
 from logferry_airflow.tables import definition_table
 
+DAG_PREFIX = "export_"
+
 RUNS_AT_ONCE = 4
 """Runs of one export that may be under way together, beside those of a backfill (which has its own limit).
 
@@ -36,7 +38,7 @@ Runs named `upkeep__…` were started by `archive_upkeep`; their note says why."
 def export_dag(spec: ExportSpec) -> DAG:
     """The DAG ``export_<name>``, its window the run's data interval or its params ``from`` and ``to``."""
     with DAG(
-        dag_id=f"export_{spec.name}",
+        dag_id=f"{DAG_PREFIX}{spec.name}",
         description=f"{spec.source.kind} to Parquet, {spec.schedule}",
         doc_md=f"{definition_table(spec)}\n\n{PARAMS_MD}",
         # A plain cron string would give a data interval of zero length in Airflow 3.
@@ -52,6 +54,9 @@ def export_dag(spec: ExportSpec) -> DAG:
             "retry_exponential_backoff": 2.0,
             "max_retry_delay": timedelta(minutes=30),
             "retry_policy": FERRY_RETRIES,
+            # The last task of a window goes before the first of the next one: what is begun is finished first, and
+            # little lies staged.
+            "weight_rule": "upstream",
         },
         params={
             "from": _instant_param("From", "First instant of the window, with a zone, on the slice grid."),

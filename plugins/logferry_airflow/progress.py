@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
+from logferry.wording import counted
+
 if TYPE_CHECKING:
+    from logferry.ferry import Ferry
+    from logferry.plan import SlicePlan
     from logferry.publishing.publish import SliceResult
 
 HEARTBEAT_S = 10.0
+_SOME_ANSWERS = 3
+"""From then on the export's own speed says something."""
 
 
 class Announces(Protocol):
@@ -24,14 +32,25 @@ class ProgressLog:
     The heartbeat is a thread, because a page, a proof or a wait for the request budget may take longer than 10 s.
     """
 
-    def __init__(self, log: Announces, *, slices: int, heartbeat_s: float = HEARTBEAT_S) -> None:
+    def __init__(
+        self,
+        log: Announces,
+        *,
+        slices: int,
+        heartbeat_s: float = HEARTBEAT_S,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._log = log
         self._slices = slices
         self._heartbeat_s = heartbeat_s
+        self._monotonic = monotonic
         self._closed = threading.Event()
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._beat, name="logferry-progress", daemon=True)
         self._done = self._answers = self._rows = self._bytes = 0
+        self._began = monotonic()
+        self._outlook: Outlook | None = None
+        self._kept: list[Callable[[], int]] = []
 
     def __enter__(self) -> ProgressLog:
         self._thread.start()
@@ -42,6 +61,15 @@ class ProgressLog:
     ) -> None:
         self._closed.set()
         self._thread.join()
+
+    def expect(self, outlook: Outlook) -> None:
+        """What is to come, from now on part of every line."""
+        self._outlook = outlook
+        self._began = self._monotonic()
+
+    def already(self, rows: Callable[[], int]) -> None:
+        """Rows that need not be fetched, because an earlier stretch of this task did."""
+        self._kept.append(rows)
 
     def page(self, rows: int, body_bytes: int) -> None:
         """Count one answer."""
@@ -54,24 +82,85 @@ class ProgressLog:
         """Say how one slice ended."""
         with self._lock:
             self._done += 1
-        counted = "not counted" if result.source_rows is None else f"{result.source_rows:,}"
+        at_source = "not counted" if result.source_rows is None else f"{result.source_rows:,}"
         self._log.info(
-            "slice %s %s: %s rows, %s at the source (%s)",
+            "slice %s %s: %s rows, %s at the source (%d of %d slices)",
             result.start,
             result.status,
             f"{result.rows:,}",
-            counted,
-            self.line(),
+            at_source,
+            self._done,
+            self._slices,
         )
 
     def line(self) -> str:
         """How far it is."""
         with self._lock:
-            return (
-                f"{self._done} of {self._slices} slices, {self._answers:,} answers, {self._rows:,} rows, "
-                f"{self._bytes / 1e6:,.1f} MB received"
-            )
+            done, answers, rows, size = self._done, self._answers, self._rows, self._bytes
+        kept = sum(rows_kept() for rows_kept in self._kept)
+        said = [f"{done} of {self._slices} slices", f"{answers:,} answers", f"{size / 1e6:,.1f} MB received"]
+        if self._outlook is None:
+            return ", ".join([said[0], said[1], f"{rows:,} rows", said[2]])
+        elapsed_s = self._monotonic() - self._began
+        return ", ".join([*said, *self._outlook.say(answers, rows, kept, elapsed_s)])
 
     def _beat(self) -> None:
         while not self._closed.wait(self._heartbeat_s):
             self._log.info("still exporting: %s", self.line())
+
+
+class Outlook:
+    """What is left of the planned slices, and how long it takes by the allowance that all share."""
+
+    def __init__(self, ferry: Ferry, slices: Sequence[SlicePlan]) -> None:
+        # Here, because a DAG file is parsed every few seconds and this brings pyarrow.
+        from logferry.plan import estimate_requests
+
+        self._client = ferry.client
+        self._forecast = ferry.forecast
+        self._at_once = ferry.source.most_in_flight
+        self._requests = estimate_requests(ferry.source, list(slices))
+        uncounted = any(planned.to_fetch is None for planned in slices)
+        self._planned = None if uncounted else sum(planned.to_fetch or 0 for planned in slices)
+
+    def say(self, answers: int, rows: int, kept: int, elapsed_s: float) -> list[str]:
+        """``answers`` with ``rows`` came in ``elapsed_s`` seconds; ``kept`` rows need not come."""
+        said = []
+        if self._planned is None:
+            said.append(f"{rows:,} rows")
+        else:
+            done = min(rows + kept, self._planned)
+            share = done / self._planned if self._planned else 1.0
+            said.append(f"{done:,} of {self._planned:,} rows ({share:.0%})")
+            if left := -(-self._requests * (self._planned - done) // max(1, self._planned)):
+                eta_s = self._eta_s(left, answers, elapsed_s)
+                said.append(f"{counted(left, 'request')} left")
+                said.append("time unknown" if eta_s is None else f"about {_time(eta_s)} to go")
+        if throttled := self._client.stats["throttled"]:
+            said.append(f"{counted(throttled, 'answer')} of 429")
+        if self._client.budget.waited_s >= 1:
+            said.append(f"waited {self._client.budget.waited_s:,.0f} s for the allowance")
+        return said
+
+    def _eta_s(self, left: int, answers: int, elapsed_s: float) -> float | None:
+        """Seconds until ``left`` more answers are there; None while nothing is known.
+
+        By the learned allowance, unless the export has been much slower than that: then it is held up by the source, or
+        shares its part of the allowance with other tasks, and goes on at its own speed.
+        """
+        forecast = self._forecast()
+        by_allowance = None if forecast is None else forecast.seconds_for(left, at_once=self._at_once)
+        if answers < _SOME_ANSWERS:
+            return by_allowance
+        by_speed = left * elapsed_s / answers
+        return by_speed if by_allowance is None or by_allowance < by_speed / 2 else by_allowance
+
+
+def _time(seconds: float) -> str:
+    """``45 s``, ``7 min 20 s``, ``5 h 3 min``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

@@ -45,6 +45,8 @@ def _datadog_logs() -> dict[str, Any]:
             "bearer_token": _secret("Bearer token", "Instead of the two keys."),
             "site": _text("Site", "datadoghq.com (default), datadoghq.eu, us3.datadoghq.com, …"),
             "org": _text("Organisation", "any name; tell two organisations of one site apart by it"),
+            "in_flight": _whole("Requests in flight", 16, "At once, by one task; 1 to 16 (default)."),
+            "budget_connection": _BUDGET_CONNECTION,
             "ca_bundle": _text("CA bundle", "Path of a PEM file, for a proxy or a local server."),
         },
     }
@@ -90,6 +92,8 @@ def _azure_log_analytics() -> dict[str, Any]:
             "arm_endpoint": _text("ARM endpoint", "Overrides the cloud's Resource Manager address."),
             "scope": _text("Scope", "Overrides the token scope of the query endpoint."),
             "workspace": _text("Workspace ID", "A GUID; only the connection test asks it."),
+            "in_flight": _whole("Requests in flight", 5, "At once, by all tasks; 1 to 5, default 4."),
+            "budget_connection": _BUDGET_CONNECTION,
             "ca_bundle": _text("CA bundle", "Path of a PEM file, for a proxy or a local server."),
         },
     }
@@ -103,8 +107,18 @@ def _secret(label: str, description: str = "") -> dict[str, Any]:
     return _field(label, description, {"type": ["string", "null"], "format": "password"})
 
 
+def _whole(label: str, most: int, description: str) -> dict[str, Any]:
+    return _field(label, description, {"type": ["integer", "null"], "minimum": 1, "maximum": most})
+
+
 def _field(label: str, description: str, schema: dict[str, Any]) -> dict[str, Any]:
     field: dict[str, Any] = {"label": label, "schema": schema}
     if description:
         field["description"] = description
     return field
+
+
+_BUDGET_CONNECTION = _text(
+    "Budget connection",
+    "ID of a redis or postgres connection, through which workers on several machines share the request allowance.",
+)

@@ -176,22 +176,52 @@ def test_a_changed_definition_is_read_at_the_next_parse(
     assert parse(tmp_path, monkeypatch).dags["export_errors"].task_dict["plan"].pool == "other"
 
 
-def test_parsing_loads_neither_pyarrow_nor_an_http_client() -> None:
+HEAVY = (
+    "pyarrow", "numpy", "pandas", "boto3", "botocore", "requests", "urllib3", "msal", "azure", "logferry.ferry",
+    "logferry.http", "logferry_airflow.ferries",
+)  # fmt: skip
+
+
+def test_parsing_loads_no_library_that_only_a_task_needs(tmp_path: Path) -> None:
     """In a process of its own: this one has long imported them."""
+    for number in range(5):
+        define(tmp_path, f"export_{number}")
     program = (
         "import sys\n"
         "from airflow.dag_processing.dagbag import DagBag\n"
+        "before = set(sys.modules)\n"
         f"bag = DagBag({str(DAGS)!r})\n"
-        "assert len(bag.dags) == 4 and not bag.import_errors, bag.import_errors\n"
-        "heavy = {'pyarrow', 'boto3', 'requests', 'msal', 'logferry.ferry'} & set(sys.modules)\n"
+        "assert len(bag.dags) == 6 and not bag.import_errors, bag.import_errors\n"
+        f"heavy = set({HEAVY!r}) & (set(sys.modules) - before)\n"
         "assert not heavy, heavy\n"
     )
+    done = in_a_process(program, tmp_path)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+
+
+def test_a_tasks_process_reads_the_definition_of_its_own_dag_only(tmp_path: Path) -> None:
+    for name in ("web", "web_errors", "other"):
+        define(tmp_path, name)
+    define(tmp_path, "odd", DEFINITION.format(name='"web"').replace("web |", "shop |"))
+    program = (
+        "import os\n"
+        "from airflow.dag_processing.dagbag import DagBag\n"
+        "found = []\n"
+        "for name in ('web', 'web_errors', 'gone'):\n"
+        "    os.environ['_AIRFLOW_PARSING_CONTEXT_DAG_ID'] = f'export_{name}'\n"
+        f"    found.append(sorted(DagBag({str(DAGS / 'log_exports.py')!r}).dags))\n"
+        "assert found == [[], ['export_web_errors'], []], found\n"
+    )
+    done = in_a_process(program, tmp_path)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+
+
+def in_a_process(program: str, exports: Path) -> subprocess.CompletedProcess[str]:
     paths = os.pathsep.join([str(PROJECT / "include"), str(PROJECT / "plugins")])
-    environment = {**os.environ, "PYTHONPATH": paths, "LOGFERRY_EXPORTS_DIR": str(SHIPPED)}
-    done = subprocess.run(
+    environment = {**os.environ, "PYTHONPATH": paths, "LOGFERRY_EXPORTS_DIR": str(exports)}
+    return subprocess.run(
         [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False
     )
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
 
 
 def _window(start: datetime, end: datetime) -> Window:

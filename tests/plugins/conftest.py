@@ -28,7 +28,8 @@ def datadog_server() -> Iterator[DatadogSandbox]:
 def datadog(datadog_server: DatadogSandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[DatadogSandbox]:
     """A Datadog without faults, and the connection ``dd_test`` to it."""
     told = datadog_server.describe()
-    extra = {"api_key": told["api_key"], "app_key": told["app_key"], "sandbox": True}
+    # One request at a time, so that tests can count them in order.
+    extra = {"api_key": told["api_key"], "app_key": told["app_key"], "in_flight": 1, "sandbox": True}
     connection = {"conn_type": "datadog_logs", "host": told["base_url"], "extra": extra}
     monkeypatch.setenv("AIRFLOW_CONN_DD_TEST", json.dumps(connection))
     datadog_server.api.plan.replace([])

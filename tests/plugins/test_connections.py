@@ -62,6 +62,28 @@ def test_the_password_is_masked_in_logs(monkeypatch: pytest.MonkeyPatch) -> None
     assert "swordfish-1" not in logged("a stranger's message with swordfish-1 inside")
 
 
+@pytest.mark.parametrize("conn_type", ["redis", "postgres"])
+def test_a_budget_connection_is_found_by_its_id_and_its_password_is_masked_in_urls_too(
+    conn_type: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = {
+        "conn_type": conn_type,
+        "host": "10.0.0.5",
+        "port": 4711,
+        "login": "ferry",
+        "password": "sword/fish 1",
+    }
+    monkeypatch.setenv(
+        "AIRFLOW_CONN_SHARED_BUDGET", json.dumps({**found, "schema": "budget", "extra": {"db": 3}})
+    )
+    connection = connect("shared_budget", "budget")
+    assert (connection.conn_type, connection.host, connection.port) == (conn_type, "10.0.0.5", 4711)
+    assert (connection.login, connection.password) == ("ferry", "sword/fish 1")
+    assert (connection.schema, connection.extra) == ("budget", {"db": 3})
+    shown = logged(f"cannot reach {conn_type}://ferry:sword%2Ffish%201@10.0.0.5 with sword/fish 1")
+    assert "fish" not in shown
+
+
 def test_every_password_field_of_the_forms_is_masked() -> None:
     for connection_type in get_provider_info()["connection-types"]:
         fields = connection_type["conn-fields"]

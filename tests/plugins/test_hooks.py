@@ -24,7 +24,9 @@ def logged(message: str) -> str:
     return str(mask_logs(None, "info", {"event": message}))
 
 
-def datadog_with(monkeypatch: pytest.MonkeyPatch, sandbox: DatadogSandbox, **extra: str) -> DatadogLogsHook:
+def datadog_with(
+    monkeypatch: pytest.MonkeyPatch, sandbox: DatadogSandbox, **extra: str | int
+) -> DatadogLogsHook:
     connection = {"conn_type": "datadog_logs", "host": sandbox.base_url, "extra": extra}
     monkeypatch.setenv("AIRFLOW_CONN_DD_OTHER", json.dumps(connection))
     return DatadogLogsHook("dd_other")
@@ -66,6 +68,20 @@ def test_wrong_datadog_keys_fail_the_connection_test_without_showing_them(
     assert not worked
     assert "refused the keys" in sentence or "forbids" in sentence
     assert "wrong-key" not in sentence
+
+
+@pytest.mark.parametrize(
+    ("field", "sentence"),
+    [({"in_flight": 17}, "from 1 to 16"), ({"budget_connection": "nowhere"}, "'nowhere' is not configured")],
+)
+def test_the_connection_test_looks_at_the_budgets_fields_too(
+    field: dict[str, str | int], sentence: str, datadog: DatadogSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = datadog.describe()
+    hook = datadog_with(monkeypatch, datadog, api_key=told["api_key"], app_key=told["app_key"], **field)
+    worked, said = hook.test_connection()
+    assert not worked
+    assert sentence in said
 
 
 def test_a_datadog_key_that_may_not_read_logs_names_the_permission(

@@ -21,7 +21,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 TYPES = get_provider_info()["connection-types"]
 
 CONTRACT = {
-    "datadog_logs": {"api_key", "app_key", "bearer_token", "site"},
+    "datadog_logs": {"api_key", "app_key", "bearer_token", "site", "in_flight", "budget_connection"},
     "azure_log_analytics": {
         "auth",
         "tenantId",
@@ -35,6 +35,8 @@ CONTRACT = {
         "arm_endpoint",
         "scope",
         "workspace",
+        "in_flight",
+        "budget_connection",
         "ca_bundle",
     },
 }
@@ -64,6 +66,14 @@ def test_the_hook_of_each_type_is_importable_and_of_that_type(connection_type: d
     hook = getattr(import_module(module), name)
     assert hook.conn_type == connection_type["connection-type"]
     assert hook.hook_name == connection_type["hook-name"]
+
+
+def test_the_form_takes_as_many_requests_in_flight_as_the_api_can() -> None:
+    most = {one["connection-type"]: one["conn-fields"]["in_flight"]["schema"] for one in TYPES}
+    assert most == {
+        "datadog_logs": {"type": ["integer", "null"], "minimum": 1, "maximum": 16},
+        "azure_log_analytics": {"type": ["integer", "null"], "minimum": 1, "maximum": 5},
+    }
 
 
 def test_credentials_are_password_fields_and_nothing_else_is() -> None:

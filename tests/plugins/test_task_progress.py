@@ -8,7 +8,14 @@ from typing import Any
 
 import pytest
 
-from logferry_airflow.task_progress import KEY, PACKED_FROM, TaskProgress, WindowProgress, state_store
+from logferry_airflow.task_progress import (
+    KEY,
+    PACKED_FROM,
+    SAVE_EVERY_S,
+    TaskProgress,
+    WindowProgress,
+    state_store,
+)
 
 pytestmark = pytest.mark.airflow
 
@@ -38,17 +45,33 @@ class Down:
         raise ConnectionError("no API server")
 
 
+class Ticking:
+    """A clock that is told the time."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def keep(store: States, progress: dict[str, Any]) -> None:
+    """A try that saves this and fails."""
+    kept = TaskProgress(store)
+    kept.save(progress)
+    kept.flush()
+
+
 def test_what_one_try_saved_the_next_one_loads() -> None:
     states = States()
     progress = {"fingerprint": "sha256:1", "parts": [{"start": 17_000_000_000_000_000, "bins": [[1, 2]]}]}
-    TaskProgress(states).save(progress)
+    keep(states, progress)
     assert TaskProgress(states).load() == progress
     assert states[KEY] == progress  # short progress can be read in the UI
 
 
 def test_tuples_are_saved_as_the_lists_that_airflow_takes() -> None:
     states = States()
-    TaskProgress(states).save({"parts": [{"bins": [(1, 2), (3, 4)]}]})
+    keep(states, {"parts": [{"bins": [(1, 2), (3, 4)]}]})
     assert TaskProgress(states).load() == {"parts": [{"bins": [[1, 2], [3, 4]]}]}
 
 
@@ -57,7 +80,7 @@ def test_long_progress_stays_below_the_size_that_airflow_warns_about() -> None:
     bins = [[17_000_000_000_000_000 + 300_000_000 * number, number % 700] for number in range(10_000)]
     progress = {"fingerprint": "sha256:1", "parts": [{"bins": bins}]}
     assert len(json.dumps(progress)) > 3 * PACKED_FROM
-    TaskProgress(states).save(progress)
+    keep(states, progress)
     assert len(json.dumps(states[KEY])) < 65_536
     assert TaskProgress(states).load() == progress
 
@@ -85,8 +108,55 @@ def test_a_store_that_is_down_costs_time_and_not_the_export(caplog: pytest.LogCa
     with caplog.at_level(logging.WARNING):
         assert progress.load() is None
         progress.save({"parts": []})
+        progress.flush()
+        assert not progress.is_kept
         progress.clear()
     assert caplog.text.count("no API server") == 3
+
+
+def test_a_chunk_of_a_moment_asks_airflow_once_and_tells_it_nothing() -> None:
+    class Counted(States):
+        asked = 0
+
+        def get(self, key: str, default: Any = None) -> Any:
+            self.asked += 1
+            return super().get(key, default)
+
+        def set(self, key: str, value: Any) -> None:
+            raise AssertionError("nothing failed")
+
+        def delete(self, key: str) -> None:
+            raise AssertionError("nothing is there")
+
+    states = Counted()
+    with TaskProgress(states, monotonic=Ticking()) as progress:
+        progress.load()
+        for number in range(24):
+            progress.save({"number": number})
+        progress.clear()
+    assert states.asked == 1
+
+
+def test_what_is_saved_reaches_airflow_after_seconds_and_when_the_work_fails() -> None:
+    states, clock = States(), Ticking()
+    progress = TaskProgress(states, monotonic=clock)
+    progress.save({"number": 1})
+    assert states == {}
+    clock.now = SAVE_EVERY_S
+    progress.save({"number": 2})
+    assert states[KEY] == {"number": 2}
+    progress.save({"number": 3})
+    with pytest.raises(SystemExit), progress:
+        raise SystemExit("the worker is told to stop")
+    assert states[KEY] == {"number": 3}
+
+
+def test_what_an_earlier_try_left_is_cleared_by_the_one_that_succeeds() -> None:
+    states = States({KEY: {"number": 1}})
+    with TaskProgress(states) as progress:
+        assert progress.load() == {"number": 1}
+        progress.clear()
+    assert states == {}
 
 
 def test_a_chunk_that_is_done_is_kept_until_its_window_is() -> None:

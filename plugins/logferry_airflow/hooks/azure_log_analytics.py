@@ -48,6 +48,7 @@ class AzureLogAnalyticsHook(BaseHook):
 
     def test_connection(self) -> tuple[bool, str]:
         """Sign in; with a workspace, also read one row. Without one, the answer says what was not tested."""
+        from logferry.budget.opening import open_budget
         from logferry.clock import SystemClock
         from logferry.http import Client
         from logferry.sources import kql_text
@@ -61,6 +62,7 @@ class AzureLogAnalyticsHook(BaseHook):
             access = self.get_conn()
             auth = MaskingAuthenticator(access.auth_for("query"))
             auth.headers()
+            budget = open_budget(auth.key, conn, connect)
             named = self.workspace or conn.text("workspace")
             if named is None:
                 return True, (
@@ -79,7 +81,7 @@ class AzureLogAnalyticsHook(BaseHook):
             now = SystemClock().now()
             day = Window(now - TICK_PER_DAY, now)
             query = f"{kql_text.name(self.table)} | take 1"
-            client = Client(auth, ca_bundle=access.ca_bundle)
+            client = Client(auth, ca_bundle=access.ca_bundle, budget=budget)
             answer = client.run(lambda: run_kql(access.query_endpoint, workspace, query, day))
         except UnknownName as error:
             return True, (

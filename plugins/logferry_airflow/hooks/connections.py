@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
@@ -33,7 +34,7 @@ SECRET_OPTIONS = (
 
 
 def connect(conn_id: str, kind: str) -> Connection:
-    """The connection ``conn_id`` for a source kind or for ``aws``, its credentials masked in the logs.
+    """The connection ``conn_id`` for a source kind, ``aws`` or ``budget``, its credentials masked in the logs.
 
     Where Airflow has no connection of that id, the variables of the source's own tools take its place. Raises
     CredentialsError when there is neither, DefinitionError for an unreadable one.
@@ -70,8 +71,13 @@ def from_airflow(conn_id: str, found: AirflowConnection) -> Connection:
 
 
 def mask_connection(connection: Connection) -> None:
-    """Replace every credential of this connection by ``***`` wherever a task or the supervisor logs."""
+    """Replace every credential of this connection by ``***`` wherever a task or the supervisor logs.
+
+    The password also as it stands in a URL: drivers of databases quote theirs in errors.
+    """
     mask(connection.password, *(connection.option(name) for name in SECRET_OPTIONS))
+    if connection.password is not None:
+        mask(quote(connection.password, safe=""))
 
 
 class MaskingAuthenticator:

@@ -40,12 +40,14 @@ class DatadogLogsHook(BaseHook):
         return access
 
     def test_connection(self) -> tuple[bool, str]:
-        """Search one row of the last fifteen minutes: keys, permission and site are right when it is answered."""
+        """Search one row of the last fifteen minutes: an answer shows that keys, permission, site and budget fit."""
+        from logferry.budget.opening import open_budget
         from logferry.http import Client
 
         try:
             access = self.get_conn()
-            client = Client(access.auth, ca_bundle=access.ca_bundle)
+            budget = open_budget(access.auth.key, connect(self.datadog_conn_id, "datadog"), connect)
+            client = Client(access.auth, ca_bundle=access.ca_bundle, budget=budget)
             client.run(lambda: _one_row(access.base_url))
         except LogferryError as error:
             return False, str(error)

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any, cast
 
 from airflow.sdk import BaseOperator, RetryPolicy
 
+from logferry.errors import Unavailable
+from logferry_airflow.chunking import tasks_of
 from logferry_airflow.operators.window import WindowOperator
-from logferry_airflow.progress import ProgressLog
+from logferry_airflow.progress import Outlook, ProgressLog
 from logferry_airflow.publication import announce, fail_if_short, scheduled_windows
 from logferry_airflow.retry import FERRY_RETRIES
 from logferry_airflow.tables import plan_table, publication_table
 from logferry_airflow.task_progress import TaskProgress, state_store
+from logferry_airflow.waiting import defer_long_wait, export_between_waits
 from logferry_airflow.windows import run_switch
 
 if TYPE_CHECKING:
@@ -26,7 +29,7 @@ class ExportPlanOperator(WindowOperator):
 
     Returns the chunks as a list of small dicts for ``ExportChunkOperator.partial(...).expand(chunk=...)``: at
     least one, contiguous runs of slices, empty slices included, a few dozen at most. It defers while the
-    window is not settled.
+    window is not settled, and while the source asks for a pause of more than a minute.
 
     :param spec: the export's definition.
     :param only_moved: count proven slices, and fetch only those whose count is no longer the published one.
@@ -42,15 +45,19 @@ class ExportPlanOperator(WindowOperator):
         self.spec = spec
         self.only_moved = only_moved
 
-    def execute(self, context: Context) -> list[dict[str, Any]]:
+    def carry(self, context: Context, *, waited_s: float) -> list[dict[str, Any]]:
         from logferry_airflow.ferries import open_run_ferry
 
         window = self.window(context, self.spec)
         only_moved = run_switch(context, "only_moved", self.only_moved)
         self.defer_until_settled(window, self.spec)
         with open_run_ferry(self.spec, context) as ferry:
-            plan = ferry.plan(window, only_moved=only_moved)
-        chunks = plan.chunks()
+            try:
+                plan = ferry.plan(window, only_moved=only_moved)
+            except Unavailable as error:
+                defer_long_wait(self, error, waited_s=waited_s)
+                raise
+        chunks = tasks_of(plan)
         self.log.info("%s", plan_table(plan, chunks))
         return [chunk.to_json() for chunk in chunks]
 
@@ -60,7 +67,8 @@ class ExportChunkOperator(BaseOperator):
 
     Returns the chunk's result as a small dict for ``PublishOperator``. A short slice does not fail the task: it
     is published, marked, and fails the run there. What a worker had finished when it died is not fetched again by
-    the next try (see ``TaskProgress``); a successful task that is cleared starts over.
+    the next try (see ``TaskProgress``); a successful task that is cleared starts over. Where the source would have to
+    be waited for longer than a minute it defers, between two slices, and goes on after it.
 
     :param spec: the export's definition.
     :param chunk: one of the chunks returned by ``ExportPlanOperator``. (templated)
@@ -89,6 +97,10 @@ class ExportChunkOperator(BaseOperator):
         return f"{slices[0]['from']} … {slices[-1]['to']}"
 
     def execute(self, context: Context) -> dict[str, Any]:
+        return self.resume(context)
+
+    def resume(self, context: Context, event: object = None, waited_s: float = 0.0) -> dict[str, Any]:
+        """Where the triggerer returns to, after ``waited_s`` seconds in which nothing was finished."""
         from logferry.plan import Chunk
         from logferry_airflow.ferries import open_run_ferry
 
@@ -98,7 +110,9 @@ class ExportChunkOperator(BaseOperator):
             ProgressLog(self.log, slices=len(chunk.slices)) as progress,
             open_run_ferry(self.spec, context, progress=progress) as ferry,
         ):
-            result = ferry.export(chunk, None if states is None else TaskProgress(states))
+            progress.expect(Outlook(ferry, chunk.slices))
+            kept = None if states is None else TaskProgress(states)
+            result = export_between_waits(self, ferry, chunk, kept, watch=progress, waited_s=waited_s)
         self.log.info("chunk %s done: %s", self.slices_label, progress.line())
         return result.to_json()
 
@@ -136,7 +150,7 @@ class PublishOperator(WindowOperator):
         self.results = results
         self.allow_shrink = allow_shrink
 
-    def execute(self, context: Context) -> dict[str, Any]:
+    def carry(self, context: Context, *, waited_s: float) -> dict[str, Any]:
         from logferry.publishing.publish import ChunkResult
         from logferry_airflow.ferries import open_run_ferry
 

@@ -6,27 +6,26 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from logferry.errors import DefinitionError
+from logferry.errors import DefinitionError, Unavailable
 from logferry.spec import ExportSpec, export_from
+from logferry_airflow.chunking import tasks_of
 from logferry_airflow.operators.window import WindowOperator
-from logferry_airflow.progress import ProgressLog
+from logferry_airflow.progress import Outlook, ProgressLog
 from logferry_airflow.publication import announce, fail_if_short
 from logferry_airflow.tables import plan_table, publication_table
 from logferry_airflow.task_progress import WindowProgress, state_store
+from logferry_airflow.waiting import defer_long_wait, export_between_waits
 from logferry_airflow.windows import run_switch
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from logferry.ferry import Ferry
-    from logferry.plan import Plan
-    from logferry.records.manifest import Manifest
-
 
 class LogsToParquetOperator(WindowOperator):
     """Carry one window of a log search to Parquet and prove it, in one task.
 
-    It waits (deferred) until ``settle`` after the window's end, writes one file per slice and a manifest, and
+    It waits (deferred) until ``settle`` after the window's end, and whenever the source would have to be waited for
+    longer than a minute between two slices. It writes one file per slice and a manifest, and
     fails when the window is short. Running it again for the same window publishes the same result. What a worker had
     finished when it died is not fetched again by the next try.
 
@@ -118,7 +117,7 @@ class LogsToParquetOperator(WindowOperator):
             )
         return {key: value for key, value in section.items() if value is not None}
 
-    def execute(self, context: Context) -> dict[str, Any]:
+    def carry(self, context: Context, *, waited_s: float) -> dict[str, Any]:
         from logferry_airflow.ferries import open_run_ferry
 
         spec = self.spec()
@@ -130,23 +129,27 @@ class LogsToParquetOperator(WindowOperator):
             ProgressLog(self.log, slices=window.ticks // spec.slice) as progress,
             open_run_ferry(spec, context, progress=progress) as ferry,
         ):
-            plan = ferry.plan(window, only_moved=only_moved)
-            self.log.info("%s", plan_table(plan, plan.chunks()))
-            manifest = _carry(ferry, plan, context, allow_shrink=allow_shrink)
+            try:
+                plan = ferry.plan(window, only_moved=only_moved)
+            except Unavailable as error:
+                defer_long_wait(self, error, waited_s=waited_s)
+                raise
+            self.log.info("%s", plan_table(plan, tasks_of(plan)))
+            progress.expect(Outlook(ferry, plan.slices))
+            states = state_store(context)
+            if states is None:
+                manifest = ferry.carry(window, plan=plan, allow_shrink=allow_shrink)
+            else:
+                kept = WindowProgress(states)
+                results = [
+                    export_between_waits(
+                        self, ferry, chunk, kept.of(chunk.label), watch=progress, waited_s=waited_s
+                    )
+                    for chunk in tasks_of(plan)
+                ]
+                manifest = ferry.publish(window, results, allow_shrink=allow_shrink)
+                kept.clear()
         self.log.info("%s", publication_table(manifest))
         summary = announce(manifest, [window], lake=ferry.store.url, outlets=self.outlets, context=context)
         fail_if_short(manifest)
         return summary
-
-
-def _carry(ferry: Ferry, plan: Plan, context: Context, *, allow_shrink: bool) -> Manifest:
-    """Export and publish the plan; with a task state store, on from what an earlier try of this task finished."""
-    window = plan.window.window()
-    states = state_store(context)
-    if states is None:
-        return ferry.carry(window, plan=plan, allow_shrink=allow_shrink)
-    progress = WindowProgress(states)
-    results = [ferry.export(chunk, progress.of(chunk.label)) for chunk in plan.chunks()]
-    manifest = ferry.publish(window, results, allow_shrink=allow_shrink)
-    progress.clear()
-    return manifest

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -55,7 +56,7 @@ class WindowOperator(BaseOperator):
         return run_window(context, start=self.start, end=self.end, grid=spec.slice, latest=latest)
 
     def defer_until_settled(self, window: Window, spec: ExportSpec) -> None:
-        """Give the worker back until ``settle`` after the window's end; ``execute`` then runs again."""
+        """Give the worker back until ``settle`` after the window's end; ``resume`` then begins anew."""
         settled = window.end + spec.settle
         if SystemClock().now() >= settled:
             return
@@ -67,6 +68,13 @@ class WindowOperator(BaseOperator):
         )
         self.defer(trigger=DateTimeTrigger(moment=to_datetime(settled)), method_name="resume")
 
-    def resume(self, context: Context, event: object = None) -> Any:
+    @abstractmethod
+    def carry(self, context: Context, *, waited_s: float) -> Any:
+        """The work. ``waited_s``: seconds of deferred waits before it, since anything was finished."""
+
+    def execute(self, context: Context) -> Any:
+        return self.carry(context, waited_s=0.0)
+
+    def resume(self, context: Context, event: object = None, waited_s: float = 0.0) -> Any:
         """Where the triggerer returns to."""
-        return self.execute(context)
+        return self.carry(context, waited_s=waited_s)
