@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help run test chaos lint format sandbox lock clean environment environment-dev
+.PHONY: help run test chaos bench lint format sandbox lock clean environment environment-dev environment-bench
 
 # Airflow is many processes: compiled modules must be kept, or each of them compiles Airflow again.
 unexport PYTHONDONTWRITEBYTECODE
@@ -10,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PYTHON
 
 BIN := .venv/bin
-LOCKS := requirements requirements-dev requirements-compose requirements-uv
+LOCKS := requirements requirements-dev requirements-bench requirements-compose requirements-uv
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ test: lint ## check style and types, then run every test
 
 chaos: environment-dev ## random faults, kills and races for five minutes; is the lake the truth? (ARGS="--seed N")
 	@exec $(BIN)/python -m tests.chaos --seconds 300 $(ARGS)
+
+bench: environment-bench ## measure Logferry beside its peers, into benchmarks/RESULTS.md (ARGS="--quick", ARGS="--help")
+	@exec $(BIN)/python -m benchmarks $(ARGS)
 
 lint: environment-dev ## ruff and mypy
 	@$(BIN)/ruff check --quiet .
@@ -43,11 +46,14 @@ lock: environment ## write the requirements*.txt anew from the .in files (make l
 	done
 
 clean: ## remove the environment and the caches; exported data and Airflow's state stay
-	@rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	@find dags include plugins tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	@rm -rf .venv .venv-bench build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@find benchmarks dags include plugins tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 environment:
 	@scripts/environment.sh
 
 environment-dev:
 	@scripts/environment.sh dev
+
+environment-bench:
+	@scripts/environment.sh bench

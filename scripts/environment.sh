@@ -1,5 +1,6 @@
 #!/bin/sh
 # Brings .venv up to date: `environment.sh` for running Logferry, `environment.sh dev` for its tests and linters too.
+# `environment.sh bench` also makes .venv-bench, where the programs Logferry is measured against live by themselves.
 #
 # .venv/.installed remembers what was installed (a checksum of the lock, this folder, Python's version). While it
 # still describes the files, nothing happens; when the lock changed, .venv is made anew; when only pyproject.toml
@@ -66,8 +67,8 @@ pip_install() { # with the environment's own pip, made when first needed
 }
 
 install() {
-    if [ -x "$venv/bin/uv" ]; then
-        "$venv/bin/uv" pip install --quiet --python "$python" "$@" >>"$log" 2>&1 && return
+    if [ -x .venv/bin/uv ]; then
+        .venv/bin/uv pip install --quiet --python "$python" "$@" >>"$log" 2>&1 && return
     fi
     pip_install "$@"
 }
@@ -84,7 +85,7 @@ install_project() {
     install --no-deps --no-build-isolation -e . || explain pyproject.toml
 }
 
-case ${1:-} in '' | dev) ;; *) fail "Unknown argument $1: call scripts/environment.sh alone or with dev." ;; esac
+case ${1:-} in '' | dev | bench) ;; *) fail "Unknown argument $1: call scripts/environment.sh alone, with dev or with bench." ;; esac
 
 lock="$(checksum requirements.txt requirements-uv.txt) $(pwd)"
 project="$(checksum pyproject.toml)"
@@ -122,4 +123,21 @@ if [ "${1:-}" = dev ] && [ "$(remembered .installed-dev)" != "$dev" ]; then
     say "Adding the packages of requirements-dev.txt ..."
     install --require-hashes -r requirements-dev.txt || explain requirements-dev.txt
     printf '%s\n' "$dev" >"$venv/.installed-dev"
+fi
+
+if [ "${1:-}" = bench ]; then
+    version='import sys; print(sys.version_info[:3])'
+    bench="$(checksum requirements-bench.txt) $(pwd) $("$python" -c "$version")"
+    chosen=$(pwd)/$python
+    venv=.venv-bench
+    python=$venv/bin/python
+    log=$venv/install.log
+    if [ "$(remembered .installed)" != "$bench" ] || ! "$python" -c '' >/dev/null 2>&1; then
+        require_disk
+        rm -rf "$venv"
+        say "Making .venv-bench with the packages of requirements-bench.txt (about 500 MB, once) ..."
+        "$chosen" -m venv --without-pip "$venv" || fail "$chosen cannot make a second virtual environment: remove .venv and run make again."
+        install --require-hashes -r requirements-bench.txt || explain requirements-bench.txt
+        printf '%s\n' "$bench" >"$venv/.installed"
+    fi
 fi

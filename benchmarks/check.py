@@ -1,0 +1,88 @@
+"""Is everything there, once? Reads a contestant's Parquet files with DuckDB and prints what they hold as JSON.
+
+``.venv-bench/bin/python -m benchmarks.check API FOLDER``: ``{"rows", "ids", "ids_sha256", "files", "bytes"}``.
+``ids`` counts different ids; the digest is the one the sandbox tells for its truth, so an equal one means the same
+ids: for Datadog over the ids by time, then id; for Azure over the ids in ascending order.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+ID_COLUMNS = ("_ItemId", "ItemId", "item_id", "id")
+TIME_COLUMNS = ("timestamp", "attributes__timestamp")
+_IDS_AT_ONCE = 100_000
+
+
+def main(arguments: Sequence[str]) -> int:
+    api, folder = arguments
+    print(json.dumps(read_output(api, Path(folder))))
+    return 0
+
+
+def read_output(api: str, folder: Path) -> dict[str, Any]:
+    """What lies under ``folder``. Raises ValueError where a column is missing."""
+    import duckdb
+
+    files = data_files(folder)
+    size = sum(path.stat().st_size for path in files)
+    if not files:
+        return {"rows": 0, "ids": 0, "ids_sha256": digest(api, ()), "files": 0, "bytes": 0}
+    names = [str(path) for path in files]
+    with duckdb.connect() as db:
+        described = db.execute("describe select * from read_parquet(?, union_by_name=true)", [names])
+        present = [row[0] for row in described.fetchall()]
+        named = _first(ID_COLUMNS, present)
+        order = f'"{_first(TIME_COLUMNS, present)}", one_id' if api == "datadog" else "one_id"
+        source = f'(select "{named}" as one_id, * from read_parquet(?, union_by_name=true))'
+        rows, ids = db.execute(
+            f"select count(*), count(distinct one_id) from {source}", [names]
+        ).fetchone() or (0, 0)
+        ordered = db.execute(
+            f"select one_id from {source} where one_id is not null order by {order}", [names]
+        )
+
+        def batches() -> Iterable[list[str]]:
+            while batch := ordered.fetchmany(_IDS_AT_ONCE):
+                yield [one for (one,) in batch]
+
+        found = digest(api, batches())
+    return {"rows": rows, "ids": ids, "ids_sha256": found, "files": len(files), "bytes": size}
+
+
+def digest(api: str, batches: Iterable[list[str]]) -> str:
+    """SHA-256 of ids in the order given: Datadog's are joined by newlines, Azure's each followed by one."""
+    found = hashlib.sha256()
+    between = b""
+    for batch in batches:
+        if api == "datadog":
+            found.update(between + "\n".join(batch).encode())
+            between = b"\n"
+        else:
+            found.update("".join(f"{one}\n" for one in batch).encode())
+    return found.hexdigest()
+
+
+def _first(wanted: Sequence[str], present: Sequence[str]) -> str:
+    for name in wanted:
+        if name in present:
+            return name
+    raise ValueError(f"none of the columns {', '.join(wanted)} among {', '.join(present)}")
+
+
+def data_files(folder: Path) -> list[Path]:
+    """The Parquet files a reader of the output would read: tables' bookkeeping (``_dlt…``) is none."""
+    return sorted(
+        path
+        for path in folder.rglob("*.parquet")
+        if not any(part.startswith("_") for part in path.relative_to(folder).parts)
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,1 @@
+"""One file per contestant, each with ``carry(task)``: a window from the local server to Parquet in a folder."""
