@@ -41,6 +41,7 @@ class DatadogPort:
         self.app_key = "app_key"
         self.keys: dict[str, str] | None = None
         self.host: str | None = None
+        self.in_flight: int | None = None
 
     def spec(self, **source: Any) -> ExportSpec:
         return export_from(
@@ -62,7 +63,10 @@ class DatadogPort:
         place = self.sandbox.describe()
         keys = self.keys or {"api_key": place["api_key"], "app_key": place[self.app_key]}
         return Connection(
-            conn_id, "datadog_logs", host=self.host or place["base_url"], extra={**keys, "sandbox": True}
+            conn_id,
+            "datadog_logs",
+            host=self.host or place["base_url"],
+            extra={**keys, "sandbox": True, "in_flight": self.in_flight},
         )
 
     def ferry(self, **source: Any) -> Ferry:

@@ -25,11 +25,14 @@ from airflow.utils.session import create_session
 from airflow.utils.state import DagRunState
 from sqlalchemy import func, select
 
+from logferry.budget import Budget
 from logferry.clock import SystemClock
 from logferry.ferry import open_ferry
 from logferry.spec import load_export
 from logferry.window import TICK_PER_DAY, TICK_PER_SECOND, Window, format_compact, format_instant
+from logferry_airflow import waiting
 from logferry_airflow.hooks.connections import connect
+from logferry_airflow.operators.export import ExportChunkOperator
 from logferry_airflow.task_progress import TaskProgress
 from logferry_sandbox.azure_sandbox import AzureSandbox
 from logferry_sandbox.datadog_sandbox import DatadogSandbox
@@ -75,7 +78,8 @@ def lake(
         shipped = (PROJECT / "include" / "exports" / f"{name}.yaml").read_text()
         (exports / f"{name}.yaml").write_text(f"{shipped}\ndestination: {{url: {lake.as_uri()}}}\n")
     monkeypatch.setenv("LOGFERRY_EXPORTS_DIR", str(exports))
-    _connect(monkeypatch, "datadog_default", _datadog_connection(datadog))
+    # One request at a time, so that tests can count them in order.
+    _connect(monkeypatch, "datadog_default", _datadog_connection(datadog, in_flight=1))
     _connect(monkeypatch, "azure_default", _azure_connection(azure.describe()))
     datadog.api.plan.replace([])
     yield lake
@@ -86,7 +90,7 @@ def _connect(monkeypatch: pytest.MonkeyPatch, conn_id: str, connection: dict[str
     monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(connection))
 
 
-def _datadog_connection(datadog: DatadogSandbox, **keys: str) -> dict[str, Any]:
+def _datadog_connection(datadog: DatadogSandbox, **keys: str | int) -> dict[str, Any]:
     told = datadog.describe()
     extra = {"api_key": told["api_key"], "app_key": told["app_key"], "sandbox": True, **keys}
     return {"conn_type": "datadog_logs", "host": told["base_url"], "extra": extra}
@@ -246,12 +250,14 @@ def test_a_try_that_dies_midway_is_gone_on_with_by_the_next_one(
     run: Run, lake: Path, datadog: DatadogSandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     saved: list[int] = []
+    asked_of_the_dead: list[int] = []
     save = TaskProgress.save
 
     def save_and_die(self: TaskProgress, progress: dict[str, Any]) -> None:
         save(self, progress)
         saved.append(len(progress["parts"]))
-        if len(saved) == 4:
+        if saved[-1] >= 4 and not asked_of_the_dead:
+            asked_of_the_dead.append(searches(datadog) - before)
             raise SystemExit("the worker is gone")
 
     before = searches(datadog)
@@ -266,12 +272,44 @@ def test_a_try_that_dies_midway_is_gone_on_with_by_the_next_one(
     assert finished.state == "success", states(finished)
     tries = {ti.task_id: ti.try_number for ti in finished.get_task_instances()}
     assert tries == {"plan": 1, "export": 2, "publish": 1}
-    assert saved[:5] == [1, 2, 3, 4, 5]
+    # What had been asked for and was still on its way to the store is staged too, and not asked for again.
     assert searches(datadog) - before == healthy
     published = manifest(lake, "again")
     assert published["status"] == "proven"
     assert published["rows"] == rows_in(lake, "again") == manifest(lake, "web_errors")["rows"]
     assert published["run"]["id"] == finished.run_id
+
+
+def test_a_task_that_the_allowance_holds_up_is_deferred_and_goes_on(
+    run: Run, lake: Path, datadog: DatadogSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = searches(datadog)
+    assert run("web_errors", logical_date=DAY).state == "success"
+    healthy = searches(datadog) - before
+
+    # Waits of a moment, as if they were of minutes: before the first slice, and before the fourth.
+    waits = [0.001, 0.0, 0.0, 0.0, 0.001]
+    monkeypatch.setattr(waiting, "WORTH_DEFERRING_S", 0.0)
+    monkeypatch.setattr(waiting, "_JITTER_S", 0.0)
+    monkeypatch.setattr(Budget, "wait_s", lambda self, bucket: waits.pop(0) if waits else 0.0)
+    stretches: list[int] = []
+    resume = ExportChunkOperator.resume
+
+    def noted(self: Any, context: Any, event: object = None, waited_s: float = 0.0) -> dict[str, Any]:
+        stretches.append(searches(datadog) - before)
+        return resume(self, context, event, waited_s)
+
+    monkeypatch.setattr(ExportChunkOperator, "resume", noted)
+    define(lake, "held_up", horizon="24h")
+    before = searches(datadog)
+    finished = run("held_up", logical_date=DAY)
+    assert finished.state == "success", states(finished)
+    assert stretches == [0, 0, 3]
+    assert {ti.try_number for ti in finished.get_task_instances()} == {1}
+    assert searches(datadog) - before == healthy
+    published = manifest(lake, "held_up")
+    assert published["status"] == "proven"
+    assert published["rows"] == rows_in(lake, "held_up") == manifest(lake, "web_errors")["rows"]
 
 
 def define(lake: Path, name: str, **replaced: Any) -> Path:

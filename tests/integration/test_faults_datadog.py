@@ -88,9 +88,13 @@ PASSING: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.parametrize("in_flight", [1, None], ids=["one by one", "in lanes"])
 @pytest.mark.parametrize("name", PASSING)
-def test_whatever_goes_wrong_on_the_way_the_rows_are_the_truth(port: DatadogPort, name: str) -> None:
+def test_whatever_goes_wrong_on_the_way_the_rows_are_the_truth(
+    port: DatadogPort, name: str, in_flight: int | None
+) -> None:
     rule = PASSING[name]
+    port.in_flight = in_flight
     port.settings(short_pages=60)
     port.faults(rule)
     assert_is_the_truth(port, port.carry())

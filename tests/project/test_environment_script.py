@@ -17,7 +17,10 @@ TOOLS = [
     *("sh", "cat", "cksum", "tr", "df", "awk", "rm", "mkdir"),
     *("grep", "dirname", "chmod", "printf", "cp", "touch"),
 ]
-COPIED = ["pyproject.toml", "requirements.txt", "requirements-dev.txt", "requirements-uv.txt"]
+COPIED = [
+    "pyproject.toml",
+    *("requirements.txt", "requirements-dev.txt", "requirements-bench.txt", "requirements-uv.txt"),
+]
 
 # Answers like an interpreter; `-m venv` puts a copy of itself into the new environment.
 PYTHON = """#!/bin/sh
@@ -26,7 +29,7 @@ case "$*" in
   *"sys.exit(not (3, 11)"*) exit {supported} ;;
   "-c import venv"|"-c import ensurepip"|"-c import pip") exit {complete} ;;
   -V) echo "Python 3.11.99" ;;
-  "-m venv"*) mkdir -p .venv/bin && cp "$0" .venv/bin/python ;;
+  "-m venv"*) for folder; do :; done; mkdir -p "$folder/bin" && cp "$0" "$folder/bin/python" ;;
   *install*) {install} ;;
 esac
 """
@@ -166,6 +169,20 @@ def test_tests_add_their_packages_once(checkout: Checkout) -> None:
     assert checkout.installs() == ["requirements-dev.txt"]
     checkout.run("dev")
     assert checkout.installs() == []
+
+
+def test_the_peers_live_by_themselves_and_are_installed_once(checkout: Checkout) -> None:
+    checkout.add_python()
+    checkout.run()
+    checkout.run("bench")
+    assert checkout.installs() == ["requirements-bench.txt"]
+    assert (checkout.folder / ".venv-bench" / "bin" / "python").exists()
+    checkout.run("bench")
+    assert checkout.installs() == []
+    with (checkout.folder / "requirements-bench.txt").open("a") as file:
+        file.write("# changed\n")
+    checkout.run("bench")
+    assert checkout.installs() == ["requirements-bench.txt"]
 
 
 @pytest.mark.parametrize(

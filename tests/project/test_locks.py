@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-LOCKS = ["requirements", "requirements-dev", "requirements-compose", "requirements-uv"]
+LOCKS = ["requirements", "requirements-dev", "requirements-bench", "requirements-compose", "requirements-uv"]
 SUPERSETS = ["requirements-dev", "requirements-compose"]
 
 
