@@ -22,6 +22,7 @@ from logferry.cli.plan import summary
 from logferry.cli.progress import Watcher, watcher
 from logferry.clock import SystemClock
 from logferry.connection import connection_for
+from logferry.convert.without_pandas import keep_pandas_out
 from logferry.errors import LogferryError, ShortError, gravest
 from logferry.ferry import Ferry, open_ferry
 from logferry.proof.prove import BINS_DIFFER_NOTE
@@ -54,6 +55,7 @@ def export(
     ] = False,
 ) -> int:
     """Fetch, prove and publish a range; it is cut at the schedule's boundaries."""
+    keep_pandas_out()
     spec = load_exports().get(export)
     window = export_range(spec, start, end, now=SystemClock().now())
     run = Carrying(as_json=as_json, allow_shrink=allow_shrink, only_moved=only_moved)
