@@ -22,7 +22,7 @@ from logferry.budget import Forecast
 from logferry.budget.opening import open_budget
 from logferry.clock import Clock, SystemClock
 from logferry.connection import Connection, is_sandbox
-from logferry.errors import DefinitionError
+from logferry.errors import DefinitionError, StoreError
 from logferry.fetching.answer_size import AnswerSize
 from logferry.fetching.fetch import Fetcher
 from logferry.fetching.lanes import Lanes
@@ -121,6 +121,11 @@ class Ferry:
         self._size = AnswerSize(source)
         self._pace = Pace()
 
+    @property
+    def most_in_flight(self) -> int:
+        """The most searches that are under way at once."""
+        return self._in_flight
+
     def __enter__(self) -> Ferry:
         return self
 
@@ -200,7 +205,7 @@ class Ferry:
         With a ``progress_store`` finished parts are staged as they come and named there; after a failure they stay
         for the next attempt, which fetches only the rest and counts everything. Without one nothing stays.
         ``before_slice`` is called, in any thread, before a slice is fetched; raising there is how a caller breaks off
-        between two slices.
+        between two slices. What it raises may come much later: when all that was asked for before is written.
         Raises DefinitionError when the definition is not the planned one any more.
         """
         self._check_same_definition(chunk.fingerprint)
@@ -327,6 +332,8 @@ class Ferry:
                 waiting.append(one)
                 settle(wait=False)
             settle(wait=True)
+            if waiting:
+                raise AssertionError("a finished slice was waited for and is not staged")
         except BaseException:
             with contextlib.suppress(Exception):
                 parts.abandon()
@@ -344,13 +351,21 @@ class Ferry:
             part = parts.staged(finished.slice_, wait=wait)
             if part is None:
                 return None
+            if part.file.path != file.file.path:
+                raise AssertionError("what is staged of a slice is not what was finished last")
             part.file.path.unlink(missing_ok=True)
             staged = None if staging.is_published(finished.slice_, part) else part.key
             file = staging.entry(finished.slice_, part)
+        status = self._status(finished)
+        if status == "proven" and file.rows != finished.counted:
+            raise StoreError(
+                f"{finished.slice_} was proven with {finished.counted:,} rows and {file.rows:,} are staged; run the "
+                "window again"
+            )
         return SliceResult(
             start=span.start,
             end=span.end,
-            status=self._status(finished),
+            status=status,
             rows=file.rows,
             source_rows=finished.counted,
             counted_at=None if finished.counted is None else format_instant(finished.counted_at),

@@ -674,3 +674,20 @@ def test_the_row_hash_of_something_else_is_none(harbour: Harbour, content: bytes
     harbour.store.put_bytes("web/x.parquet", content)
     assert published_row_hash(harbour.store, "web/x.parquet") is None
     assert published_row_hash(harbour.store, "web/absent.parquet") is None
+
+
+def test_a_ferry_tells_how_many_searches_may_be_under_way(harbour: Harbour) -> None:
+    harbour.source.most_in_flight = 16
+    found = [
+        Ferry(
+            harbour.spec,
+            source=cast(LogSource, harbour.source),
+            client=cast(Client, DirectClient()),
+            store=harbour.store,
+            run=Run("run"),
+            clock=harbour.clock,
+            in_flight=in_flight,
+        ).most_in_flight
+        for in_flight in (None, 3)
+    ]
+    assert found == [16, 3]

@@ -54,7 +54,8 @@ def publish(
     allow_shrink: bool = False,
     clock: Clock | None = None,
 ) -> Manifest:
-    """Commit a window. Raises StoreError when the results are not exactly the window's slices.
+    """Commit a window. Raises StoreError when the results are not exactly the window's slices, or one that is called
+    proven has other rows than were counted.
 
     A slice that is already proven under the same definition stays when the source now gives fewer rows, or as
     many without a proof (retention, a purge, a restricted key); ``source_now`` records what it holds. It stays
@@ -71,6 +72,7 @@ def publish(
     """
     finished = sorted((entry for result in results for entry in result.slices), key=lambda entry: entry.start)
     _check_tiles(finished, window)
+    _check_proven(finished)
     lease = None if store.enforces_conditions() else Lease(store, export, run.id, clock or SystemClock())
     publication = _Publication(
         store,
@@ -110,6 +112,15 @@ def _check_tiles(finished: list[SliceResult], window: Window) -> None:
         at = slice_.end
     if at != window.end:
         raise StoreError(f"the finished slices do not cover {window}: they end early; run the window again")
+
+
+def _check_proven(finished: list[SliceResult]) -> None:
+    for entry in finished:
+        if entry.status == "proven" and entry.rows != entry.source_rows:
+            raise StoreError(
+                f"{entry.window()} is called proven with {entry.rows:,} rows, and the source counted "
+                f"{entry.source_rows}; run the window again"
+            )
 
 
 class _Publication:

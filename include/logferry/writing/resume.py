@@ -117,6 +117,11 @@ class FinishedParts:
             "bin_ticks": files.bin_ticks,
         }
 
+    @property
+    def serves_next_attempt(self) -> bool:
+        """Whether what is added now is of use if the chunk fails."""
+        return self._progress is not None
+
     def load(self) -> list[Part]:
         """The parts that an earlier attempt finished and that are still whole, in order of time, disjoint.
 
@@ -171,10 +176,15 @@ class FinishedParts:
             self._begun[slice_] = self._uploads.start(slice_, part)
 
     def staged(self, slice_: Window, *, wait: bool) -> Part | None:
-        """The whole slice with its ``key``, None when it is not staged yet. Raises what went wrong."""
+        """The whole slice with its ``key``, None when it is not staged yet. Raises what went wrong.
+
+        What was staged before it was fetched again does not stand for it, though it stays named until then.
+        """
         if wait and slice_ in self._begun:
             self._begun[slice_].result()
         self._collect()
+        if slice_ in self._begun:
+            return None
         return self._staged.get(slice_)
 
     def forget(self, span: Window) -> None:
@@ -191,14 +201,16 @@ class FinishedParts:
             self._uploads.stop()
             self._staging.discard_all()
             return
-        for span, upload in list(self._begun.items()):
+        good = []
+        for span, upload in self._begun.items():
             if not upload.done():  # Of one that was given up, wait() would never hear.
                 wait_for([upload])
             if upload.cancelled() or upload.exception() is not None:
                 self._uploads.stop()
-                del self._begun[span]
             else:
-                self._take([span])
+                good.append(span)
+        if good:
+            self._take(good)
 
     def clear(self) -> None:
         """The chunk is done."""

@@ -54,6 +54,16 @@ def intent_of(store: MemoryStore, manifest: Manifest) -> Intent:
 # -- the records
 
 
+def test_a_slice_that_is_called_proven_with_other_rows_than_were_counted_is_refused(
+    store: MemoryStore,
+) -> None:
+    publisher = Publisher("a", [Rows("x", 7)], counted=8)
+    publisher.stage(store)
+    with pytest.raises(StoreError, match="called proven with 7 rows, and the source counted 8"):
+        publisher.publish(store)
+    assert not list(store.list("_logferry/"))
+
+
 def test_an_intent_names_every_slice_before_and_after_and_the_publication_names_the_intent(
     store: MemoryStore,
 ) -> None:

@@ -7,6 +7,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Iterator
+from concurrent.futures import Future, wait
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -25,8 +26,11 @@ from logferry.records.manifest import Manifest
 from logferry.stores.local import LocalStore
 from logferry.window import TICK_PER_HOUR, TICK_PER_MINUTE, TICK_PER_MS, Window
 from logferry.writing import parquet, parts
+from logferry.writing.encoder import finished
 from logferry.writing.parts import Part
+from logferry.writing.resume import FinishedParts
 from logferry.writing.staging import Staging
+from logferry.writing.uploads import Uploads
 
 
 @pytest.fixture(autouse=True)
@@ -272,6 +276,105 @@ def test_rows_that_moved_meanwhile_in_a_finished_part_are_counted_and_fetched_ag
     result = pier.ferry().export(chunk, shelf)
     assert_exact(pier, result)
     assert "late" in pier.ids(result.slices[0])
+
+
+@pytest.mark.parametrize("late", [1, 120], ids=["as one part", "as several parts"])
+@pytest.mark.parametrize("loaded", [False, True], ids=["staged just now", "staged by an earlier attempt"])
+def test_a_slice_that_is_fetched_again_is_what_it_is_now_however_slow_its_upload(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, late: int, loaded: bool
+) -> None:
+    """Until then the object of before is still named in the progress: it must not stand for the slice."""
+    pier = Pier(
+        tmp_path, MemorySource(events_at([*burst(0, 8, TICK_PER_MINUTE), *burst(TICK_PER_HOUR, 7, 1)]))
+    )
+    chunk, shelf = chunk_of(pier), Shelf()
+    moved, asked, withdrawn = threading.Event(), threading.Event(), threading.Event()
+    start, stage, staged, withdraw = Uploads.start, Staging.stage, FinishedParts.staged, Uploads.withdraw
+    count_rows, counts = pier.source.count, count()
+
+    def start_at_once(uploads: Uploads, slice_: Window, part: Part) -> Future[Part]:
+        upload = start(uploads, slice_, part)
+        if not moved.is_set():
+            wait([upload])
+        return upload
+
+    def stage_slowly(staging: Staging, slice_: Window, part: Part) -> Part:
+        if moved.is_set() and part.key is None:
+            (asked if part.span == slice_ else withdrawn).wait(timeout=30)
+        return stage(staging, slice_, part)
+
+    def staged_so_far(finished: FinishedParts, slice_: Window, **options: Any) -> Part | None:
+        if options["wait"]:
+            asked.set()
+        found = staged(finished, slice_, **options)
+        asked.set()
+        return found
+
+    def withdraw_at_last(uploads: Uploads, upload: Future[Part]) -> None:
+        withdrawn.set()
+        withdraw(uploads, upload)
+
+    def count_more(window: Window, bin_ticks: int) -> Any:
+        if loaded and next(counts) == 0:
+            raise Killed
+        if not moved.is_set():
+            new = [Event(WINDOW.start + (5 + at) * TICK_PER_MS, f"late{at}", "late") for at in range(late)]
+            pier.source.events = sorted([*pier.source.events, *new])
+            moved.set()
+        return count_rows(window, bin_ticks)
+
+    monkeypatch.setattr(Uploads, "start", start_at_once)
+    monkeypatch.setattr(Staging, "stage", stage_slowly)
+    monkeypatch.setattr(FinishedParts, "staged", staged_so_far)
+    monkeypatch.setattr(Uploads, "withdraw", withdraw_at_last)
+    monkeypatch.setattr(pier.source, "count", count_more)
+    if loaded:
+        with pytest.raises(Killed):
+            pier.ferry().export(chunk, shelf)
+        assert len(shelf.spans) >= 2
+    result = pier.ferry().export(chunk, shelf)
+    assert_exact(pier, result)
+    assert_nothing_left(pier, result)
+    assert result.slices[0].rows == 8 + late
+
+
+@pytest.mark.parametrize("wrong", ["part", "rows"])
+def test_what_is_staged_must_be_what_was_proven(
+    pier: Pier, monkeypatch: pytest.MonkeyPatch, wrong: str
+) -> None:
+    staged = FinishedParts.staged
+
+    def another(self: FinishedParts, slice_: Window, *, wait: bool) -> Part | None:
+        part = staged(self, slice_, wait=wait)
+        if part is None:
+            return None
+        if wrong == "rows":
+            return replace(part, written=finished(replace(part.file, rows=part.file.rows + 1)))
+        return replace(part, written=finished(replace(part.file, path=part.file.path.with_name("other"))))
+
+    monkeypatch.setattr(FinishedParts, "staged", another)
+    error, says = (
+        (StoreError, "run the window again") if wrong == "rows" else (AssertionError, "not what was")
+    )
+    with pytest.raises(error, match=says):
+        pier.ferry().export(chunk_of(pier), None)
+
+
+def test_a_chunk_that_fails_names_all_that_is_staged_at_once(
+    pier: Pier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One save, as each of them may fail."""
+    chunk, shelf = chunk_of(pier), Shelf()
+
+    def killing(window: Window, bin_ticks: int) -> Any:
+        raise Killed
+
+    monkeypatch.setattr(pier.source, "count", killing)
+    monkeypatch.setattr(FinishedParts, "_collect", lambda self: None)
+    with pytest.raises(Killed):
+        pier.ferry().export(chunk, shelf)
+    assert len(shelf.saves) == 1
+    assert sum(span.ticks for span in shelf.spans) == WINDOW.ticks
 
 
 def test_a_chunk_that_succeeded_keeps_no_progress_and_starts_over(pier: Pier) -> None:
