@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from logferry.clock import Clock
-from logferry.errors import CountUnavailable
+from logferry.errors import CountUnavailable, LogferryError, SourceError
 from logferry.fetching.fetch import Fetcher
 from logferry.fetching.job import Job
-from logferry.fetching.lanes import Lanes
+from logferry.fetching.lanes import FetchedJobs, Lanes
 from logferry.http import Client
 from logferry.plan import SlicePlan
 from logferry.proof.gather import Gatherer, gaps_between
@@ -100,21 +100,24 @@ class Prover:
             self._count(pending)
             wrong_counts = wrong_counts or _shows_wrong_counts(pending, again=attempt > 0)
             again = self._doubtful(pending)
-            empty = [work for work in works if wrong_counts and work.unsearched and work not in again]
-            if not again and not empty:
+            unsearched = [work for work in works if wrong_counts and work.unsearched and work not in again]
+            if not again and not unsearched:
                 break
             log.warning(
-                "%d of %d slices differ from what the source says after the fetch%s",
-                len(again),
+                "%d of %d slices differ from what the source says, or said before%s",
+                len(again) + len(unsearched),
                 len(works),
-                "; fetching what differs again" if attempt + 1 < _ROUNDS else ", after three more fetches",
+                "; fetching them again" if attempt + 1 < _ROUNDS else ", after three more fetches",
             )
             if attempt + 1 == _ROUNDS:
                 break
-            pending = [work for work in works if work in again or work in empty]
+            pending = [work for work in works if work in again or work in unsearched]
             for work, spans in again.items():
                 self._write_again(work, spans)
-            for group in _adjoining(empty):
+            for work in unsearched:
+                if work.rows:
+                    self._write_again(work, [work.window])
+            for group in _adjoining([work for work in unsearched if not work.rows]):
                 self._search(group)
         for work in works:
             yield self._finish(work, believed=not (wrong_counts and work.unsearched))
@@ -133,10 +136,24 @@ class Prover:
         counted = sum(work.planned.rows or 0 for work in dict(todo))
         by_slice = {work.window: work for work in works}
         with self._lanes.fetched(self._jobs(todo, self._lanes.least_rows(counted))) as fetched:
-            for one in fetched:
-                by_slice[one.job.slice_].parts += self._gatherer.write(one)
+            try:
+                for one in fetched:
+                    by_slice[one.job.slice_].parts += self._gatherer.write(one)
+            except SourceError:
+                self._keep(fetched)
+                raise
         for work in works:
             work.parts.sort(key=lambda part: part.span)
+
+    def _keep(self, fetched: FetchedJobs) -> None:
+        """What came whole behind a failure is kept for the next attempt: it would cost the same requests again."""
+        if not self._finished.serves_next_attempt:
+            return
+        try:
+            for one in fetched.rest():
+                self._gatherer.write(one)
+        except LogferryError as error:
+            log.warning("the next attempt fetches more than what failed: %s", error)
 
     def _jobs(self, todo: Sequence[tuple[SliceWork, Window]], least: int | None) -> Iterator[Job]:
         for work, gap in todo:
@@ -149,6 +166,7 @@ class Prover:
 
     def _write_again(self, work: SliceWork, spans: Sequence[Window]) -> None:
         work.kept = None
+        work.searched_again = True
         # Cut as the newest count says, but a number that may be wrong must not end anything.
         rows, bins = work.counted_bins() or (None, None)
         for span in spans:
@@ -169,6 +187,7 @@ class Prover:
                 self._write_again(work, [work.window])
         else:
             for work in empty:
+                work.searched_again = True
                 work.parts = [replace(part, to_end=True) for part in work.parts]
 
     def _recount(self, window: Window, bin_ticks: int) -> dict[int, int] | None:

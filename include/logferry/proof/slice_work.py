@@ -29,6 +29,8 @@ class SliceWork:
     being deleted."""
     same_twins: set[Twins] = field(default_factory=set)
     other_twins: list[Twins] = field(default_factory=list)
+    searched_again: bool = False
+    """It was searched after a count."""
     _most: int = 0
 
     @classmethod
@@ -37,12 +39,15 @@ class SliceWork:
 
     @property
     def unsearched(self) -> bool:
-        """It was counted empty and nobody has looked."""
-        return self.planned.rows == 0 and any(not part.to_end for part in self.parts)
+        """It was counted empty and nobody has looked, or holds fewer rows than a count gave and was not searched after
+        a count."""
+        if self.planned.rows == 0 and any(not part.to_end for part in self.parts):
+            return True
+        return self.kept is None and self.rows < self._most and not self.searched_again
 
     @property
     def rows(self) -> int:
-        return sum(part.file.rows for part in self.parts) if self.kept is None else self.kept.rows
+        return sum(part.rows for part in self.parts) if self.kept is None else self.kept.rows
 
     @property
     def most_counted(self) -> int:

@@ -16,13 +16,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.logferry.conftest import ManualClock
-from tests.logferry.memory_source import DirectClient, Event, MemorySource
+from tests.logferry.memory_source import SCHEMA, DirectClient, Event, MemorySource
 
 from logferry.errors import SourceError
 from logferry.ferry import Ferry, Run
 from logferry.fetching import answer_size
+from logferry.fetching.fetch import Fetcher, Restart
 from logferry.fetching.rows import SliceRows
 from logferry.http import Client
+from logferry.proof.second_look import holds_rows
 from logferry.publishing.publish import ChunkResult, SliceResult
 from logferry.sources.base import LogSource
 from logferry.spec import ExportSpec, export_from
@@ -188,6 +190,17 @@ def test_capped_answers_that_lie_are_never_proven(
 
 def hour_of(count: int, *, at: int = 0, step: int = 20_000) -> list[int]:
     return burst(at * TICK_PER_HOUR, count, step * TICK_PER_MS // 10)
+
+
+@pytest.mark.parametrize(("rows", "faults"), [(1, ["empty", "empty"]), (30, ["none", "empty", "empty"])])
+def test_rows_that_a_chain_and_a_later_count_left_out_are_searched_for_because_a_count_knew_them(
+    tmp_path: Path, rows: int, faults: list[str]
+) -> None:
+    source = MemorySource(
+        events_at(hour_of(rows)), page_rows=10, faults=faults, count_faults=["none", "truncated"]
+    )
+    pier = Pier(tmp_path, source)
+    assert_truth_where_proven(pier, pier.export())
 
 
 @pytest.mark.parametrize("fault", ["drop", "double"])
@@ -363,6 +376,28 @@ def test_a_slice_called_empty_is_searched_when_a_count_was_wrong_and_no_other_ca
     assert_truth_where_proven(pier, entries)
 
 
+@pytest.mark.parametrize("faults", [[], ["none", "unordered"]])
+def test_a_look_into_slices_that_were_called_empty_ends_with_the_first_rows(faults: list[str]) -> None:
+    source = MemorySource(events_at(burst(0, 500, 100 * TICK_PER_MS)), faults=faults)
+    fetcher = Fetcher(cast(Client, DirectClient()), cast(LogSource, source), SCHEMA, on_page=lambda *_: None)
+    assert holds_rows(fetcher, WINDOW)
+    assert len(source.searched) <= 2
+
+
+def test_a_look_into_empty_slices_whose_pages_are_out_of_order_finds_rows() -> None:
+    source = MemorySource(events_at(burst(0, 20, 0)), faults=["none", "earlier"])
+    fetcher = Fetcher(cast(Client, DirectClient()), cast(LogSource, source), SCHEMA, on_page=lambda *_: None)
+
+    def restarting(*_: Any, **__: Any) -> Iterator[Any]:
+        raise Restart
+        yield
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Fetcher, "fetch", restarting)
+        assert holds_rows(fetcher, WINDOW)
+    assert not holds_rows(fetcher, Window(WINDOW.start + TICK_PER_HOUR, WINDOW.end))
+
+
 def test_empty_slices_that_a_falling_count_makes_doubtful_are_searched_at_once(tmp_path: Path) -> None:
     """The rows of the first slice are one fewer at the proof than at the plan, and really: it was deleted."""
     source = MemorySource(events_at(hour_of(7)), page_rows=100)
@@ -373,7 +408,8 @@ def test_empty_slices_that_a_falling_count_makes_doubtful_are_searched_at_once(t
 
     source.on_page = deleted
     assert_all_proven(pier, pier.export())
-    assert set(source.searched[1:]) == {Window(START + TICK_PER_HOUR, WINDOW.end)}
+    first, empty = Window(START, START + TICK_PER_HOUR), Window(START + TICK_PER_HOUR, WINDOW.end)
+    assert set(source.searched[1:]) == {first, empty}
 
 
 def test_a_slice_that_only_a_count_proved_wrong_later_calls_empty_is_searched(tmp_path: Path) -> None:

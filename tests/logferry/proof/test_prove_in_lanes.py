@@ -29,8 +29,9 @@ from tests.logferry.proof.test_prove import (
     lies,
     twin_pairs,
 )
+from tests.logferry.writing.test_resume import Shelf
 
-from logferry.errors import FailedAnswer, SourceError
+from logferry.errors import FailedAnswer, SourceError, Unavailable
 from logferry.fetching import line
 from logferry.fetching.pace import Pace
 from logferry.publishing.publish import SliceResult
@@ -139,6 +140,42 @@ def test_an_export_that_fails_leaves_no_file_and_sends_nothing_more(
     assert len(source.searched) == asked
     assert list(pier.work.iterdir()) == []
     assert [path for path in pier.folder.rglob("*") if path.is_file()] == []
+
+
+def test_pieces_that_were_whole_behind_a_failure_are_kept_for_the_next_attempt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hours = [burst(hour * TICK_PER_HOUR, 300, 9_000 * TICK_PER_MS) for hour in range(HOURS)]
+    source = MemorySource(events_at([tick for hour in hours for tick in hour]), most_in_flight=4)
+    pier, shelf = Pier(tmp_path, source), Shelf()
+    (chunk,) = pier.ferry().plan(WINDOW).chunks(1)
+    whole: list[Window] = []
+    some = threading.Event()
+    finish = line.Line.finish
+
+    def noted(self: line.Line, place: Any, error: BaseException | None) -> None:
+        finish(self, place, error)
+        if error is None and not some.is_set():
+            whole.append(place.job.span)
+            if len(whole) == 4:
+                some.set()
+
+    monkeypatch.setattr(line.Line, "finish", noted)
+
+    def pause() -> None:
+        if threading.current_thread().name == "lane-0" and not some.is_set():
+            some.wait(timeout=30)
+            raise Unavailable("come back later", wait_s=300)
+
+    source.on_page = pause
+    with pytest.raises(Unavailable, match="come back later"):
+        pier.ferry().export(chunk, shelf)
+    assert set(whole) <= set(shelf.spans)
+    before = len(source.searched)
+    result = pier.ferry().export(chunk, shelf)
+    assert_all_proven(pier, result.slices)
+    again = source.searched[before:]
+    assert not [span for span in again for part in whole if part.start <= span.start < part.end]
 
 
 def test_twins_of_all_slices_are_asked_for_again_together(tmp_path: Path) -> None:
