@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
+from logferry.clock import check_stop
 from logferry.errors import CursorLost, FailedAnswer, SourceError, TooMuch
 from logferry.fetching.answer_size import AnswerSize, StretchSize
 from logferry.fetching.endless import Endless
@@ -108,14 +109,14 @@ class Fetcher:
         ``size`` is the stretch's of which the span is a piece.
         """
         with self._lock:
-            limit = self._limit.copy()
+            limit, before = self._limit.copy(), self._limit.copy()
         try:
             yield from _Span(
                 self, size or self.size.stretch(), limit, span, planned, held, account, cutter
             ).finals()
         finally:
             with self._lock:
-                self._limit.take(limit)
+                self._limit.learn(before, limit)
 
 
 @dataclass(slots=True)
@@ -249,6 +250,8 @@ class _Span:
             fetcher.pace,
         )
         for page in pages:
+            # A lane that was left behind has nothing more to tell.
+            check_stop()
             fetcher.on_page(page.batch.num_rows, page.body_bytes)
             for name, count in page.notes.items():
                 self.notes[name] = self.notes.get(name, 0) + count

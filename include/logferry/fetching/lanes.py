@@ -55,23 +55,47 @@ class Lanes:
         return max(_LEAST_PAGES * source.page_rows, rows // (_AHEAD * self.most))
 
     @contextlib.contextmanager
-    def fetched(self, jobs: Iterator[Job]) -> Iterator[Iterator[Fetched]]:
+    def fetched(self, jobs: Iterator[Job]) -> Iterator[FetchedJobs]:
         """The jobs in their order, each to be taken before the next is asked for; what is left of it then is lost.
 
         ``jobs`` is advanced by the lanes, one at a time, as they become free. Leaving the context ends them.
         """
         if self.most < 2:
-            yield (Fetched.here(job, self._fetcher) for job in jobs)
+            yield FetchedJobs((Fetched.here(job, self._fetcher) for job in jobs), None)
             return
         use_thrifty_pool()
         line = Line(self._folder)
         crew = _Crew(self._fetcher, jobs, line, self.most, self._allowance)
         try:
             crew.grow()
-            yield (Fetched(place.job, place.account, line.finals(place)) for place in line.places())
+            yield FetchedJobs(
+                (Fetched(place.job, place.account, line.finals(place)) for place in line.places()), line
+            )
         finally:
-            line.close()
-            crew.join()
+            try:
+                line.close()
+            finally:
+                crew.join()
+
+
+class FetchedJobs(Iterator[Fetched]):
+    """What ``Lanes.fetched`` gives."""
+
+    def __init__(self, jobs: Iterator[Fetched], line: Line | None) -> None:
+        self._jobs = jobs
+        self._line = line
+
+    def __next__(self) -> Fetched:
+        return next(self._jobs)
+
+    def rest(self) -> Iterator[Fetched]:
+        """After one that failed: those behind it that are whole already. Nothing more is asked for.
+
+        Raises, at the end, what kept other jobs from being chosen.
+        """
+        if self._line is not None:
+            self._line.end_behind_head()
+            yield from self._jobs
 
 
 class _Crew:

@@ -121,16 +121,13 @@ class Line:
     def finish(self, place: Place, error: BaseException | None) -> None:
         """No more comes of this job. Whatever ended it is raised where its rows end.
 
-        Unless that is a Restart, nobody will get further: what is behind it is given up.
+        Unless that is a Restart, nobody will get further: what is behind it is given up, but for what is whole there.
         """
         with self.lock:
             place.error = error
             place.done = True
-            if error is not None and not isinstance(error, Restart):
-                self._ended = True
-                while self._places and self._places[-1] is not place and not place.left:
-                    self._empty(self._places.pop())
-                self._moved.notify_all()
+            if error is not None and not isinstance(error, Restart) and not place.left:
+                self._end_behind(place)
             self._tell_of(place)
 
     def _put_on_disk(self, place: Place, final: Final) -> None:
@@ -188,6 +185,12 @@ class Line:
         if place.error is not None:
             raise place.error
 
+    def end_behind_head(self) -> None:
+        """No more is fetched. What is whole behind the head is still to be had."""
+        with self.lock:
+            if self._places:
+                self._end_behind(self._places[0])
+
     def close(self) -> None:
         """Tell the lanes to stop; nothing is kept."""
         with self.lock:
@@ -195,6 +198,18 @@ class Line:
             self._moved.notify_all()
             for place in self._places:
                 self._empty(place)
+
+    def _end_behind(self, place: Place) -> None:
+        self._ended = True
+        whole: deque[Place] = deque()
+        while self._places[-1] is not place:
+            other = self._places.pop()
+            if other.done and other.error is None:
+                whole.appendleft(other)
+            else:
+                self._empty(other)
+        self._places.extend(whole)
+        self._moved.notify_all()
 
     def _starve(self) -> None:
         self._starving = True

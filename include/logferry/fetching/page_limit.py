@@ -49,10 +49,21 @@ class PageLimit:
     def copy(self) -> PageLimit:
         """The same again, to go on from apart."""
         other = PageLimit(self._full)
-        other.take(self)
+        other._take(self)
         return other
 
-    def take(self, other: PageLimit) -> None:
-        """Know what the other has learned, and nothing else."""
+    def learn(self, before: PageLimit, after: PageLimit) -> None:
+        """Know what another chain learned, between ``before`` and ``after``: where that is nothing, what is known here
+        stays, which may be what a third one learned meanwhile."""
+        if after._step != before._step:
+            self._take(after)
+        elif self._step == before._step:
+            self._came += after._came - before._came
+
+    @property
+    def _step(self) -> tuple[int | None, int, bool]:
+        return self.limit, self._patience, self._grew
+
+    def _take(self, other: PageLimit) -> None:
         self._patience, self._came, self._grew = other._patience, other._came, other._grew
         self.limit = other.limit

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 import threading
@@ -61,7 +62,8 @@ class Spool:
         return table
 
     def close(self) -> None:
-        with self._lock:
+        # What a full disk did not take is written once more here, and nobody wants it.
+        with self._lock, contextlib.suppress(OSError):
             self._file.close()
 
     def _no_room(self, error: OSError) -> StoreError:

@@ -17,6 +17,7 @@ from tests.logferry.fetching.turnstile import Turnstile
 from tests.logferry.memory_source import SCHEMA, DirectClient, Event, MemorySource
 
 from logferry.errors import FailedAnswer, SourceError, StoreError
+from logferry.fetching import lanes as lanes_module
 from logferry.fetching import line as line_module
 from logferry.fetching import spool
 from logferry.fetching.fetch import Fetcher, Restart
@@ -377,6 +378,79 @@ def test_a_disk_that_is_full_is_a_store_error(tmp_path: Path, monkeypatch: pytes
     with pytest.raises(StoreError, match="free disk space"):
         pier.ids()
     assert lanes_alive() == []
+
+
+def test_a_line_that_cannot_be_closed_still_has_its_lanes_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(self: Line) -> None:
+        real(self)
+        raise OSError(5, "Input/output error")
+
+    real: Callable[[Line], None] = Line.close
+    monkeypatch.setattr(Line, "close", broken)
+    joined: list[object] = []
+    join: Callable[..., None] = lanes_module._Crew.join
+
+    def noted(crew: lanes_module._Crew) -> None:
+        join(crew)
+        joined.append(crew)
+
+    monkeypatch.setattr(lanes_module._Crew, "join", noted)
+    with pytest.raises(OSError, match="Input/output"):
+        Pier(source_of([30] * 4), 4, tmp_path).ids()
+    assert len(joined) == 1
+
+
+def test_what_is_whole_behind_a_failure_is_still_to_be_had_and_nothing_else_is_fetched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pier = Pier(source_of([30] * 40), 40, tmp_path)
+    whole: list[Window] = []
+    some = threading.Event()
+    failed: Callable[..., None] = Line.finish
+
+    def finish(self: Line, place: Any, error: BaseException | None) -> None:
+        failed(self, place, error)
+        if error is None and not some.is_set():
+            whole.append(place.job.span)
+            if len(whole) == 4:
+                some.set()
+
+    monkeypatch.setattr(Line, "finish", finish)
+
+    def first_fails_last() -> None:
+        if threading.current_thread().name == "lane-0" and not some.is_set():
+            _wait(some)
+            raise StoreError("the first is broken")
+
+    pier.source.on_page = first_fails_last
+    kept: dict[Window, list[str]] = {}
+    with pier.lanes.fetched(pier.jobs()) as fetched:
+        with pytest.raises(StoreError, match="the first is broken"):
+            ids_of(next(fetched))
+        kept = {one.job.span: ids_of(one) for one in fetched.rest()}
+    assert set(whole) <= set(kept)
+    assert list(kept) == sorted(kept)
+    assert kept == {span: pier.source.truth(span) for span in kept}
+    assert len(pier.begun) < 40
+
+
+def test_a_lane_that_was_left_behind_tells_of_no_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("logferry.fetching.lanes._PATIENCE_S", 0.0)
+    pier = Pier(source_of([400] * 30), 30, tmp_path)
+    told: list[int] = []
+    pier.fetcher.on_page = lambda rows, _: told.append(rows)
+    pier.turnstile.shut()
+    with pier.lanes.fetched(pier.jobs()):
+        pier.turnstile.wait_for(4)
+    lanes = [thread for thread in threading.enumerate() if thread.name.startswith("lane-")]
+    pier.turnstile.open()
+    for lane in lanes:
+        lane.join(timeout=30)
+    assert told == []
 
 
 def _wait(event: threading.Event) -> None:

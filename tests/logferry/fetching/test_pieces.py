@@ -326,3 +326,32 @@ def test_pages_that_came_full_for_as_long_as_patience_lasted_are_trusted_again()
     assert limit.halve(limit.limit)
     limit.came(limit.limit)
     assert limit.limit is None
+
+
+def test_a_chain_that_learned_nothing_does_not_undo_what_another_learned() -> None:
+    known = PageLimit(1_000)
+    idle, busy = known.copy(), known.copy()
+    before = known.copy()
+    idle.came(None)
+    busy.halve(None)
+    known.learn(before, busy)
+    known.learn(before, idle)
+    assert known.limit == 500
+
+
+def test_pages_that_chains_of_one_page_each_bring_add_up_to_a_larger_page() -> None:
+    known = PageLimit(1_000)
+    for _ in range(3):
+        before, chain = known.copy(), known.copy()
+        chain.halve(chain.limit)
+        chain.came(chain.limit)
+        known.learn(before, chain)
+    assert known.limit is not None
+    smallest, pages = known.limit, 0
+    while known.limit == smallest:
+        before, chain = known.copy(), known.copy()
+        chain.came(chain.limit)
+        known.learn(before, chain)
+        pages += 1
+        assert pages <= 64
+    assert known.limit is None or known.limit > smallest

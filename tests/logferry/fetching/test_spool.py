@@ -45,6 +45,8 @@ def test_a_full_disk_is_one_sentence(tmp_path: Path) -> None:
     os.close(full)
     with pytest.raises(StoreError, match="No space left on device; free disk space is needed there"):
         spool.append(table_of(["a"] * 1_000))
+    spool.close()
+    assert spool._file.closed
 
 
 def test_no_folder_to_write_to_is_one_sentence(tmp_path: Path) -> None:
