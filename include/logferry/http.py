@@ -2,7 +2,8 @@
 
 Two bounded layers inside a call, and a third outside (the task's own retries):
 
-- a request is sent again after a network fault, 408, 429 or 5xx, with jitter and the server's own wait;
+- a request is sent again after a network fault, 408 or 5xx, with jitter and the server's own wait, 6 times; after 429
+  as often as it takes, at the budget's pace, for an hour;
 - an operation is asked again when its answer is not whole (``FailedAnswer``).
 
 A server that asks for more than ``LONGEST_WAIT_S`` is not waited for here: ``Unavailable`` carries its wish up.
@@ -37,6 +38,7 @@ from logferry.errors import (
     Unavailable,
 )
 from logferry.sources.base import MIB, Request, Response
+from logferry.window import TICK_PER_SECOND
 from logferry.wire import BodyTooLong, Connections, Guard, HeadTooLong, OutOfTime
 
 log = logging.getLogger(__name__)
@@ -47,6 +49,8 @@ MOST_ERROR_BYTES = MIB
 """Of an answer that is no 2xx only its beginning is read: it is a text for people."""
 _SEND_ATTEMPTS = 6
 _ANSWER_ATTEMPTS = 3
+_LONGEST_REFUSED_S = 3600
+"""How long one request is sent again for nothing but 429: others may spend the whole allowance for a while."""
 _LONGEST_BACKOFF_S = 30.0
 _PASSING_STATUSES = frozenset({408, 429, 500, 502, 503, 504, 507, 509, 520, 521, 522, 523, 524})
 _HEADER_VALUE = re.compile(r"(?:[\x21-\x7e\x80-\xff][\x20-\x7e\x80-\xff\t]*)?")
@@ -119,7 +123,8 @@ class Client:
             # An expired token is answered with either status; a second refusal is the source's to explain.
             response = self._send(request)
         if response.status in _PASSING_STATUSES and response.status not in request.narrow_on:
-            raise Unavailable(
+            kind = _Throttled if response.status == 429 else Unavailable
+            raise kind(
                 f"{_where(request)} answered {response.status}: {excerpt(response.body)}",
                 wait_s=retry_after_s(response.headers, self._clock)
                 if response.status in (429, 503)
@@ -173,7 +178,7 @@ class Client:
         except (OutOfTime, HeadTooLong, BodyTooLong) as error:
             raise _beyond(request, error) from error
         except urllib3.exceptions.HTTPError as error:
-            raise _not_answered(request, error) from error
+            raise _not_answered(request, error, sent=guard.sent) from error
         except requests.exceptions.RequestException as error:
             raise _not_reached(request, error) from error
         except (ConnectionError, TimeoutError) as error:
@@ -191,12 +196,25 @@ class Client:
         return Response(answer.status, lowered, body)
 
     def _again(self, attempt: Callable[[], T], most: int, passing: Callable[[Unavailable], bool]) -> T:
-        """What ``attempt`` returns, at the latest of ``most`` times that it fails in a ``passing`` way."""
+        """What ``attempt`` returns, at the latest of ``most`` times that it fails in a ``passing`` way.
+
+        Answers of 429 are no such times: the budget paces what follows them, for _LONGEST_REFUSED_S at most.
+        """
         tried = 0
+        refused_since: int | None = None
         while True:
             try:
                 return attempt()
+            except _Throttled as error:
+                now = self._clock.now()
+                refused_since = now if refused_since is None else refused_since
+                if now - refused_since >= _LONGEST_REFUSED_S * TICK_PER_SECOND or not passing(error):
+                    raise
+                pause = _pause(error, 1)
+                self._count("retried")
+                log.info("refused (%s); again in %.1f s or later", self._without_secrets(str(error)), pause)
             except Unavailable as error:
+                refused_since = None
                 tried += 1
                 if tried == most or not passing(error):
                     raise
@@ -222,12 +240,16 @@ class Client:
         return text
 
 
-def _not_answered(request: Request, error: urllib3.exceptions.HTTPError) -> SourceError:
-    """The error for a request that no answer's head came to."""
+class _Throttled(Unavailable):
+    """Answered 429."""
+
+
+def _not_answered(request: Request, error: urllib3.exceptions.HTTPError, *, sent: bool) -> SourceError:
+    """The error for a request that no answer's head came to; ``sent``: what was waited for was that head."""
     cause = _innermost(error)
     if isinstance(error, urllib3.exceptions.InvalidHeader):
         return FailedAnswer(f"{_where(request)} answered with a header that cannot be read")
-    if isinstance(error, urllib3.exceptions.ReadTimeoutError):
+    if sent and isinstance(error, urllib3.exceptions.ReadTimeoutError):
         return FailedAnswer(f"{_where(request)} did not answer in time: {_cause(error)}")
     if type(cause) is http.client.HTTPException or isinstance(cause, http.client.LineTooLong):
         return SourceError(

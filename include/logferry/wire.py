@@ -61,6 +61,8 @@ class Guard:
     began: float = field(default_factory=time.monotonic)
     wire_bytes: int = 0
     in_head: bool = True
+    sent: bool = False
+    """Whether the request is on its way, so that its answer is what comes; not while a proxy or TLS is spoken to."""
 
     @classmethod
     def of(cls, request: Request) -> Guard:
@@ -157,7 +159,20 @@ def _guarded(connection: type[Any]) -> type[Any]:
     """The class of connection, plain, TLS or through a proxy, with guarded answers."""
     if issubclass(connection.response_class, _GuardedResponse):
         return connection
-    return type(f"Guarded{connection.__name__}", (connection,), {"response_class": _GuardedResponse})
+
+    def tunnel(self: Any) -> None:
+        guard = _guard.get()
+        # To connect through a proxy may take as long as to connect, not as long as an answer.
+        idle_s, guard.idle_s = guard.idle_s, min(guard.idle_s, CONNECT_TIMEOUT_S)
+        try:
+            connection._tunnel(self)
+        finally:
+            guard.idle_s, guard.sent = idle_s, False
+        # The proxy's answer came through a guarded reader, whose short time-out is none for what follows: TLS.
+        self.sock.settimeout(self.timeout)
+
+    name = f"Guarded{connection.__name__}"
+    return type(name, (connection,), {"response_class": _GuardedResponse, "_tunnel": tunnel})
 
 
 def _prepared(method: str, url: str) -> requests.PreparedRequest:
@@ -172,7 +187,9 @@ class _GuardedResponse(http.client.HTTPResponse):
 
     def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
         super().__init__(sock, *args, **options)
-        self.fp = io.BufferedReader(_Reader(sock, self.fp.detach(), _guard.get()), _BUFFER_BYTES)
+        guard = _guard.get()
+        guard.sent = True
+        self.fp = io.BufferedReader(_Reader(sock, self.fp.detach(), guard), _BUFFER_BYTES)
 
 
 class _Reader(io.RawIOBase):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import socket
+import struct
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -20,9 +23,11 @@ from tests.integration.budget_servers import (
 from logferry.budget import Budget
 from logferry.budget.board import Board, BoardDown
 from logferry.budget.in_flight import LeasedSlots
+from logferry.budget.local_board import LocalBoard
 from logferry.budget.opening import open_budget
 from logferry.budget.postgres_board import PostgresBoard
 from logferry.budget.redis_board import RedisBoard
+from logferry.budget.standby_board import StandbyBoard
 from logferry.clock import SystemClock
 from logferry.connection import Connection
 from logferry.errors import CredentialsError, DefinitionError
@@ -223,3 +228,134 @@ def test_a_connection_that_is_not_configured_is_an_error(tmp_path: Path) -> None
 
     with pytest.raises(CredentialsError, match="AIRFLOW_CONN_SHARED"):
         open_budget("key", SOURCE, lambda name, kind: connection_for(name, kind, {}), folder=tmp_path)
+
+
+class Mute:
+    """A server that takes connections and never answers; as PostgreSQL it does so after the greeting, if ``greets``."""
+
+    def __init__(self, *, greets: bool = False) -> None:
+        self._greets = greets
+        self.connections = 0
+        self._kept: list[socket.socket] = []
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.port = self._socket.getsockname()[1]
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                one, _ = self._socket.accept()
+                self.connections += 1
+                self._kept.append(one)
+                if self._greets:
+                    self._greet(one)
+
+    def _greet(self, one: socket.socket) -> None:
+        (length,) = struct.unpack("!I", one.recv(4))
+        one.recv(length)
+
+        def message(kind: bytes, body: bytes) -> bytes:
+            return kind + struct.pack("!I", len(body) + 4) + body
+
+        named = [b"server_version\x0016\0", b"client_encoding\0UTF8\0", b"DateStyle\0ISO, MDY\0"]
+        one.sendall(
+            message(b"R", struct.pack("!I", 0))
+            + b"".join(message(b"S", parameter) for parameter in named)
+            + message(b"K", struct.pack("!II", 1, 1))
+            + message(b"Z", b"I")
+        )
+
+    def close(self) -> None:
+        self._socket.close()
+        for one in self._kept:
+            one.close()
+
+
+@pytest.fixture
+def mute() -> Iterator[Callable[..., Mute]]:
+    servers: list[Mute] = []
+
+    def start(**options: bool) -> Mute:
+        servers.append(Mute(**options))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.close()
+
+
+def nothing(record: bytes, now_ms: int, divided_by: int) -> tuple[None, None]:
+    return None, None
+
+
+def test_a_redis_that_does_not_answer_is_asked_once(
+    mute: Callable[..., Mute], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("logferry.budget.redis_board._TIMEOUT_S", 0.05)
+    server = mute()
+    board = RedisBoard(
+        Connection("shared", "redis", host="127.0.0.1", port=server.port), lambda seconds: None
+    )
+    with pytest.raises(BoardDown):
+        board.change("x", nothing)
+    assert server.connections == 1
+
+
+@pytest.mark.parametrize("greets", [False, True])
+def test_a_postgresql_that_stops_answering_is_down(
+    mute: Callable[..., Mute], monkeypatch: pytest.MonkeyPatch, greets: bool
+) -> None:
+    monkeypatch.setattr("logferry.budget.postgres_board._DEADLINE_S", 0.3)
+    server = mute(greets=greets)
+    options = {"sslmode": "disable", "gssencmode": "disable"}
+    board = PostgresBoard(
+        Connection(
+            "shared", "postgres", host="127.0.0.1", port=server.port, login="u", schema="d", extra=options
+        )
+    )
+    with pytest.raises(BoardDown):
+        board.change("x", nothing)
+    assert server.connections == 1
+
+
+class Down:
+    """A board that is away; it says how often it was asked, and what happened meanwhile."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.meanwhile: Callable[[], object] = lambda: None
+
+    def change(self, name: str, work: object) -> None:
+        self.asked += 1
+        self.meanwhile()
+        raise BoardDown("away")
+
+
+def test_while_one_thread_tries_again_the_others_stay_here(tmp_path: Path) -> None:
+    clock, shared = SteppingClock(), Down()
+    board = StandbyBoard(shared, LocalBoard(clock, tmp_path), clock=clock, name="shared")  # type: ignore[arg-type]
+    board.change("x", nothing)
+    clock.sleep(16)
+    shared.meanwhile = lambda: board.change("x", nothing)
+    board.change("x", nothing)
+    assert shared.asked == 2
+
+
+def test_the_number_of_machines_is_kept_by_server_and_forgotten_after_a_day(tmp_path: Path) -> None:
+    clock, local_clock = SteppingClock(), SteppingClock()
+    local, meeting = LocalBoard(local_clock, tmp_path / "here"), LocalBoard(clock, tmp_path / "there")
+
+    def standby(shared: Board, place: str, machine: str = "") -> StandbyBoard:
+        made = StandbyBoard(shared, local, clock=clock, name="shared", place=place)
+        made._machine = machine or made._machine
+        return made
+
+    def machines(place: str) -> int:
+        away = standby(Down(), place)  # type: ignore[arg-type]
+        return away.change("x", lambda record, now_ms, divided_by: (None, divided_by))
+
+    for machine in ("one", "two"):
+        standby(meeting, "here", machine).change("x", nothing)
+    assert (machines("here"), machines("elsewhere")) == (2, 1)
+    local_clock.sleep(25 * 3600)
+    assert machines("here") == 1

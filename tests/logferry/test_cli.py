@@ -7,13 +7,17 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
+import msgspec
 import pytest
+from tests.logferry.memory_source import MemorySource
 
+from logferry.budget import Forecast
 from logferry.cli import app, main
 from logferry.cli.options import export_range, run_id
 from logferry.cli.output import lasting, number, printable, size
-from logferry.cli.plan import summary
+from logferry.cli.plan import summary, what_if
 from logferry.errors import (
     CredentialsError,
     DefinitionError,
@@ -24,7 +28,7 @@ from logferry.errors import (
 )
 from logferry.plan import Plan, SlicePlan
 from logferry.records.manifest import Span
-from logferry.sources.base import SourceSchema
+from logferry.sources.base import LogSource, SourceSchema
 from logferry.spec import DatadogSourceSpec, ExportSpec
 from logferry.window import TICK_PER_HOUR, TICK_PER_MINUTE, Window, format_instant, parse_instant
 
@@ -222,6 +226,17 @@ def test_a_plan_in_one_line_counts_one_thing_as_one_and_guesses_no_size() -> Non
     assert "Z: 1 row in 1 slice, 1 request, about 1.0 kB, time " in summary(planned(1, 1))
     line = summary(planned(None, 2))
     assert "Z: an unknown number of rows in 2 slices, 2 requests, size unknown, time unknown" in line
+
+
+def test_what_would_change_is_reckoned_by_what_the_connection_lets_be_under_way() -> None:
+    wide = Forecast(
+        limit=10_000, period_s=10, reserve=0.1, others=0, due=9000, left=9000, carried=0, next_s=5, sharing=1,
+        answer_s=0.8,
+    )  # fmt: skip
+    plan = msgspec.structs.replace(planned(None, 160), forecast=wide)
+    source = cast(LogSource, MemorySource({}, most_in_flight=16))
+    seconds = [what_if([plan], source, at_once)[0]["eta_s"] for at_once in (1, 16)]
+    assert seconds == [pytest.approx(128, rel=0.05), pytest.approx(8, rel=0.15)]
 
 
 def test_two_runs_of_one_second_have_different_names() -> None:

@@ -57,7 +57,7 @@ def test_a_pipe_gets_one_line_per_slice() -> None:
     stream = io.StringIO()
     with watcher(stream) as watching:
         assert isinstance(watching, Lines)
-        watching.begin(plan(1200), lambda: None)
+        watching.begin(plan(1200), lambda: None, 16)
         watching.page(1000, 5)
         watching.slice_done(finished(FROM, MIDDLE, 1200, 1200))
         watching.slice_done(finished(MIDDLE, TO, 0, None))
@@ -74,7 +74,7 @@ def test_a_terminal_gets_a_bar_that_ends_full(rows: int | None, monkeypatch: pyt
     stream = Terminal()
     with watcher(stream) as watching:
         assert isinstance(watching, Bar)
-        watching.begin(plan(rows), lambda: None)
+        watching.begin(plan(rows), lambda: None, 16)
         watching.page(1000, 5)
         watching.page(203, 5)
         watching.slice_done(finished(FROM, MIDDLE, 1200, rows))

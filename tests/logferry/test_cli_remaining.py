@@ -35,13 +35,13 @@ def plan(rows: int | None, requests: int) -> Plan:
 
 
 def test_before_the_first_answers_the_plan_counts(clock: ManualClock) -> None:
-    remaining = Remaining(plan(40_000, 40), lambda: FORECAST, clock)
+    remaining = Remaining(plan(40_000, 40), lambda: FORECAST, 16, clock)
     assert remaining.requests == 40
     assert remaining.seconds() == pytest.approx(FORECAST.seconds_for(40), abs=1)
 
 
 def test_answers_that_hold_fewer_rows_than_planned_make_more_of_them(clock: ManualClock) -> None:
-    remaining = Remaining(plan(40_000, 40), lambda: None, clock)
+    remaining = Remaining(plan(40_000, 40), lambda: None, 16, clock)
     for _ in range(20):
         remaining.page(500)
     assert remaining.requests == 45, "twenty as planned would have brought half of the rows"
@@ -54,7 +54,7 @@ def test_answers_that_hold_fewer_rows_than_planned_make_more_of_them(clock: Manu
 
 
 def test_a_few_answers_that_hold_fewer_rows_change_nothing(clock: ManualClock) -> None:
-    remaining = Remaining(plan(40_000, 40), lambda: None, clock)
+    remaining = Remaining(plan(40_000, 40), lambda: None, 16, clock)
     remaining.page(300)
     assert remaining.requests == 39
 
@@ -63,7 +63,7 @@ def test_a_slow_server_is_reckoned_by_its_speed(clock: ManualClock) -> None:
     free = Forecast(
         **{**FORECAST.to_json(), "due": 900.0, "left": 900, "carried": 0.0, "next_s": 1.0, "answer_s": 0.1}
     )
-    remaining = Remaining(plan(40_000, 40), lambda: free, clock)
+    remaining = Remaining(plan(40_000, 40), lambda: free, 16, clock)
     for _ in range(10):
         clock.sleep(60)
         remaining.page(1000)
@@ -71,7 +71,7 @@ def test_a_slow_server_is_reckoned_by_its_speed(clock: ManualClock) -> None:
 
 
 def test_where_the_allowance_holds_it_up_the_allowance_counts(clock: ManualClock) -> None:
-    remaining = Remaining(plan(40_000, 40), lambda: FORECAST, clock)
+    remaining = Remaining(plan(40_000, 40), lambda: FORECAST, 16, clock)
     for _ in range(10):
         clock.sleep(3.7)
         remaining.page(1000)
@@ -79,7 +79,15 @@ def test_where_the_allowance_holds_it_up_the_allowance_counts(clock: ManualClock
 
 
 def test_an_uncounted_window_is_reckoned_by_its_requests(clock: ManualClock) -> None:
-    remaining = Remaining(plan(None, 24), lambda: None, clock)
+    remaining = Remaining(plan(None, 24), lambda: None, 16, clock)
     remaining.page(10)
     assert remaining.requests == 23
     assert remaining.seconds() is None
+
+
+def test_a_connection_that_takes_fewer_at_once_takes_longer(clock: ManualClock) -> None:
+    wide = Forecast(
+        **{**FORECAST.to_json(), "due": 9000.0, "left": 9000, "carried": 0.0, "next_s": 5.0, "answer_s": 0.8}
+    )
+    assert Remaining(plan(800_000, 800), lambda: wide, 4, clock).seconds() == pytest.approx(160, rel=0.05)
+    assert Remaining(plan(800_000, 800), lambda: wide, 16, clock).seconds() == pytest.approx(40, rel=0.05)

@@ -53,6 +53,8 @@ def test_what_is_no_bare_site_is_refused_with_examples(site: str) -> None:
         (logs("http://127.0.0.1", port=8080), "http://127.0.0.1:8080"),
         (logs("https://proxy.example", port=444, schema="datadog"), "https://proxy.example:444/datadog"),
         (logs("http://[::1]:8080"), "http://[::1]:8080"),
+        (logs("http://::1", port=8080), "http://[::1]:8080"),
+        (logs("http://[::1]", port=8080), "http://[::1]:8080"),
         (logs("http://localhost:8080"), "http://localhost:8080"),
         (logs("http://sandbox:8080", sandbox=True), "http://sandbox:8080"),
     ],
@@ -169,3 +171,9 @@ def test_a_ca_bundle_of_an_authority_or_of_a_server_alone_is_taken(tmp_path: Any
     for name, blob in (("ca.pem", authority.cert_pem), ("own.pem", own.cert_chain_pems[0])):
         blob.write_to_path(str(tmp_path / name))
         assert datadog_access(logs(ca_bundle=str(tmp_path / name))).ca_bundle == str(tmp_path / name)
+
+
+@pytest.mark.parametrize("more", [{"port": 444}, {"schema": "datadog"}])
+def test_nothing_can_follow_a_host_that_has_a_path(more: dict[str, Any]) -> None:
+    with pytest.raises(DefinitionError, match="host has a path, so that port and schema cannot follow it"):
+        datadog_access(logs("https://proxy.example/other", **more))

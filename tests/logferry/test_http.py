@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import logging
 import socket
@@ -630,3 +631,146 @@ def test_a_server_that_repeats_the_key_is_not_quoted(serve: Serve, make: Callabl
     with pytest.raises(Unavailable) as caught:
         make().run(ask(url))
     assert SECRET not in chain_of(caught.value)
+
+
+def test_twenty_answers_of_429_do_not_end_a_request(serve: Serve, make: Callable[..., Client]) -> None:
+    script, url = serve(
+        *[HttpResponse(429, {"Retry-After": "5"} if number % 2 else {}) for number in range(20)]
+    )
+    client = make()
+    assert client.run(ask(url)).body == b"ok"
+    assert len(script.requests) == 21
+    assert client.stats["throttled"] == 20
+
+
+def test_answers_of_429_without_end_are_given_up_after_an_hour(
+    serve: Serve, make: Callable[..., Client], clock: Any
+) -> None:
+    script, url = serve(*[HttpResponse(429, {"Retry-After": "100"}) for _ in range(99)])
+    start = clock.now()
+    with pytest.raises(Unavailable, match="answered 429"):
+        make().run(ask(url))
+    assert 3_600 * 10_000_000 <= clock.now() - start < 2 * 3_600 * 10_000_000
+    assert len(script.requests) < 40
+
+
+class TunnelServer:
+    """A proxy that answers CONNECT, and then is the server itself; TLS begins when ``begin`` allows it."""
+
+    def __init__(self, tls: ssl.SSLContext, begin: Callable[[], object]) -> None:
+        self._tls, self._begin = tls, begin
+        self.tunnels = 0
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.port = self._socket.getsockname()[1]
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                threading.Thread(target=self._tunnel, args=(self._socket.accept()[0],), daemon=True).start()
+
+    def _tunnel(self, raw: socket.socket) -> None:
+        with contextlib.suppress(OSError), raw:
+            _read_head(raw)
+            self.tunnels += 1
+            raw.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+            self._begin()
+            with self._tls.wrap_socket(raw, server_side=True) as secure:
+                _read_head(secure)
+                secure.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+                while secure.recv(4096):
+                    pass  # The body may come after its head, and is not to meet a closed connection.
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+def _read_head(sock: socket.socket) -> None:
+    head = b""
+    while b"\r\n\r\n" not in head:
+        piece = sock.recv(4096)
+        if not piece:
+            raise OSError
+        head += piece
+
+
+@pytest.fixture
+def tunnel(
+    authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[Callable[[], object]], TunnelServer]]:
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    servers: list[TunnelServer] = []
+
+    def start(begin: Callable[[], object]) -> TunnelServer:
+        servers.append(TunnelServer(tls_of(authority), begin))
+        for name in ("no_proxy", "NO_PROXY"):
+            monkeypatch.delenv(name, raising=False)
+        for name in ("https_proxy", "HTTPS_PROXY"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{servers[-1].port}")
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.close()
+
+
+def test_the_short_time_out_of_a_proxys_answer_is_not_that_of_the_tls_after_it(
+    tunnel: Callable[[Callable[[], object]], TunnelServer],
+    make: Callable[..., Client],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shaking = threading.Event()
+    waits: list[float | None] = []
+    shake = ssl.SSLSocket.do_handshake
+
+    def noted(self: ssl.SSLSocket, block: bool = False) -> None:
+        if not self.server_side:
+            waits.append(self.gettimeout())
+            shaking.set()
+        shake(self, block)
+
+    monkeypatch.setattr(ssl.SSLSocket, "do_handshake", noted)
+    server = tunnel(lambda: shaking.wait(20))
+    assert make(ca_bundle=str(tmp_path / "ca.pem")).run(ask("https://127.0.0.1:9/x")).body == b"ok"
+    assert server.tunnels == 1
+    assert waits == [wire.CONNECT_TIMEOUT_S]
+
+
+@pytest.mark.parametrize("through_proxy", [False, True])
+def test_a_tls_handshake_that_stalls_was_no_answer(
+    tunnel: Callable[[Callable[[], object]], TunnelServer],
+    make: Callable[..., Client],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    through_proxy: bool,
+) -> None:
+    monkeypatch.setattr(wire, "CONNECT_TIMEOUT_S", 0.05)
+    over = threading.Event()
+    server = tunnel(over.wait)
+    if not through_proxy:
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+    client = make(ca_bundle=str(tmp_path / "ca.pem"))
+    try:
+        with pytest.raises(Unavailable, match="could not be reached") as caught:
+            client.run(ask(f"https://127.0.0.1:{server.port}/x"))
+    finally:
+        over.set()
+    assert not isinstance(caught.value, FailedAnswer)
+    assert client.stats["search"] == 6
+
+
+def test_a_proxy_that_does_not_answer_is_waited_for_as_long_as_for_connecting(
+    make: Callable[..., Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wire, "CONNECT_TIMEOUT_S", 0.05)
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+        for name in ("no_proxy", "NO_PROXY"):
+            monkeypatch.delenv(name, raising=False)
+        for name in ("https_proxy", "HTTPS_PROXY"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.getsockname()[1]}")
+        client = make()
+        with pytest.raises(Unavailable, match="could not be reached") as caught:
+            client.run(ask("https://127.0.0.1:9/x", timeout_s=5))
+    assert not isinstance(caught.value, FailedAnswer)
+    assert client.stats["search"] == 6

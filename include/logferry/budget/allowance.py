@@ -48,7 +48,8 @@ class Allowance(msgspec.Struct):
     """What is known of one bucket; times in milliseconds since the Unix epoch, by the clock of whoever keeps it.
 
     ``spent``: requests of ours that count in this period; ``grant``: how many may; ``others``: what somebody else is
-    known to have spent in it. ``blocked_until_ms``: before it nothing is sent, because an answer said 429.
+    known to have spent in it. ``blocked_until_ms``: before it nothing is sent, because an answer said 429 at
+    ``blocked_from_ms``.
     """
 
     limit: int | None = None
@@ -62,6 +63,7 @@ class Allowance(msgspec.Struct):
     seen_periods: int = 0
     kept_out: bool = False
     blocked_until_ms: int = 0
+    blocked_from_ms: int = 0
     asked_ms: int = 0
     answered: bool = False
     crossing: int = 0
@@ -87,9 +89,8 @@ class Allowance(msgspec.Struct):
 
         ``divided_by``: how many machines are taken to spend this allowance without seeing each other.
         """
-        self.blocked_until_ms = min(self.blocked_until_ms, now_ms + LONGEST_MS)
-        if now_ms < self.blocked_until_ms:
-            return self.blocked_until_ms - now_ms
+        if blocked_ms := self.blocked_ms(now_ms):
+            return blocked_ms
         self._roll(now_ms, divided_by)
         room = self._room(now_ms, divided_by)
         mine = self.shares.seen(share, now_ms, room)
@@ -111,10 +112,19 @@ class Allowance(msgspec.Struct):
             self.crossing += 1
         return 0
 
+    def blocked_ms(self, now_ms: int) -> int:
+        """Milliseconds for which a 429 lets nobody send.
+
+        A 429 that has not been yet was seen by a clock that was set back since, and holds nobody up.
+        """
+        if now_ms < self.blocked_from_ms:
+            return 0
+        return min(max(0, self.blocked_until_ms - now_ms), LONGEST_MS)
+
     def wait_ms(self, now_ms: int) -> int:
         """Milliseconds until the period or a 429 lets anybody send; 0 when a request could go now."""
-        if now_ms < self.blocked_until_ms:
-            return min(self.blocked_until_ms - now_ms, LONGEST_MS)
+        if blocked_ms := self.blocked_ms(now_ms):
+            return blocked_ms
         if self.limit is None or (not self.sliding and now_ms >= self.ends_ms):
             return 0
         room = self._room(now_ms, 1)
@@ -156,7 +166,7 @@ class Allowance(msgspec.Struct):
             due=due,
             left=left,
             carried=self.carried,
-            next_s=max(next_ms, self.blocked_until_ms - now_ms, 0) / 1000,
+            next_s=max(next_ms, self.blocked_ms(now_ms), 0) / 1000,
             sharing=1 + self.shares.others(ours, now_ms),
             answer_s=self.answer_ms / 1000,
         )
@@ -320,7 +330,10 @@ class Allowance(msgspec.Struct):
 
     def _learn_refusal(self, now_ms: int, answer: RateAnswer) -> None:
         wait_ms = self.period_ms if answer.wait_ms is None else max(answer.wait_ms, 1000)
-        self.blocked_until_ms = max(self.blocked_until_ms, now_ms + wait_ms)
+        if answer.reset_ms is not None and self.limit is not None and not self.sliding:
+            wait_ms = min(wait_ms, max(self.period_ms, 1000))  # No period ends later than that.
+        self.blocked_until_ms = now_ms + max(self.blocked_ms(now_ms), wait_ms)
+        self.blocked_from_ms = now_ms
         self.kept_out = True
         if self.sliding and self.limit is not None:
             self.others_mean = max(self.others_mean, float(self.limit - len(self.taken)))

@@ -20,7 +20,7 @@ from logferry.budget.headers import read_answer
 from logferry.budget.in_flight import InFlight, LocalSlots, held
 from logferry.budget.local_board import LocalBoard
 from logferry.clock import Clock, SystemClock
-from logferry.errors import Unavailable
+from logferry.errors import StoreError, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +68,7 @@ class Budget:
         self._sent = threading.local()
         self._waiting = threading.Lock()
         self.waited_s = 0.0
+        self._complained = False
 
     def acquire(self, bucket: str) -> None:
         """Wait until the bucket has a request to give to this export, and take it.
@@ -84,8 +85,7 @@ class Budget:
                 blocked_s = blocked_ms / 1000
                 raise Unavailable(f"the source asked for a pause of {blocked_s:.0f} s", wait_s=blocked_s)
             pause = wait_ms / 1000 + random.uniform(0.01, 0.1)
-            with self._waiting:
-                self.waited_s += pause
+            self._count_wait(pause)
             if pause > _WORTH_SAYING_S:
                 log.info("waiting %.0f s for the allowance of %s", pause, bucket)
             self._clock.sleep(pause)
@@ -97,13 +97,21 @@ class Budget:
             yield
             return
         most = self._most_in_flight or IN_FLIGHT[bucket]
-        with held(self._slots, f"{self._name(bucket)}-slots", self._share, most, self._clock.sleep):
+        with held(self._slots, f"{self._name(bucket)}-slots", self._share, most, self._sleep_for_slot):
             yield
+
+    def _sleep_for_slot(self, seconds: float) -> None:
+        self._count_wait(seconds)
+        self._clock.sleep(seconds)
+
+    def _count_wait(self, seconds: float) -> None:
+        with self._waiting:
+            self.waited_s += seconds
 
     def learn(self, bucket: str, status: int, headers: Mapping[str, str]) -> None:
         """Correct the bucket by what an answer says about it; call it in the thread that asked.
 
-        ``headers``: names in lower case.
+        ``headers``: names in lower case. The answer is here: where what it says cannot be kept, a warning says so.
         """
         answer = read_answer(status, headers, self._clock)
         sent_ms = self._tickets().pop(bucket, None)
@@ -111,7 +119,12 @@ class Budget:
         def work(state: Allowance, now_ms: int, divided_by: int) -> None:
             state.learn(sent_ms, now_ms, answer)
 
-        self._change(bucket, work)
+        try:
+            self._change(bucket, work)
+        except StoreError as error:
+            if not self._complained:
+                self._complained = True
+                log.warning("what an answer says of the allowance is lost: %s", error)
 
     def wait_s(self, bucket: str) -> float:
         """Seconds until a request could be sent, 0 when at once: for a caller that would rather come back later."""
@@ -128,7 +141,7 @@ class Budget:
 
     def _take(self, state: Allowance, now_ms: int, divided_by: int) -> tuple[int, int, int]:
         wait_ms = state.take(now_ms, self._share, divided_by=divided_by)
-        return wait_ms, max(0, state.blocked_until_ms - now_ms), now_ms
+        return wait_ms, state.blocked_ms(now_ms), now_ms
 
     def _change(self, bucket: str, work: Callable[[Allowance, int, int], T]) -> T:
         def on_record(record: bytes, now_ms: int, divided_by: int) -> tuple[bytes, T]:

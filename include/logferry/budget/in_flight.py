@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import logging
 import os
 import random
 import secrets
@@ -17,10 +18,16 @@ from typing import Protocol
 
 import msgspec
 
-from logferry.budget.board import Board, BoardDown
+from logferry.budget.board import Board
 from logferry.budget.local_board import LocalBoard
 from logferry.budget.slots import Slots
+from logferry.errors import Unavailable
 
+log = logging.getLogger(__name__)
+
+LONGEST_WAIT_FOR_SLOT_S = 3600.0
+_WORTH_SAYING_S = 60.0
+_COME_BACK_S = 300.0
 LEASE_MS = 60_000
 _RENEW_S = 15.0
 _FOREVER_MS = 1 << 50
@@ -34,13 +41,33 @@ class InFlight(Protocol):
         """Take one of ``most`` slots for the export: what gives it back, or None when it is not its turn."""
         ...
 
+    def where(self, name: str) -> str:
+        """What holds the slots, for people."""
+        ...
+
 
 @contextlib.contextmanager
 def held(slots: InFlight, name: str, share: str, most: int, sleep: Callable[[float], None]) -> Iterator[None]:
-    """Around one exchange; waits for a slot through ``sleep``."""
-    pause = 0.01
+    """Around one exchange; waits for a slot through ``sleep``.
+
+    Raises Unavailable after LONGEST_WAIT_FOR_SLOT_S: whoever holds the slots does not go on.
+    """
+    pause, waited_s, told = 0.01, 0.0, False
     while (give_back := slots.hold(name, share, most)) is None:
-        sleep(random.uniform(pause / 2, pause))
+        if waited_s >= LONGEST_WAIT_FOR_SLOT_S:
+            raise Unavailable(
+                f"all {most} requests that may be under way at once were in use for {waited_s:.0f} s "
+                f"({slots.where(name)}); end the process that holds them if it stands still",
+                wait_s=_COME_BACK_S,
+            )
+        if waited_s >= _WORTH_SAYING_S and not told:
+            told = True
+            log.warning(
+                "waiting for one of %d requests that may be under way at once (%s)", most, slots.where(name)
+            )
+        step = random.uniform(pause / 2, pause)
+        sleep(step)
+        waited_s += step
         pause = min(pause * 1.5, 0.2)
     try:
         yield
@@ -77,6 +104,9 @@ class LocalSlots:
         mine = descriptors[given]
         return lambda: os.close(mine)
 
+    def where(self, name: str) -> str:
+        return f"locks of {self._board.folder}/{name}-*.slot"
+
     def _locked(self, name: str) -> int | None:
         descriptor = self._board.open(name)
         try:
@@ -84,6 +114,9 @@ class LocalSlots:
         except BlockingIOError:
             os.close(descriptor)
             return None
+        except OSError as error:
+            os.close(descriptor)
+            raise self._board.failed(name, error) from error
         return descriptor
 
 
@@ -97,6 +130,7 @@ class LeasedSlots:
         self._mine: set[tuple[str, int]] = set()
         self._renewing = False
         self._wake = threading.Event()
+        self._complained = False
 
     def hold(self, name: str, share: str, most: int) -> Callable[[], None] | None:
         def work(record: bytes, now_ms: int, divided_by: int) -> tuple[bytes, int | None]:
@@ -115,6 +149,9 @@ class LeasedSlots:
                 threading.Thread(target=self._renew, name="logferry-leases", daemon=True).start()
         return lambda: self._release(name, given)
 
+    def where(self, name: str) -> str:
+        return f"leases in the record {name} of the budget_connection"
+
     def _release(self, name: str, slot: int) -> None:
         with self._lock:
             self._mine.discard((name, slot))
@@ -124,8 +161,18 @@ class LeasedSlots:
             slots.release(self._holder, slot)
             return _encode(slots), None
 
-        with contextlib.suppress(BoardDown):
+        try:
             self._board.change(name, work)
+        except Exception as error:
+            # The answer is here; the lease ends by itself.
+            self._complain("given back", error)
+
+    def _complain(self, what: str, error: Exception) -> None:
+        if not self._complained:
+            self._complained = True
+            log.warning(
+                "the lease of a request under way cannot be %s (%s); it runs out by itself", what, error
+            )
 
     def _renew(self) -> None:
         while True:
@@ -137,8 +184,11 @@ class LeasedSlots:
                 names = {name for name, _ in self._mine}
                 mine = set(self._mine)
             for name in names:
-                with contextlib.suppress(BoardDown):
+                # Whatever goes wrong: without this thread every lease of this process would end.
+                try:
                     self._renew_all(name, {slot for held_name, slot in mine if held_name == name})
+                except Exception as error:
+                    self._complain("renewed", error)
 
     def _renew_all(self, name: str, slots_held: set[int]) -> None:
         def work(record: bytes, now_ms: int, divided_by: int) -> tuple[bytes, None]:

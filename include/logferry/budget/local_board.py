@@ -7,6 +7,7 @@ record that was not written whole; it is forgotten then.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import stat
@@ -38,20 +39,33 @@ class LocalBoard:
     def __init__(self, clock: Clock, folder: Path | None = None) -> None:
         self._clock = clock
         self.folder = folder or Path(tempfile.gettempdir()) / f"logferry-{os.getuid()}"
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found = self.folder.lstat()
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            found = self.folder.lstat()
+        except OSError as error:
+            raise self.failed("", error) from error
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
             raise DefinitionError(
                 f"{self.folder} can be written by other users; remove it, or set TMPDIR to a folder of yours"
             )
 
     def change(self, name: str, work: Work[T]) -> T:
-        with self.opened(f"{name}.budget") as descriptor:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            record = _record(os.pread(descriptor, _MOST, 0))
+        file = f"{name}.budget"
+        with self.opened(file) as descriptor:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                record = _record(os.pread(descriptor, _MOST, 0))
+            except OSError as error:
+                raise self.failed(file, error) from error
             changed, result = work(record, self._clock.now() // TICK_PER_MS, 1)
             if changed is not None and changed != record:
-                os.pwrite(descriptor, _HEAD.pack(_MARK, zlib.crc32(changed), len(changed)) + changed, 0)
+                data = _HEAD.pack(_MARK, zlib.crc32(changed), len(changed)) + changed
+                try:
+                    written = os.pwrite(descriptor, data, 0)
+                except OSError as error:
+                    raise self.failed(file, error) from error
+                if written != len(data):
+                    raise self.failed(file, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
             return result
 
     @contextlib.contextmanager
@@ -74,9 +88,12 @@ class LocalBoard:
                 self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
                 return os.open(path, flags, 0o600)
         except OSError as error:
-            raise StoreError(
-                f"cannot keep the request budget in {path}: {error.strerror}; set TMPDIR"
-            ) from error
+            raise self.failed(name, error) from error
+
+    def failed(self, name: str, error: OSError) -> StoreError:
+        """The error to raise for a file of the folder, or for the folder ("")."""
+        reason = error.strerror or error
+        return StoreError(f"cannot keep the request budget in {self.folder / name}: {reason}; set TMPDIR")
 
 
 def _record(data: bytes) -> bytes:

@@ -35,8 +35,10 @@ def open_budget(
     other = connection.budget_connection
     if other is None:
         return Budget(key, clock=clock, folder=folder, share=share, most_in_flight=most)
-    shared = _shared_board(connect(other, "budget"), connection.conn_id, clock)
-    board = StandbyBoard(shared, LocalBoard(clock, folder), clock=clock, name=other)
+    found = connect(other, "budget")
+    shared = _shared_board(found, connection.conn_id, clock)
+    place = f"{found.conn_type} {found.host} {found.port} {found.schema} {found.text('db')}"
+    board = StandbyBoard(shared, LocalBoard(clock, folder), clock=clock, name=other, place=place)
     return Budget(key, clock=clock, share=share, most_in_flight=most, board=board, slots=LeasedSlots(board))
 
 

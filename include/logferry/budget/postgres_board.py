@@ -10,7 +10,10 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import queue
+import socket
 import threading
+from collections.abc import Iterator
 from typing import Any, TypeVar
 
 from logferry.budget.board import BoardDown, Work
@@ -29,6 +32,15 @@ SELECT record, (extract(epoch FROM clock_timestamp()) * 1000)::bigint FROM mine
 """
 _WRITE = "UPDATE logferry_budget SET record = %s WHERE name = %s"
 _TIMEOUT_S = 5
+_DEADLINE_S = 8.0
+"""For one change from end to end: what the server's own time-outs are for, unless the server is what stands still."""
+_ALIVE = {
+    "keepalives": 1,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 2,
+    "tcp_user_timeout": _TIMEOUT_S * 1000,
+}
 _LIBPQ = ("sslmode", "sslcert", "sslkey", "sslrootcert", "sslcrl", "keepalives_idle")
 
 
@@ -45,19 +57,30 @@ class PostgresBoard:
             "password": connection.password,
             "connect_timeout": _TIMEOUT_S,
             "application_name": "logferry budget",
-            "options": f"-c statement_timeout={_TIMEOUT_S}s -c lock_timeout={_TIMEOUT_S}s",
-            **{name: connection.option(name) for name in _LIBPQ},
+            # With another DateStyle psycopg2 sends a query while it connects, where no deadline holds.
+            "options": f"-c statement_timeout={_TIMEOUT_S}s -c lock_timeout={_TIMEOUT_S}s -c datestyle=ISO",
+            **_ALIVE,
+            **{name: value for name in _LIBPQ if (value := connection.option(name)) is not None},
         }
         self._lock = threading.Lock()
         self._session: Any = None
         self._process = 0
+        self._failed = 0
+        self._connecting: threading.Thread | None = None
 
     def change(self, name: str, work: Work[T]) -> T:
-        """Raises BoardDown when the server does not answer."""
+        """Raises BoardDown when the server does not answer, within seconds and for all who wait at once."""
+        failed = self._failed
         with self._lock:
+            if failed != self._failed:
+                raise BoardDown("it failed for another thread just now")
             try:
                 return self._changed(name, work)
+            except BoardDown:
+                self._failed += 1
+                raise
             except self._driver.Error as error:
+                self._failed += 1
                 self._drop()
                 raise BoardDown(f"{type(error).__name__}: {' '.join(str(error).split())}"[:200]) from None
             except BaseException:
@@ -66,7 +89,7 @@ class PostgresBoard:
 
     def _changed(self, name: str, work: Work[T]) -> T:
         session = self._open()
-        with session.cursor() as cursor:
+        with _deadline(session), session.cursor() as cursor:
             cursor.execute(_READ, (name,))
             found = cursor.fetchone()
             if found is None:
@@ -77,7 +100,7 @@ class PostgresBoard:
             changed, result = work(record, int(found[1]), 1)
             if changed is not None and changed != record:
                 cursor.execute(_WRITE, (changed, name))
-        session.commit()
+            session.commit()
         return result
 
     def _open(self) -> Any:
@@ -85,8 +108,8 @@ class PostgresBoard:
             return self._session
         # A connection that came through a fork belongs to the parent.
         given = {name: value for name, value in self._options.items() if value is not None}
-        session = self._driver.connect(**given)
-        with session.cursor() as cursor:
+        session = self._connected(given)
+        with _deadline(session), session.cursor() as cursor:
             cursor.execute(_EXISTS)
             if not cursor.fetchone()[0]:
                 try:
@@ -98,15 +121,70 @@ class PostgresBoard:
                     if not cursor.fetchone()[0]:
                         session.close()
                         raise
-        session.commit()
+            session.commit()
         self._session, self._process = session, os.getpid()
         return session
+
+    def _connected(self, given: dict[str, Any]) -> Any:
+        """A new session, made by the driver in a thread, of which there is never more than one.
+
+        ``connect_timeout`` holds for each address, and not for looking the name up.
+        """
+        if self._connecting is not None and self._connecting.is_alive():
+            raise BoardDown("it still does not answer")
+        made: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        given_up = threading.Event()
+
+        def connect() -> None:
+            try:
+                session = self._driver.connect(**given)
+            except Exception as error:
+                made.put(error)
+            else:
+                made.put(session)
+                if given_up.is_set():
+                    session.close()
+
+        self._connecting = threading.Thread(target=connect, name="logferry-postgres", daemon=True)
+        self._connecting.start()
+        try:
+            found = made.get(timeout=_DEADLINE_S)
+        except queue.Empty:
+            given_up.set()
+            raise BoardDown(f"no connection after {_DEADLINE_S:g} s") from None
+        if isinstance(found, Exception):
+            raise found
+        return found
 
     def _drop(self) -> None:
         session, self._session = self._session, None
         if session is not None and self._process == os.getpid():
             with contextlib.suppress(Exception):
                 session.close()
+
+
+@contextlib.contextmanager
+def _deadline(session: Any) -> Iterator[None]:
+    """Cuts the connection when what is done in it takes too long, so that whoever waits for an answer fails."""
+    over = False
+    lock = threading.Lock()
+
+    def cut() -> None:
+        # Never a descriptor that belongs to somebody else by now.
+        with lock, contextlib.suppress(Exception):
+            if not over:
+                with socket.socket(fileno=os.dup(session.fileno())) as duplicate:
+                    duplicate.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(_DEADLINE_S, cut)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        with lock:
+            over = True
 
 
 def _driver(conn_id: str) -> Any:

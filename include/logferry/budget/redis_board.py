@@ -25,7 +25,7 @@ return 1
 """
 _PREFIX = "logferry:budget:"
 _KEPT_MS = 7 * 24 * 3_600_000
-_TIMEOUT_S = 5.0
+_TIMEOUT_S = 2.0
 _MOST_TRIES = 200
 _TLS = ("ssl_cert_reqs", "ssl_ca_certs", "ssl_keyfile", "ssl_certfile", "ssl_check_hostname")
 
@@ -36,6 +36,8 @@ class RedisBoard:
     def __init__(self, connection: Connection, sleep: Callable[[float], None]) -> None:
         try:
             redis: Any = importlib.import_module("redis")
+            retries: Any = importlib.import_module("redis.retry")
+            backoff: Any = importlib.import_module("redis.backoff")
         except ImportError:
             raise DefinitionError(
                 f"budget_connection {connection.conn_id!r} is a Redis, and the Python package redis is not "
@@ -52,6 +54,8 @@ class RedisBoard:
             password=connection.password,
             socket_timeout=_TIMEOUT_S,
             socket_connect_timeout=_TIMEOUT_S,
+            # The client's own ten tries would hold a request up for a minute; whoever stands by tries again.
+            retry=retries.Retry(backoff.NoBackoff(), 0),
             **({"ssl": True, **tls} if connection.flag("ssl") else {}),
         )
         self._read = self._client.register_script(_READ)

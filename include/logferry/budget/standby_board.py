@@ -26,19 +26,24 @@ _SIGN_IN_S = 30
 _GONE_MS = 180_000
 """A machine that did not sign in for so long is not counted."""
 _MACHINES = "machines"
-_RECORD = "standby-machines"
+_BELIEVED_MS = 24 * 3_600_000
+"""How long the number of machines is believed that the shared board last told."""
 
 _encode = msgspec.msgpack.Encoder().encode
 _decoder = msgspec.msgpack.Decoder(dict[str, int])
 
 
 class StandbyBoard:
-    """``shared`` while it answers, else ``local``; says so once, and tries again every quarter of a minute."""
+    """``shared`` while it answers, else ``local``; says so once, and tries again every quarter of a minute.
 
-    def __init__(self, shared: Board, local: Board, *, clock: Clock, name: str) -> None:
+    ``name``: of the connection, for people. ``place``: which server and database it is, kept as a digest only.
+    """
+
+    def __init__(self, shared: Board, local: Board, *, clock: Clock, name: str, place: str = "") -> None:
         self._shared, self._local = shared, local
         self._clock, self._named = clock, name
         self._machine = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:12]
+        self._record = f"standby-machines-{hashlib.sha256(f'{name} {place}'.encode()).hexdigest()[:12]}"
         self._lock = threading.Lock()
         self._away_until = 0
         self._is_away = False
@@ -71,7 +76,7 @@ class StandbyBoard:
         return self._shared.change(name, remembered)
 
     def _on_local(self, name: str, work: Work[T]) -> T:
-        machines = max(1, self._local.change(_RECORD, _read_number))
+        machines = max(1, self._local.change(self._record, _read_number))
 
         def divided(record: bytes, now_ms: int, divided_by: int) -> tuple[bytes | None, T]:
             return work(record or self._known.get(name, b""), now_ms, machines)
@@ -90,11 +95,21 @@ class StandbyBoard:
             return _encode(seen), len(seen)
 
         count = self._shared.change(_MACHINES, signed)
-        self._local.change(_RECORD, lambda record, now_ms, divided_by: (b"%d" % count, None))
+        self._local.change(
+            self._record, lambda record, now_ms, divided_by: (b"%d %d" % (count, now_ms), None)
+        )
         self._signed_in = now
 
     def _skips(self) -> bool:
-        return self._is_away and self._clock.now() < self._away_until
+        """Whether to go on here; of the threads that may try the shared board again only the first one is told to."""
+        with self._lock:
+            if not self._is_away:
+                return False
+            now = self._clock.now()
+            if now < self._away_until <= now + _RETRY_S * TICK_PER_SECOND:
+                return True
+            self._away_until = now + _RETRY_S * TICK_PER_SECOND
+            return False
 
     def _note_away(self, error: BoardDown) -> None:
         with self._lock:
@@ -123,4 +138,7 @@ def _machines(record: bytes) -> dict[str, int]:
 
 
 def _read_number(record: bytes, now_ms: int, divided_by: int) -> tuple[None, int]:
-    return None, int(record) if record.isdigit() else 1
+    count, _, told_ms = record.partition(b" ")
+    if not count.isdigit() or not told_ms.isdigit() or abs(now_ms - int(told_ms)) >= _BELIEVED_MS:
+        return None, 1
+    return None, int(count)

@@ -98,7 +98,7 @@ class Carrying:
         with self._noted(window):
             plan = ferry.plan(window, only_moved=self._only_moved)
             say(summary(plan), stderr=True)
-            watching.begin(plan, ferry.forecast)
+            watching.begin(plan, ferry.forecast, ferry.most_in_flight)
             self.published(ferry.carry(window, plan=plan, allow_shrink=self._allow_shrink))
 
     def published(self, manifest: Manifest) -> None:

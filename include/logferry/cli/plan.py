@@ -36,13 +36,13 @@ def plan(export: Export, start: From, end: To, as_json: AsJson = False) -> int:
     window = export_range(spec, start, end, now=clock.now())
     with open_ferry(spec, connection_for, clock=clock, run_id=run_id(clock.now())) as ferry:
         plans = [ferry.plan(piece) for piece in spec.schedule_windows(window)]
-        others = what_if(plans, ferry.source)
+        others = what_if(plans, ferry.source, ferry.most_in_flight)
     if as_json:
         forecast = plans[-1].forecast
         print_json(
             {
                 "export": spec.name,
-                **_totals(plans, ferry.source.most_in_flight),
+                **_totals(plans, ferry.most_in_flight),
                 "allowance": None if forecast is None else forecast.to_json(),
                 "what_if": others,
                 "windows": [plan_json(one) for one in plans],
@@ -78,12 +78,11 @@ def summary(plan: Plan) -> str:
     )
 
 
-def what_if(plans: Sequence[Plan], source: LogSource) -> list[dict[str, Any]]:
+def what_if(plans: Sequence[Plan], source: LogSource, at_once: int) -> list[dict[str, Any]]:
     """What a larger allowance and a narrower query would change; nothing while the allowance is not known."""
     forecast = plans[-1].forecast
     if forecast is None:
         return []
-    at_once = source.most_in_flight
     requests = sum(one.requests for one in plans)
     larger = forecast.times(_LARGER)
     changed: list[dict[str, Any]] = [

@@ -20,7 +20,7 @@ _WORTH_SAYING_S = 10.0
 class Watcher(Protocol):
     """A ferry's progress that is also told when a window begins."""
 
-    def begin(self, plan: Plan, forecast: Forecaster) -> None: ...
+    def begin(self, plan: Plan, forecast: Forecaster, at_once: int) -> None: ...
 
     def page(self, rows: int, body_bytes: int) -> None: ...
 
@@ -45,8 +45,8 @@ class Lines:
         self._stream = stream
         self._remaining: Remaining | None = None
 
-    def begin(self, plan: Plan, forecast: Forecaster) -> None:
-        self._remaining = Remaining(plan, forecast)
+    def begin(self, plan: Plan, forecast: Forecaster, at_once: int) -> None:
+        self._remaining = Remaining(plan, forecast, at_once)
 
     def page(self, rows: int, body_bytes: int) -> None:
         if self._remaining is not None:
@@ -101,8 +101,8 @@ class Bar:
         self._planned = 0
         self._remaining: Remaining | None = None
 
-    def begin(self, plan: Plan, forecast: Forecaster) -> None:
-        self._remaining = Remaining(plan, forecast)
+    def begin(self, plan: Plan, forecast: Forecaster, at_once: int) -> None:
+        self._remaining = Remaining(plan, forecast, at_once)
         self._by_rows = bool(plan.rows)
         self._fetched = self._written = self._slices = 0
         self._planned = len(plan.slices)

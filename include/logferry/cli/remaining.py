@@ -12,7 +12,6 @@ from logferry.window import TICK_PER_SECOND
 Forecaster = Callable[[], Forecast | None]
 """How requests will be let go from now on; None while that is not known."""
 
-_AT_ONCE = 16
 _SOME = 3
 """Answers after which their speed is believed."""
 _PRIOR = 10
@@ -22,11 +21,15 @@ _BOUND = 0.5
 
 
 class Remaining:
-    """Reckons from the plan and the answers seen so far. ``forecast`` is asked each time."""
+    """Reckons from the plan and the answers seen so far.
 
-    def __init__(self, plan: Plan, forecast: Forecaster, clock: Clock | None = None) -> None:
+    ``forecast`` is asked each time; ``at_once``: the most searches that are under way at once.
+    """
+
+    def __init__(self, plan: Plan, forecast: Forecaster, at_once: int, clock: Clock | None = None) -> None:
         self._plan = plan
         self._forecast = forecast
+        self._at_once = at_once
         self._clock = clock or SystemClock()
         self._began = self._clock.now()
         self._answers = self._rows = 0
@@ -54,7 +57,7 @@ class Remaining:
         """None while nothing can be said."""
         left = self.requests
         forecast = self._forecast()
-        by_allowance = None if forecast is None else forecast.seconds_for(left, at_once=_AT_ONCE)
+        by_allowance = None if forecast is None else forecast.seconds_for(left, at_once=self._at_once)
         if self._answers < _SOME:
             return by_allowance
         elapsed_s = (self._clock.now() - self._began) / TICK_PER_SECOND

@@ -6,6 +6,7 @@ https://docs.datadoghq.com/api/latest/authentication/.
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -64,9 +65,7 @@ def datadog_access(conn: Connection) -> DatadogAccess:
 def _api_url(conn: Connection) -> str:
     if conn.conn_type == "datadog_logs":
         if conn.host:
-            port = f":{conn.port}" if conn.port else ""
-            path = f"/{conn.schema}" if conn.schema else ""
-            return base_url(conn, "host", f"{conn.host.strip().rstrip('/')}{port}{path}")
+            return base_url(conn, "host", _host_url(conn, conn.host.strip().rstrip("/")))
     elif conn.conn_type == "datadog":
         # The stock type's own host field is the name its events are sent under, no address.
         api_host = conn.text("api_host")
@@ -81,6 +80,30 @@ def _api_url(conn: Connection) -> str:
             "datadoghq.com, us5.datadoghq.com or datadoghq.eu."
         )
     return f"https://api.{site}"
+
+
+def _host_url(conn: Connection, host: str) -> str:
+    """``host``, a URL, with the connection's port and its path (``schema``)."""
+    scheme, separator, address = host.partition("://")
+    name, slash, _ = address.partition("/")
+    if slash and (conn.port or conn.schema):
+        raise DefinitionError(
+            f"Connection {conn.conn_id!r}: host has a path, so that port and schema cannot follow it: write the whole "
+            "URL in host, such as https://host:port/path."
+        )
+    if _is_ipv6(name):
+        # From a URI the connection has it without the brackets, as Airflow's own.
+        address = f"[{name}]{address[len(name) :]}"
+    port = f":{conn.port}" if conn.port else ""
+    path = f"/{conn.schema}" if conn.schema else ""
+    return f"{scheme}{separator}{address}{port}{path}"
+
+
+def _is_ipv6(name: str) -> bool:
+    try:
+        return ipaddress.ip_address(name).version == 6
+    except ValueError:
+        return False
 
 
 def _keys(conn: Connection, url: str) -> DatadogKeys:

@@ -214,3 +214,19 @@ def test_whatever_answers_say_a_request_is_let_go_within_a_period_or_the_pause_a
         assert state.is_sane
         assert state.spent >= 0
         assert state.others >= 0
+
+
+def test_a_clock_that_was_set_back_after_a_429_makes_nobody_wait_for_the_difference() -> None:
+    state = Allowance()
+    state.take(START_MS, "here")
+    state.learn(START_MS, START_MS, RateAnswer(status=429, wait_ms=5_000))
+    assert state.take(START_MS + 10, "here") == 4_990
+    assert state.wait_ms(START_MS - 3_600_000) == 0
+    assert state.take(START_MS - 3_600_000, "here") == 0
+
+
+def test_a_reset_beyond_the_period_of_a_429_is_a_mistake() -> None:
+    state = learned(3, 10_000)
+    refused = RateAnswer(429, limit=3, period_ms=10_000, remaining=0, reset_ms=10_000, wait_ms=86_400_000)
+    state.learn(START_MS, START_MS, refused)
+    assert state.wait_ms(START_MS) <= 10_000

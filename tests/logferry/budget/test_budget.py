@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
+import os
 import threading
 from collections import Counter
 from email.utils import formatdate
@@ -12,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from logferry.budget import Budget, retry_after_s
-from logferry.errors import DefinitionError, Unavailable
+from logferry.errors import DefinitionError, StoreError, Unavailable
 from logferry.window import TICK_PER_MS, TICK_PER_SECOND, parse_instant
 
 
@@ -383,3 +386,31 @@ def test_a_record_that_was_not_written_whole_is_forgotten(tmp_path: Path) -> Non
     record.write_bytes(bytes(torn))
     budget.acquire("search")
     assert budget.waited_s == 0
+
+
+@pytest.mark.parametrize("call", ["pread", "pwrite", "flock"])
+def test_a_disk_that_fails_is_said_with_what_to_do_and_no_answer_is_lost_by_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, call: str
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    budget = Budget("key", clock=ManualClock(), folder=tmp_path)
+    monkeypatch.setattr(fcntl if call == "flock" else os, call, full)
+    with pytest.raises(StoreError, match=r"cannot keep the request budget in .*No space.*set TMPDIR"):
+        budget.acquire("search")
+    for _ in range(2):
+        budget.learn("search", 200, {"x-ratelimit-limit": "3", "x-ratelimit-period": "10"})
+    assert len(caplog.records) == 1
+
+
+def test_a_write_that_was_cut_is_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "pwrite", lambda descriptor, data, at: len(data) - 1)
+    with pytest.raises(StoreError, match="No space left"):
+        Budget("key", clock=ManualClock(), folder=tmp_path).acquire("search")
+
+
+def test_a_folder_that_cannot_be_made_is_said_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match="set TMPDIR"):
+        Budget("key", clock=ManualClock(), folder=tmp_path / "file" / "budget")

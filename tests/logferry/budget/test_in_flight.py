@@ -6,16 +6,21 @@ import multiprocessing
 import os
 import threading
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from logferry.budget import IN_FLIGHT, Budget
-from logferry.budget.in_flight import LocalSlots
+from logferry.budget import IN_FLIGHT, Budget, in_flight
+from logferry.budget.board import Work
+from logferry.budget.in_flight import LeasedSlots, LocalSlots, held
 from logferry.budget.local_board import LocalBoard
 from logferry.budget.slots import Slots
 from logferry.clock import Stopped, SystemClock, stoppable
+from logferry.errors import Unavailable
+
+T = TypeVar("T")
 
 
 def test_no_more_are_under_way_than_the_api_allows(tmp_path: Path) -> None:
@@ -122,3 +127,72 @@ def test_whoever_asks_no_slot_is_given_twice(steps: list[tuple[str, bool]]) -> N
         if given_slot is not None:
             assert given_slot not in taken
             taken[given_slot] = name
+
+
+class Taken:
+    """Slots that nobody ever gives back."""
+
+    def hold(self, name: str, share: str, most: int) -> None:
+        return None
+
+    def where(self, name: str) -> str:
+        return f"/folder/{name}"
+
+
+def test_a_wait_for_a_slot_is_counted_told_once_and_given_up_after_an_hour(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    slept: list[float] = []
+    with (
+        pytest.raises(Unavailable, match=r"in use for 36\d\d s \(/folder/slots\)") as caught,
+        held(Taken(), "slots", "me", 4, slept.append),
+    ):
+        pass
+    assert 3600 <= sum(slept) < 3601
+    assert caught.value.wait_s == 300, "a task comes back then"
+    assert [record.getMessage() for record in caplog.records] == [
+        "waiting for one of 4 requests that may be under way at once (/folder/slots)"
+    ]
+
+
+def test_a_wait_for_a_slot_counts_as_waiting(tmp_path: Path) -> None:
+    budget = Budget("key", clock=SystemClock(), folder=tmp_path, most_in_flight=1)
+    stop = threading.Event()
+    with budget.in_flight("azure_query"), stoppable(stop):
+        stop.set()
+        with pytest.raises(Stopped):
+            budget.in_flight("azure_query").__enter__()
+    assert budget.waited_s > 0
+
+
+class Failing:
+    """A board that keeps records, and fails once told to; ``failed`` is set when it did twice."""
+
+    def __init__(self) -> None:
+        self.records: dict[str, bytes] = {}
+        self.fails = False
+        self.failures = 0
+        self.failed = threading.Event()
+
+    def change(self, name: str, work: Work[T]) -> T:
+        if self.fails:
+            self.failures += 1
+            if self.failures == 2:
+                self.failed.set()
+            raise ValueError("a driver's own mistake")
+        changed, result = work(self.records.get(name, b""), 0, 1)
+        self.records[name] = changed or b""
+        return result
+
+
+def test_leases_are_renewed_on_after_any_failure(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(in_flight, "_RENEW_S", 0.001)
+    board = Failing()
+    give_back = LeasedSlots(board).hold("slots", "one", 1)
+    assert give_back is not None
+    board.fails = True
+    assert board.failed.wait(20), "it was tried again after the first failure"
+    give_back()
+    assert len([record for record in caplog.records if "cannot be" in record.getMessage()]) == 1

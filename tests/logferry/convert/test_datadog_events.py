@@ -13,7 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from logferry.convert.datadog import read_events, to_batch
-from logferry.convert.datadog_events import Events, PlainEvent, PlainInner, read_answer, read_list
+from logferry.convert.datadog_events import (
+    MOST_EVENTS,
+    Events,
+    PlainEvent,
+    PlainInner,
+    read_answer,
+    read_list,
+)
 from logferry.convert.repair import MarkedDocument
 from logferry.errors import FailedAnswer
 from logferry.spec import ColumnSpec
@@ -182,3 +189,39 @@ def test_threads_read_side_by_side_without_taking_each_others_events() -> None:
         thread.join()
     for lane in range(4):
         assert found[lane] == read_events(numbered(lane), COLUMNS)[0].to_pylist()
+
+
+SMALL = b'{"attributes":{"timestamp":"2026-11-20T00:00:00Z"}}'
+
+
+@pytest.mark.parametrize("event", [b"0", b"{}", SMALL, b'{"attributes":{"timestamp":1}}'])
+@pytest.mark.parametrize("expect_odd", [False, True])
+def test_a_page_of_more_events_than_could_be_asked_for_is_refused_before_they_are_read(
+    event: bytes, expect_odd: bool
+) -> None:
+    data = b"[" + b",".join([event] * (MOST_EVENTS + 1)) + b"]"
+
+    def read() -> None:
+        assert read_answer(b'{"data":' + data + b"}", expect_odd=expect_odd) is None
+        read_events(data, {})
+
+    with pytest.raises(FailedAnswer, match="more than 10,000 events"):
+        read()
+
+
+def test_as_many_events_as_are_allowed_are_read() -> None:
+    data = b"[" + b",".join([SMALL] * (MOST_EVENTS - 1) + [SMALL[:-1] + b',"new":1}']) + b"]"
+    batch, _ = read_events(data, {})
+    assert batch.num_rows == MOST_EVENTS
+    assert batch["extra"].to_pylist()[-2:] == [None, '{"new":1}']
+
+
+def test_an_odd_event_of_millions_of_members_is_refused_before_they_are_looked_at() -> None:
+    members = b",".join([b'"a":0'] * 1_000_002)
+    with pytest.raises(FailedAnswer, match="more than 1,000,000 values"):
+        read_events(b'[{"attributes":{"timestamp":"2026-11-20T00:00:00Z"},' + members + b"}]", {})
+
+
+def test_what_is_no_list_is_not_called_a_long_one() -> None:
+    with pytest.raises(FailedAnswer, match="not a list"):
+        read_events(b'{"a":1}', {})

@@ -24,6 +24,8 @@ pieces = st.lists(
             "ud83d",
             "surrogate-half-d83d",
             "-surrogate-half-",
+            "surrogate-half-0-",
+            "surrogate-half-1-",
             "d83d",
             "é",
         ]
@@ -66,4 +68,11 @@ def test_bytes_that_are_no_text_are_counted_once() -> None:
 def test_a_document_that_contains_the_mark_gets_another(mark: bytes) -> None:
     document = b'"' + mark + b"d83d " + rb'\ud83d"'
     marked = MarkedDocument(document)
+    assert marked.restore(marked.document) == document
+
+
+def test_a_message_of_dashes_costs_no_more_than_any_other() -> None:
+    document = b'"' + b"-" * 2_000_000 + b"surrogate-half-\\ud800" + b'"'
+    marked = MarkedDocument(document)
+    assert len(marked.document) < len(document) + 100
     assert marked.restore(marked.document) == document
