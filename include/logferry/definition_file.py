@@ -6,15 +6,16 @@ without a zone into something), aliases are not followed, and one file holds one
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import yaml
 from yaml.composer import Composer
 from yaml.constructor import SafeConstructor
-from yaml.cyaml import CParser  # type: ignore[attr-defined]
 from yaml.parser import Parser
 from yaml.reader import Reader
 from yaml.resolver import Resolver
@@ -23,6 +24,7 @@ from yaml.scanner import Scanner
 from logferry.errors import DefinitionError
 
 MOST_BYTES = 1_000_000
+_CParser: Any = import_module("yaml.cyaml").CParser if yaml.__with_libyaml__ else None
 
 
 class _Strict(Composer, SafeConstructor, Resolver):
@@ -75,14 +77,23 @@ class _DefinitionLoader(Reader, Scanner, Parser, _Strict):
         Resolver.__init__(self)
 
 
-class _QuickLoader(_Strict, CParser):
-    """With libyaml's, at a seventh of the time: Airflow reads the folder of definitions again every half minute."""
+def _quick_loader() -> Callable[[str], Any] | None:
+    """With libyaml's parser, at a seventh of the time: Airflow reads the folder of definitions again every half
+    minute. None where PyYAML has no libyaml."""
+    if _CParser is None:
+        return None
 
-    def __init__(self, text: str) -> None:
-        CParser.__init__(self, text)
-        Composer.__init__(self)
-        SafeConstructor.__init__(self)
-        Resolver.__init__(self)
+    class _QuickLoader(_Strict, _CParser):  # type: ignore[misc]
+        def __init__(self, text: str) -> None:
+            _CParser.__init__(self, text)
+            Composer.__init__(self)
+            SafeConstructor.__init__(self)
+            Resolver.__init__(self)
+
+    return _QuickLoader
+
+
+_quick = _quick_loader()
 
 
 def read_definition(path: Path) -> dict[str, Any]:
@@ -136,10 +147,10 @@ def is_plainly_another(path: Path, name: str) -> bool:
 
 def _loaded(text: str) -> Any:
     """What the text says; where libyaml has a complaint, PyYAML's own parser words it."""
-    try:
-        return _QuickLoader(text).get_single_data()
-    except (yaml.YAMLError, RecursionError, ValueError):
-        return _DefinitionLoader(text).get_single_data()
+    if _quick is not None:
+        with contextlib.suppress(yaml.YAMLError, RecursionError, ValueError):
+            return _quick(text).get_single_data()
+    return _DefinitionLoader(text).get_single_data()
 
 
 def _kind(data: object) -> str:

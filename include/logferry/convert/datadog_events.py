@@ -11,17 +11,20 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any, Literal
 
 import msgspec
 
 from logferry.convert.repair import MarkedDocument
+from logferry.errors import FailedAnswer
 
 NULL = msgspec.Raw(b"null")
 """A member that is null or not there: no column tells the two apart."""
 ABSENT = msgspec.Raw(b"")
-_RUN_EVENTS = 128
-"""Events decoded at a time where odd ones are about: what is joined anew after each of them."""
+MOST_EVENTS = 10_000
+"""Events in one answer: ten times the most that is ever asked for. Two bytes can be one (``0,``), and each takes some
+hundred bytes while it is read."""
 
 
 class PlainInner(msgspec.Struct, forbid_unknown_fields=True, gc=False):
@@ -45,6 +48,7 @@ class PlainEvent(msgspec.Struct, forbid_unknown_fields=True, gc=False):
 
 
 _STAND_IN = PlainEvent(PlainInner(""))
+_OPENING = ord("[")
 
 
 @dataclass(slots=True)
@@ -59,8 +63,30 @@ class Events:
     marked: MarkedDocument | None = None
 
 
+def _too_many() -> FailedAnswer:
+    return FailedAnswer(
+        f"a page of the log search holds more than {MOST_EVENTS:,} events, and at most a thousand are asked for; "
+        "check what answers at the connection's site or host"
+    )
+
+
+_FEW: Any = msgspec.defstruct(
+    "FewEvents",
+    [(f"e{number}", msgspec.Raw, ABSENT) for number in range(MOST_EVENTS)],
+    array_like=True,
+    forbid_unknown_fields=True,
+    gc=False,
+)
+"""A JSON array of at most MOST_EVENTS values: unlike a list's, its length is checked before a value is kept."""
+
+
+def _listed(few: Any) -> list[msgspec.Raw]:
+    values = msgspec.structs.astuple(few)
+    return list(values[: values.index(ABSENT)] if values[-1] == ABSENT else values)
+
+
 class _Split(msgspec.Struct):
-    data: list[msgspec.Raw]
+    data: _FEW
     meta: msgspec.Raw = ABSENT
     errors: msgspec.Raw = ABSENT
 
@@ -70,12 +96,18 @@ class _Decoders(threading.local):
 
     def __init__(self) -> None:
         self.seen: list[PlainEvent] = []
-        # A method of a list as __post_init__: called in C for each event as soon as it is whole.
+
+        def note(event: PlainEvent) -> None:
+            self.seen.append(event)
+            if len(self.seen) > MOST_EVENTS:
+                raise _too_many()
+
+        # Called for each event as soon as it is whole.
         event: Any = msgspec.defstruct(
             "SeenEvent",
             [],
             bases=(PlainEvent,),
-            namespace={"__post_init__": self.seen.append},
+            namespace={"__post_init__": note},
             forbid_unknown_fields=True,
             gc=False,
         )
@@ -89,7 +121,7 @@ class _Decoders(threading.local):
 
 _decoders = _Decoders()
 _split_answer = msgspec.json.Decoder(_Split).decode
-_split_events = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_split_events = msgspec.json.Decoder(_FEW).decode
 _REFUSALS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
@@ -105,12 +137,15 @@ class Answer:
 def read_answer(body: bytes, *, expect_odd: bool) -> Answer | None:
     """The parts of a search answer; None when it is of another shape, or not whole.
 
-    ``expect_odd``: do not try to decode all of it at once, which is in vain when an event is odd.
+    ``expect_odd``: do not try to decode all of it at once, which is in vain when an event is odd. Raises FailedAnswer
+    when it holds more than MOST_EVENTS events of the usual shape.
     """
     if not expect_odd:
         try:
             whole = _decoders.answer(body)
-            return Answer(Events(whole.data, lambda: _split_answer(body).data), whole.meta, whole.errors)
+            return Answer(
+                Events(whole.data, lambda: _listed(_split_answer(body).data)), whole.meta, whole.errors
+            )
         except _REFUSALS:
             pass
         finally:
@@ -129,27 +164,39 @@ def read_answer(body: bytes, *, expect_odd: bool) -> Answer | None:
         return None
     if marked is not None and (marked.touched(bytes(split.meta)) or marked.touched(bytes(split.errors))):
         return None
-    return Answer(_by_runs(split.data, marked), split.meta, split.errors)
+    return Answer(_by_runs(_listed(split.data), marked), split.meta, split.errors)
 
 
 def read_list(data: bytes) -> Events:
-    """The events of a JSON array. Raises DecodeError or RecursionError when it is none."""
+    """The events of a JSON array. Raises DecodeError or RecursionError when it is none, FailedAnswer when it holds
+    more than MOST_EVENTS."""
     marked = None
     try:
-        events = _split_events(data)
-    except msgspec.DecodeError:
-        marked = MarkedDocument(data)
-        events = _split_events(marked.document)
-    return _by_runs(events, marked)
+        try:
+            events = _split_events(data)
+        except msgspec.ValidationError:
+            raise
+        except msgspec.DecodeError:
+            marked = MarkedDocument(data)
+            events = _split_events(marked.document)
+    except msgspec.ValidationError as error:
+        if not data.lstrip().startswith(b"["):
+            raise
+        raise _too_many() from error
+    return _by_runs(_listed(events), marked)
 
 
 def _by_runs(events: Sequence[msgspec.Raw], marked: MarkedDocument | None) -> Events:
+    """Joined once: after each odd event decoding goes on in the same bytes, at the next one."""
     found = Events([], lambda: events, marked=marked)
     plain, seen = found.plain, _decoders.seen
+    joined = bytearray(b"[" + b",".join(events) + b"]")
+    starts = list(accumulate((len(event) + 1 for event in events), initial=0))
     while len(plain) < len(events):
-        run = events[len(plain) : len(plain) + _RUN_EVENTS]
+        begin = starts[len(plain)]
+        joined[begin] = _OPENING
         try:
-            plain += _decoders.events(b"[" + b",".join(run) + b"]")
+            plain += _decoders.events(memoryview(joined)[begin:])
         except _REFUSALS:
             plain += seen
             found.odd.append(len(plain))

@@ -19,6 +19,19 @@ from logferry.errors import FailedAnswer
 from logferry.window import TICK_PER_MS, parse_instant
 
 _TEXTS = ("status", "service", "host", "message")
+_MOST_VALUES = 1_000_000
+"""Values in one odd event, by its commas; Datadog takes events of 1 MB
+(https://docs.datadoghq.com/logs/log_collection/). Each takes some hundred bytes while its event is looked at."""
+
+
+class _Unmarked:
+    """What stands for a MarkedDocument where nothing was marked."""
+
+    def restore(self, token: bytes) -> bytes:
+        return token
+
+
+_UNMARKED = _Unmarked()
 _decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
@@ -44,16 +57,18 @@ class _Leftovers:
 
 
 def mend(event: msgspec.Raw, marked: MarkedDocument | None) -> MendedEvent:
-    """Raises FailedAnswer when the event is no object or has no readable time."""
+    """Raises FailedAnswer when the event is no object, has no readable time, or holds more than a million values."""
+    if len(event) > _MOST_VALUES and bytes(event).count(b",") > _MOST_VALUES:
+        raise FailedAnswer(f"an event of {len(event):,} bytes holds more than {_MOST_VALUES:,} values")
     text, undecodable = readable_text(bytes(event))
     document = text.encode() if undecodable else bytes(event)
     try:
-        return _mend(document, marked or MarkedDocument(document), undecodable)
+        return _mend(document, marked or _UNMARKED, undecodable)
     except (msgspec.DecodeError, RecursionError) as error:
         raise FailedAnswer(f"a page of the log search is not a list of events: {error}") from error
 
 
-def _mend(document: bytes, marked: MarkedDocument, undecodable: int) -> MendedEvent:
+def _mend(document: bytes, marked: MarkedDocument | _Unmarked, undecodable: int) -> MendedEvent:
     left = _Leftovers(invalid=undecodable)
     inner: dict[str, msgspec.Raw] = {}
     identity: str | None = None
@@ -130,7 +145,7 @@ def _within_int64(tick: int) -> int:
     return tick
 
 
-def _object(members: dict[str, bytes], marked: MarkedDocument) -> bytes:
+def _object(members: dict[str, bytes], marked: MarkedDocument | _Unmarked) -> bytes:
     """A JSON object of members that are JSON already; their names as they were received."""
     named = (marked.restore(json.dumps(name).encode()) + b":" + token for name, token in members.items())
     return b"{" + b",".join(named) + b"}"

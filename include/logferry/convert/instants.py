@@ -13,6 +13,7 @@ from logferry.window import TICK_PER_MICROSECOND, TICK_PER_SECOND, parse_instant
 
 _PLAIN = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,7})?Z$"
 _SECONDS_LENGTH = len("2026-11-20T00:00:00")
+_HOUR_LENGTH = len("2026-11-20T00")
 _SHORTEST = len("2026-11-20T00:00Z")
 _LONGEST = len("2026-11-20T00:00:00.1234567Z")
 _NANOSECONDS = pa.timestamp("ns", tz="UTC")
@@ -43,6 +44,9 @@ def _usual_instants(array: pa.Array[Any]) -> tuple[pa.Array[Any], pa.Array[Any]]
     """The same of times with a zone from 1970 to 2261, which nanoseconds can hold; None when there are others."""
     lengths = pc.min_max(pc.binary_length(array)).as_py()
     if lengths["min"] is None or lengths["min"] < _SHORTEST or lengths["max"] > _LONGEST:
+        return None
+    # Arrow also takes hours alone, "2026-11-20T00+05:30", which the exact parser does not.
+    if not pc.all(pc.equal(pc.utf8_slice_codeunits(array, _HOUR_LENGTH, _HOUR_LENGTH + 1), ":")).as_py():
         return None
     try:
         nanoseconds = array.cast(_NANOSECONDS).view(pa.int64())

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from itertools import count
 
 _ESCAPE = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 _HALF_LENGTH = len(rb"\ud800")
 _BACKSLASH = ord("\\")
+_MARKS = re.compile(rb"surrogate-half-[0-9]{1,9}-")
 
 
 def repair_surrogates(document: bytes) -> tuple[bytes, int]:
@@ -72,10 +74,10 @@ class MarkedDocument:
     any token of it turned back into the exact bytes received."""
 
     def __init__(self, document: bytes) -> None:
-        mark = b"surrogate-half-"
-        while mark in document:
-            mark = b"-" + mark
-        self._mark = mark
+        taken = set(_MARKS.findall(document))
+        self._mark = mark = next(
+            one for number in count() if (one := b"surrogate-half-%d-" % number) not in taken
+        )
         self._restore = re.compile(re.escape(mark) + rb"([0-9a-fA-F]{4})")
 
         self.document = _replaced(document, _halves(document), lambda escape: mark + escape[2:])
