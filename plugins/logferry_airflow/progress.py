@@ -118,7 +118,7 @@ class Outlook:
 
         self._client = ferry.client
         self._forecast = ferry.forecast
-        self._at_once = ferry.source.most_in_flight
+        self._at_once = ferry.most_in_flight
         self._requests = estimate_requests(ferry.source, list(slices))
         uncounted = any(planned.to_fetch is None for planned in slices)
         self._planned = None if uncounted else sum(planned.to_fetch or 0 for planned in slices)

@@ -46,19 +46,45 @@ def export_between_waits(
     if kept is None:
         return ferry.export(chunk)
 
-    def before_slice() -> None:
-        wait_s = ferry.client.budget.wait_s(ferry.source.search_bucket)
-        if wait_s > WORTH_DEFERRING_S:
-            raise Unavailable(f"the allowance of requests is used up for {wait_s:.0f} s", wait_s=wait_s)
+    def wait_s() -> float:
+        return ferry.client.budget.wait_s(ferry.source.search_bucket)
 
-    watch.already(lambda: kept.rows_loaded)
-    try:
-        with kept:
-            return ferry.export(chunk, kept, before_slice=before_slice)
-    except Unavailable as error:
-        if kept.is_kept:
-            defer_long_wait(operator, error, waited_s=0.0 if kept.has_saved else waited_s)
-        raise
+    def before_slice() -> None:
+        if (needed_s := wait_s()) > WORTH_DEFERRING_S:
+            raise _UsedUp(needed_s)
+
+    loaded: int | None = None
+
+    def rows_before() -> int:
+        return kept.rows_loaded if loaded is None else loaded
+
+    watch.already(rows_before)
+    while True:
+        try:
+            with kept:
+                return ferry.export(chunk, kept, before_slice=before_slice)
+        except Unavailable as error:
+            if not kept.is_kept:
+                raise
+            wait = error
+            if isinstance(error, _UsedUp):
+                # That was said before the lanes' last pages were waited for, which may have been as long.
+                left_s = wait_s()
+                if left_s <= WORTH_DEFERRING_S:
+                    loaded = rows_before()  # What this stretch brought has been watched.
+                    continue
+                wait = _UsedUp(left_s)
+            defer_long_wait(operator, wait, waited_s=0.0 if kept.has_saved else waited_s)
+            if wait is error:
+                raise
+            raise wait from error
+
+
+class _UsedUp(Unavailable):
+    """The budget will let the next request go in so many seconds; the source itself asked for no wait."""
+
+    def __init__(self, wait_s: float) -> None:
+        super().__init__(f"the allowance of requests is used up for {wait_s:.0f} s", wait_s=wait_s)
 
 
 def defer_long_wait(operator: BaseOperator, error: Unavailable, *, waited_s: float) -> None:

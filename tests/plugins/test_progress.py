@@ -71,9 +71,11 @@ def planned(rows: int | None) -> SlicePlan:
 
 def a_ferry(budget: Budget) -> Any:
     """What an outlook reads of a ferry from Datadog."""
-    source = SimpleNamespace(page_rows=1000, answer_rows=None, most_in_flight=16)
+    source = SimpleNamespace(page_rows=1000, answer_rows=None)
     client = SimpleNamespace(budget=budget, stats={"throttled": 0})
-    return SimpleNamespace(client=client, source=source, forecast=lambda: budget.forecast("datadog_search"))
+    return SimpleNamespace(
+        client=client, source=source, forecast=lambda: budget.forecast("datadog_search"), most_in_flight=16
+    )
 
 
 PAGES = 120

@@ -151,6 +151,89 @@ def test_what_is_saved_reaches_airflow_after_seconds_and_when_the_work_fails() -
     assert states[KEY] == {"number": 3}
 
 
+class LateTimers:
+    """Timers that go off when they are told to."""
+
+    def __init__(self) -> None:
+        self.set: list[Any] = []
+
+    def __call__(self, due_s: float, then: Any) -> Any:
+        timer = Waiting(due_s, then)
+        self.set.append(timer)
+        return timer
+
+
+class Waiting:
+    daemon = False
+
+    def __init__(self, due_s: float, then: Any) -> None:
+        self.due_s, self.then = due_s, then
+        self.is_started = self.is_cancelled = False
+
+    def start(self) -> None:
+        self.is_started = True
+
+    def cancel(self) -> None:
+        self.is_cancelled = True
+
+
+def parts(*keys: str) -> dict[str, Any]:
+    return {"parts": [{"key": key, "rows": 1} for key in keys]}
+
+
+def test_the_last_part_before_an_hour_of_paging_reaches_airflow_without_another() -> None:
+    states, clock, timers = States(), Ticking(), LateTimers()
+    progress = TaskProgress(states, monotonic=clock, timer=timers)
+    clock.now = 10.0
+    progress.save(parts("a"))
+    clock.now = 13.0
+    progress.save(parts("a", "b"))
+    progress.save(parts("a", "b", "c"))
+    assert states[KEY] == parts("a")
+    (timer,) = timers.set
+    assert (timer.due_s, timer.is_started, timer.daemon) == (2.0, True, True)
+    timer.then()
+    assert states[KEY] == parts("a", "b", "c")
+    progress.save(parts("a", "b", "c", "d"))
+    assert len(timers.set) == 2
+
+
+def test_a_part_that_is_replaced_is_told_before_its_object_is_removed() -> None:
+    states, timers = States(), LateTimers()
+    progress = TaskProgress(states, monotonic=Ticking(), timer=timers)
+    progress.save(parts("a", "b"))
+    progress.flush()
+    progress.save(parts("a", "whole"))
+    assert states[KEY] == parts("a", "whole")
+
+
+def test_a_part_of_an_earlier_try_that_is_replaced_is_told_at_once_too() -> None:
+    states = States({KEY: parts("old")})
+    progress = TaskProgress(states, monotonic=Ticking(), timer=LateTimers())
+    assert progress.load() == parts("old")
+    progress.save(parts("new"))
+    assert states[KEY] == parts("new")
+
+
+def test_a_part_that_airflow_never_heard_of_is_replaced_without_a_word() -> None:
+    states = States()
+    progress = TaskProgress(states, monotonic=Ticking(), timer=LateTimers())
+    progress.save(parts("a"))
+    progress.save(parts("b"))
+    assert states == {}
+
+
+def test_nothing_is_written_after_the_chunk_is_done() -> None:
+    states, timers = States(), LateTimers()
+    with TaskProgress(states, monotonic=Ticking(), timer=timers) as progress:
+        progress.save(parts("a"))
+        progress.clear()
+    (timer,) = timers.set
+    assert timer.is_cancelled
+    timer.then()
+    assert states == {}
+
+
 def test_what_an_earlier_try_left_is_cleared_by_the_one_that_succeeds() -> None:
     states = States({KEY: {"number": 1}})
     with TaskProgress(states) as progress:

@@ -100,8 +100,9 @@ def test_a_task_that_waits_between_slices_fetches_each_of_them_once_and_proves_a
     context = run_context(task_state_store=states)
     (chunk,) = ExportPlanOperator(task_id="plan", spec=spec).execute(context)
     before = searches(datadog)
-    # Before the third slice that is to be fetched 600 s; then that one at once, and before the next 3000 s.
-    waits += [0.0, 0.0, 600.0, 0.0, 3000.0]
+    # Before the third slice that is to be fetched 600 s, also when the others are written; then that one at once, and
+    # before the next 3000 s.
+    waits += [0.0, 0.0, 600.0, 600.0, 0.0, 3000.0, 3000.0]
     *deferrals, result = stretches(ExportChunkOperator(task_id="export", spec=spec, chunk=chunk), context)
     seen = [round(deferred.kwargs["waited_s"]) for deferred in deferrals]
     assert seen == [600, 3000]
@@ -118,12 +119,52 @@ def test_a_deferred_task_comes_back_when_the_allowance_does(
     spec, context = make_spec(), run_context(task_state_store=States())
     (chunk,) = ExportPlanOperator(task_id="plan", spec=spec).execute(context)
     before = searches(datadog)
-    waits.append(600.0)
+    waits += [600.0, 600.0]
     asked_at = datetime.now(UTC)
     deferred = next(stretches(ExportChunkOperator(task_id="export", spec=spec, chunk=chunk), context))
     assert isinstance(deferred.trigger, DateTimeTrigger)
     assert timedelta(seconds=600) <= deferred.trigger.moment - asked_at < timedelta(seconds=660)
     assert searches(datadog) == before  # nothing was asked of an allowance that is used up
+
+
+def test_a_wait_that_was_over_when_the_pages_before_it_were_there_is_not_waited_for_again(
+    datadog: DatadogSandbox, make_spec: Specs, run_context: Contexts, waits: list[float]
+) -> None:
+    spec, context = make_spec(), run_context(task_state_store=States())
+    (chunk,) = ExportPlanOperator(task_id="plan", spec=spec).execute(context)
+    before = searches(datadog)
+    waits += [0.0, 0.0, 600.0, WORTH_DEFERRING_S]
+    (result,) = stretches(ExportChunkOperator(task_id="export", spec=spec, chunk=chunk), context)
+    assert len(result["slices"]) == 6
+    assert searches(datadog) - before == SLICES_WITH_ROWS
+
+
+def test_what_is_left_of_a_wait_is_waited_for_and_not_what_it_was_before(
+    datadog: DatadogSandbox, make_spec: Specs, run_context: Contexts, waits: list[float]
+) -> None:
+    spec, context = make_spec(), run_context(task_state_store=States())
+    (chunk,) = ExportPlanOperator(task_id="plan", spec=spec).execute(context)
+    waits += [0.0, 0.0, 600.0, 200.0]
+    deferred, _ = stretches(ExportChunkOperator(task_id="export", spec=spec, chunk=chunk), context)
+    assert deferred.kwargs == {"waited_s": 200.0}
+
+
+def test_a_wait_that_the_source_asked_for_is_not_looked_up_in_the_budget(
+    datadog: DatadogSandbox,
+    make_spec: Specs,
+    run_context: Contexts,
+    waits: list[float],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    spec, context = make_spec(), run_context(task_state_store=States())
+    (chunk,) = ExportPlanOperator(task_id="plan", spec=spec).execute(context)
+
+    def asked_to_wait(*_: Any, **__: Any) -> Any:
+        raise Unavailable("429", wait_s=900.0)
+
+    monkeypatch.setattr("logferry.ferry.Ferry.export", asked_to_wait)
+    deferred = next(stretches(ExportChunkOperator(task_id="export", spec=spec, chunk=chunk), context))
+    assert deferred.kwargs == {"waited_s": 900.0}
 
 
 def test_a_short_wait_stays_on_the_worker(
@@ -175,7 +216,7 @@ def test_a_whole_window_in_one_task_defers_and_goes_on_too(
     )
     states = States()
     before = searches(datadog)
-    waits += [0.0, 0.0, 600.0]
+    waits += [0.0, 0.0, 600.0, 600.0]
     deferred, summary = stretches(operator, run_context(task_state_store=states))
     assert deferred.kwargs == {"waited_s": 600.0}
     assert searches(datadog) - before == SLICES_WITH_ROWS

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from logferry.errors import DefinitionError, Unavailable
 from logferry.spec import ExportSpec, export_from
 from logferry_airflow.chunking import tasks_of
+from logferry_airflow.kept_plan import KeptPlan
 from logferry_airflow.operators.window import WindowOperator
 from logferry_airflow.progress import Outlook, ProgressLog
 from logferry_airflow.publication import announce, fail_if_short
@@ -129,26 +130,38 @@ class LogsToParquetOperator(WindowOperator):
             ProgressLog(self.log, slices=window.ticks // spec.slice) as progress,
             open_run_ferry(spec, context, progress=progress) as ferry,
         ):
-            try:
-                plan = ferry.plan(window, only_moved=only_moved)
-            except Unavailable as error:
-                defer_long_wait(self, error, waited_s=waited_s)
-                raise
-            self.log.info("%s", plan_table(plan, tasks_of(plan)))
-            progress.expect(Outlook(ferry, plan.slices))
             states = state_store(context)
-            if states is None:
+            kept_plan = (
+                None if states is None else KeptPlan(states, window, ferry.fingerprint, only_moved=only_moved)
+            )
+            # Only after a wait: a new try may come days later.
+            plan = kept_plan.plan() if kept_plan is not None and waited_s else None
+            if plan is None:
+                try:
+                    plan = ferry.plan(window, only_moved=only_moved)
+                except Unavailable as error:
+                    defer_long_wait(self, error, waited_s=waited_s)
+                    raise
+            chunks = tasks_of(plan)
+            if kept_plan is not None:
+                chunks = kept_plan.cut(plan, chunks)
+            self.log.info("%s", plan_table(plan, chunks))
+            progress.expect(Outlook(ferry, plan.slices))
+            if states is None or kept_plan is None:
                 manifest = ferry.carry(window, plan=plan, allow_shrink=allow_shrink)
             else:
                 kept = WindowProgress(states)
-                results = [
-                    export_between_waits(
-                        self, ferry, chunk, kept.of(chunk.label), watch=progress, waited_s=waited_s
+                results = []
+                for chunk in chunks:
+                    of_chunk = kept.of(chunk.label)
+                    results.append(
+                        export_between_waits(self, ferry, chunk, of_chunk, watch=progress, waited_s=waited_s)
                     )
-                    for chunk in tasks_of(plan)
-                ]
+                    if of_chunk.has_saved:
+                        waited_s = 0.0
                 manifest = ferry.publish(window, results, allow_shrink=allow_shrink)
                 kept.clear()
+                kept_plan.clear()
         self.log.info("%s", publication_table(manifest))
         summary = announce(manifest, [window], lake=ferry.store.url, outlets=self.outlets, context=context)
         fail_if_short(manifest)
