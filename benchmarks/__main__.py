@@ -1,7 +1,7 @@
 """``python -m benchmarks``: measure Logferry beside its peers and write RESULTS.md, results.json and the chart.
 
-A run of everything begins anew. One of a part replaces the tables it measures and keeps the others, as long as the
-machine is the same.
+A run of everything begins anew, once it is through. One of a part, or one that did not get to its end, replaces the
+tables it measured and keeps the others, as long as the machine is the same.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from benchmarks.machine import this_machine
 from benchmarks.pacing import Pace
 from benchmarks.places import GROWTH as GROWTH_PICTURE
 from benchmarks.places import PEER_PYTHON, PRODUCT_PYTHON, RESULTS, ROOT, ROUNDS
-from benchmarks.records import Record, Records, continue_records
+from benchmarks.records import Record, Records, continue_records, over
 from benchmarks.report import megabytes, report
 from benchmarks.rounds import run_round, warm_up
 from benchmarks.scenarios import (
@@ -48,7 +48,8 @@ QUICK = Choice(
 AZURE_ROWS_AN_ANSWER = 500_000
 AZURE_BYTES_AN_ANSWER = 64_000_000
 DATADOG_ROWS_AN_ANSWER = 1000
-_STAGES = ROOT / "benchmarks" / "stages.py"
+_STAGES = ["-m", "benchmarks.stages"]
+_SANDBOX_RATE = ["-m", "logferry_sandbox.rate", "--generated", "0"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -66,14 +67,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     records = Records(machine.to_json()) if whole else continue_records(rounds_file, machine)
     bench = Bench(records, command, pace=Pace(patient=options.patient), limit_s=options.limit)
     began = time.monotonic()
+    is_through = False
     try:
         bench.run(choice)
+        is_through = True
     except KeyboardInterrupt:
         _say("interrupted: what was measured so far is kept")
         return 130
     finally:
-        records.save(rounds_file)
-        results_file.write_text(report(records), encoding="utf-8")
+        if not is_through and whole:
+            records = over(continue_records(rounds_file, machine), records)
+        if records.found or records.texts:
+            records.save(rounds_file)
+            results_file.write_text(report(records), encoding="utf-8")
     if any(one.part == GROWTH for one in records.found.values()):
         drawing = [str(PEER_PYTHON), "-m", "benchmarks.chart", str(rounds_file), str(picture)]
         subprocess.run(drawing, cwd=ROOT, check=True)
@@ -100,7 +106,8 @@ class Bench:
         if PROFILE in choice.parts:
             for api in choice.apis:
                 self._profile(api, min(choice.rows))
-            self._stages()
+            self._program("The stages by themselves, on one core", _STAGES)
+            self._program("The server by itself", [*_SANDBOX_RATE, "--rows", str(min(choice.rows))])
 
     def _measure(self, scenario: Scenario) -> None:
         _say(f"{scenario.key}:")
@@ -125,6 +132,8 @@ class Bench:
             for number in range(1, scenario.rounds + 1):
                 for contestant in scenario.contestants:
                     if number > to_run[contestant.name]:
+                        continue
+                    if number > 1 and not self._pace.is_quick(contestant.name, record.rounds):
                         continue
                     one = run_round(contestant, number, scenario, server, truth, limit_s=self._limit_s)
                     record.rounds.append(one)
@@ -175,18 +184,16 @@ class Bench:
         }
         self._records.texts[title] = text
 
-    def _stages(self) -> None:
-        """The engine's stages one by one, as ``stages.py`` prints them."""
-        _say("stages:")
+    def _program(self, title: str, program: Sequence[str]) -> None:
+        """What a program of its own prints."""
+        _say(f"{title}:")
         done = subprocess.run(
-            [str(PRODUCT_PYTHON), str(_STAGES)], cwd=ROOT, capture_output=True, text=True, check=False
+            [str(PRODUCT_PYTHON), *program], cwd=ROOT, capture_output=True, text=True, check=False
         )
         if done.returncode:
-            raise SystemExit(f"bench: {_STAGES.name} failed: {done.stderr.strip()[-300:]}")
-        text = (
-            f"`.venv/bin/python benchmarks/{_STAGES.name}` prints:\n\n```text\n{done.stdout.rstrip()}\n```\n"
-        )
-        self._records.texts["The stages by themselves, on one core"] = text
+            raise SystemExit(f"bench: {shlex.join(program)} failed: {done.stderr.strip()[-300:]}")
+        text = f"`.venv/bin/python {shlex.join(program)}` prints:\n\n```text\n{done.stdout.rstrip()}\n```\n"
+        self._records.texts[title] = text
 
 
 def _choice(options: argparse.Namespace) -> Choice:

@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 NAMES = {"datadog": "Datadog", "azure": "Azure"}
@@ -23,15 +24,15 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def growth(scenarios: Sequence[dict[str, Any]]) -> dict[str, list[tuple[int, float, float]]]:
-    """By API: rows, seconds, megabytes (10**6 bytes), for the complete rounds of the growth scenarios."""
+    """By API: rows, seconds (median), megabytes (10**6 bytes, the most) of the growth scenarios' complete rounds."""
     series: dict[str, list[tuple[int, float, float]]] = {}
     for one in scenarios:
-        if one["part"] == "growth":
-            series.setdefault(one["api"], []).extend(
-                (one["rows"], measured["wall_s"], measured["peak_bytes"] / 1e6)
-                for measured in one["rounds"]
-                if measured["verdict"] == "complete"
-            )
+        if one["part"] != "growth":
+            continue
+        points = series.setdefault(one["api"], [])
+        if whole := [measured for measured in one["rounds"] if measured["verdict"] == "complete"]:
+            wall_s = median(measured["wall_s"] for measured in whole)
+            points.append((one["rows"], wall_s, max(measured["peak_bytes"] for measured in whole) / 1e6))
     return {api: sorted(points) for api, points in series.items()}
 
 

@@ -1,6 +1,7 @@
 """Is everything there, once? Reads a contestant's Parquet files with DuckDB and prints what they hold as JSON.
 
-``.venv-bench/bin/python -m benchmarks.check API FOLDER``: ``{"rows", "ids", "ids_sha256", "files", "bytes"}``.
+``.venv-bench/bin/python -m benchmarks.check API FOLDER``: ``{"rows", "ids", "ids_sha256", "files", "bytes", "columns",
+"unordered"}``; ``unordered`` counts the files in which time goes back.
 ``ids`` counts different ids; the digest is the one the sandbox tells for its truth, so an equal one means the same
 ids: for Datadog over the ids by time, then id; for Azure over the ids in ascending order.
 """
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 ID_COLUMNS = ("_ItemId", "ItemId", "item_id", "id")
-TIME_COLUMNS = ("timestamp", "attributes__timestamp")
+TIME_COLUMNS = ("timestamp", "attributes__timestamp", "TimeGenerated", "time_generated")
 _IDS_AT_ONCE = 100_000
 
 
@@ -32,7 +33,15 @@ def read_output(api: str, folder: Path) -> dict[str, Any]:
     files = data_files(folder)
     size = sum(path.stat().st_size for path in files)
     if not files:
-        return {"rows": 0, "ids": 0, "ids_sha256": digest(api, ()), "files": 0, "bytes": 0}
+        return {
+            "rows": 0,
+            "ids": 0,
+            "ids_sha256": digest(api, ()),
+            "files": 0,
+            "bytes": 0,
+            "columns": [],
+            "unordered": 0,
+        }
     names = [str(path) for path in files]
     with duckdb.connect() as db:
         described = db.execute("describe select * from read_parquet(?, union_by_name=true)", [names])
@@ -52,7 +61,29 @@ def read_output(api: str, folder: Path) -> dict[str, Any]:
                 yield [one for (one,) in batch]
 
         found = digest(api, batches())
-    return {"rows": rows, "ids": ids, "ids_sha256": found, "files": len(files), "bytes": size}
+        unordered = sum(_goes_back(db, name, present) for name in names)
+    return {
+        "rows": rows,
+        "ids": ids,
+        "ids_sha256": found,
+        "files": len(files),
+        "bytes": size,
+        "columns": present,
+        "unordered": unordered,
+    }
+
+
+def _goes_back(db: Any, name: str, present: Sequence[str]) -> bool:
+    """Whether a row of the file is earlier than the one before it; without a time nothing can be said."""
+    time = next((one for one in TIME_COLUMNS if one in present), None)
+    if time is None:
+        return False
+    found = db.execute(
+        f'select count(*) from (select "{time}" as own, lag("{time}") over (order by file_row_number) as earlier '
+        "from read_parquet(?, file_row_number=true)) where own < earlier",
+        [name],
+    ).fetchone()
+    return bool(found and found[0])
 
 
 def digest(api: str, batches: Iterable[list[str]]) -> str:

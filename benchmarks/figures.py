@@ -79,6 +79,23 @@ def verdict(*, rows: int, ids: int, ids_sha256: str, truth_rows: int, truth_sha2
     return "; ".join(wrong) or ALL_THERE
 
 
+PROMISED = {
+    "datadog": ("id", "timestamp", "status", "service", "host", "message", "tags", "attributes"),
+    "azure": ("TimeGenerated", "_ItemId", "Name", "Properties"),
+}
+"""Columns that Logferry's files have, under these names."""
+
+
+def form(api: str, *, columns: Sequence[str], unordered: int) -> str:
+    """What Logferry promises beyond the rows, of a result that holds them all: ALL_THERE, or what is not kept."""
+    wrong = []
+    if missing := [name for name in PROMISED[api] if name not in columns]:
+        wrong.append(f"without the columns {', '.join(missing)}")
+    if unordered:
+        wrong.append(f"{unordered:,} files not in order of time")
+    return "; ".join(wrong) or ALL_THERE
+
+
 def standings(rounds: Iterable[Round], *, rows: int, reference: str) -> list[Standing]:
     """One per contestant, in the order of their first rounds."""
     by_name: dict[str, list[Round]] = {}

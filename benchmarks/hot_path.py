@@ -6,14 +6,13 @@ threads are not counted, so a share is a share of the CPU time.
 
 from __future__ import annotations
 
-import subprocess
 import tempfile
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from benchmarks.measure import last_words
-from benchmarks.places import PEER_PYTHON, ROOT
+from benchmarks.measure import run_measured
+from benchmarks.places import PEER_PYTHON
 from benchmarks.report import table
 from benchmarks.rounds import command_of, environment, prepare
 from benchmarks.scenarios import LOGFERRY, Scenario
@@ -21,6 +20,7 @@ from benchmarks.server import Sandbox
 
 _TOP = 20
 _RATE = 250
+_LIMIT_S = 900.0
 
 
 def profile(scenario: Scenario, server: Sandbox) -> str:
@@ -39,12 +39,11 @@ def profile(scenario: Scenario, server: Sandbox) -> str:
             "--threads",
         ]
         command = [*spy, "--output", str(samples), "--", *command_of(LOGFERRY, folder)]
-        with (folder / "stderr").open("wb") as err:
-            subprocess.run(
-                command, cwd=ROOT, env=environment(folder), stdout=err, stderr=err, check=False, timeout=900
-            )
+        watched = run_measured(command, folder=folder, environment=environment(folder), limit_s=_LIMIT_S)
+        if watched.code is None:
+            return f"No profile: the export was stopped after {_LIMIT_S:,.0f} s.\n"
         if not samples.exists():
-            return f"No profile: py-spy could not watch the process ({last_words(folder / 'stderr')}).\n"
+            return f"No profile: py-spy could not watch the process ({watched.last_words}).\n"
         stacks = list(read_stacks(samples.read_text(encoding="utf-8").splitlines()))
     return shares(stacks)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from benchmarks.figures import Round
 
-ONE_ROUND_FROM_S = 45.0
+ONE_ROUND_FROM_S = 60.0
 LEFT_OUT_FROM_S = 150.0
 
 
@@ -47,3 +47,8 @@ class Pace:
         if self._patient or expected_s is None or expected_s < ONE_ROUND_FROM_S:
             return wanted
         return min(1, wanted) if expected_s < LEFT_OUT_FROM_S else 0
+
+    def is_quick(self, contestant: str, rounds: Sequence[Round]) -> bool:
+        """Whether no round of it so far has taken so long that one is enough."""
+        own = [one.wall_s for one in rounds if one.contestant == contestant]
+        return self._patient or max(own, default=0.0) < ONE_ROUND_FROM_S

@@ -73,3 +73,8 @@ def continue_records(path: Path, machine: Machine) -> Records:
         fresh.found[raw["key"]] = Record(**raw)
     fresh.texts = content["texts"]
     return fresh
+
+
+def over(kept: Records, newer: Records) -> Records:
+    """What was kept, with what is newer in its place."""
+    return Records(newer.machine, {**kept.found, **newer.found}, {**kept.texts, **newer.texts})

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.contestants.task import Task
-from benchmarks.figures import Round, verdict
+from benchmarks.figures import ALL_THERE, Round, form, verdict
 from benchmarks.measure import run_measured
 from benchmarks.places import PEER_PYTHON, PRODUCT_PYTHON, ROOT
 from benchmarks.scenarios import DAY, Contestant, Scenario
@@ -46,6 +46,8 @@ def run_round(
                 truth_rows=truth.rows,
                 truth_sha256=truth.ids_sha256,
             )
+            if contestant.is_product and said == ALL_THERE:
+                said = form(scenario.api, columns=found["columns"], unordered=found["unordered"])
         return Round(
             contestant=contestant.name,
             number=number,
@@ -112,7 +114,10 @@ def _check(api: str, output: Path) -> dict[str, Any]:
         check=False,
     )
     if done.returncode != 0:
-        return {"error": f"the result cannot be read: {done.stderr.strip().splitlines()[-1][:300]}"}
+        said = done.stderr.strip().splitlines() or [
+            f"its reader ended with {done.returncode}, without a word"
+        ]
+        return {"error": f"the result cannot be read: {said[-1][:300]}"}
     found: dict[str, Any] = json.loads(done.stdout)
     return found
 

@@ -140,21 +140,24 @@ def _wanted(contestant: Contestant, names: tuple[str, ...]) -> bool:
 def _requests(api: str, choice: Choice) -> Iterator[Scenario]:
     """A dense day, one with a few rows in each slice, and one that is all in one slice."""
     dense = min(choice.rows)
-    yield Scenario(REQUESTS, api, dense, (LOGFERRY,), 1, title="dense day")
-    yield Scenario(REQUESTS, api, 5_000, (LOGFERRY,), 1, title="sparse day")
-    yield Scenario(REQUESTS, api, dense, (LOGFERRY,), 1, held=HOUR, title="all in one hour")
+    rounds = choice.rounds
+    yield Scenario(REQUESTS, api, dense, (LOGFERRY,), rounds, title="dense day")
+    yield Scenario(REQUESTS, api, 5_000, (LOGFERRY,), rounds, title="sparse day")
+    yield Scenario(REQUESTS, api, dense, (LOGFERRY,), rounds, held=HOUR, title="all in one hour")
 
 
 def _growth(api: str, choice: Choice) -> Iterator[Scenario]:
     for rows in choice.growth:
-        yield Scenario(GROWTH, api, rows, (LOGFERRY,), 1)
+        yield Scenario(GROWTH, api, rows, (LOGFERRY,), choice.rounds)
 
 
 def _memory(api: str, choice: Choice) -> Iterator[Scenario]:
+    rounds = choice.rounds
     yield Scenario(
-        MEMORY, api, choice.memory_rows, (LOGFERRY,), 1, held=HOUR, title="one hour holds everything"
+        MEMORY, api, choice.memory_rows, (LOGFERRY,), rounds, held=HOUR, title="one hour holds everything"
     )
     if api == "datadog":
+        long = choice.long_messages
         yield Scenario(
-            MEMORY, api, choice.long_messages, (LOGFERRY,), 1, event_bytes=1_000_000, title="messages of 1 MB"
+            MEMORY, api, long, (LOGFERRY,), rounds, event_bytes=1_000_000, title="messages of 1 MB"
         )

@@ -57,3 +57,10 @@ def test_a_result_without_ids_cannot_be_checked(tmp_path: Path) -> None:
     write(tmp_path / "a.parquet", {"message": ["a"]})
     with pytest.raises(ValueError, match="none of the columns"):
         read_output("datadog", tmp_path)
+
+
+def test_files_in_which_time_goes_back_are_counted(tmp_path: Path) -> None:
+    write(tmp_path / "a.parquet", {"_ItemId": ["a", "b", "c"], "TimeGenerated": [1, 1, 2]})
+    write(tmp_path / "b.parquet", {"_ItemId": ["d", "e"], "TimeGenerated": [2, 1]})
+    found = read_output("azure", tmp_path)
+    assert (found["unordered"], found["columns"]) == (1, ["_ItemId", "TimeGenerated"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from benchmarks.figures import ALL_THERE, Round, minimum_answers, standings, verdict
+from benchmarks.figures import ALL_THERE, Round, form, minimum_answers, standings, verdict
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -91,3 +91,11 @@ def test_start_up_counts_in_one_ratio_and_not_in_the_other() -> None:
     slow = replace(ROUND, contestant="slow", wall_s=8.0, carry_s=7.0)
     found = standings([fast, slow], rows=3, reference="slow")[0]
     assert (found.ratio, found.carry_ratio) == (4.0, 7.0)
+
+
+def test_logferrys_files_have_their_columns_and_their_order() -> None:
+    columns = ["TimeGenerated", "_ItemId", "Name", "Properties", "Url"]
+    assert form("azure", columns=columns, unordered=0) == ALL_THERE
+    assert form("azure", columns=columns[1:], unordered=2) == (
+        "without the columns TimeGenerated; 2 files not in order of time"
+    )

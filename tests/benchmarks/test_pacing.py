@@ -52,3 +52,10 @@ def test_a_slow_contestant_runs_once_and_a_hopeless_one_not_at_all() -> None:
 
 def test_a_patient_run_leaves_nothing_out() -> None:
     assert Pace(patient=True).rounds(LEFT_OUT_FROM_S, 3) == 3
+
+
+def test_one_round_of_a_minute_is_enough_and_shorter_ones_are_repeated() -> None:
+    rounds = [SLOW, replace(SLOW, contestant="slower", wall_s=ONE_ROUND_FROM_S)]
+    assert Pace().is_quick("slow", rounds)
+    assert not Pace().is_quick("slower", rounds)
+    assert Pace(patient=True).is_quick("slower", rounds)

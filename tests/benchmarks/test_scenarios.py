@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from benchmarks.__main__ import as_typed, main
+from benchmarks.machine import this_machine
+from benchmarks.records import Record, Records, continue_records
 from benchmarks.scenarios import CAREFUL, LOGFERRY, ONE_BY_ONE, PEERS, Choice, scenarios
+
+from benchmarks import __main__ as program
 
 
 def test_every_scenario_has_a_name_of_its_own() -> None:
@@ -44,3 +50,64 @@ def test_the_command_is_noted_without_where_the_results_went() -> None:
     assert as_typed([]) == "make bench"
     assert as_typed(["--only", "azure", "--output", "/x"]) == "make bench ARGS='--only azure'"
     assert as_typed(["--output=/x", "--quick"]) == "make bench ARGS=--quick"
+
+
+def test_everything_is_measured_three_times() -> None:
+    assert {one.rounds for one in scenarios(Choice())} == {3}
+
+
+def record(key: str, command: str) -> Record:
+    return Record(
+        key=key,
+        part="requests",
+        api="datadog",
+        rows=1,
+        latency_ms=0,
+        title="",
+        held=("2026-03-02T00:00:00Z", "2026-03-03T00:00:00Z"),
+        event_bytes=1000,
+        command=command,
+        measured_at="2026-03-04T00:00:00+00:00",
+    )
+
+
+@pytest.fixture
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Results of an earlier run, and a page of them."""
+    machine = this_machine()
+    monkeypatch.setattr(program, "this_machine", lambda: machine)
+    records = Records(machine.to_json(), {key: record(key, "before") for key in ("a", "b")})
+    records.save(tmp_path / "results.json")
+    (tmp_path / "RESULTS.md").write_text("before")
+    return tmp_path
+
+
+@pytest.mark.parametrize("failure", [KeyboardInterrupt(), SystemExit("bench: the sandbox did not start")])
+def test_a_run_that_ends_early_replaces_only_what_it_measured(
+    failure: BaseException, kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(bench: program.Bench, choice: Choice) -> None:
+        bench._records.found["b"] = record("b", "now")
+        raise failure
+
+    monkeypatch.setattr(program.Bench, "run", run)
+    if isinstance(failure, SystemExit):
+        with pytest.raises(SystemExit):
+            main(["--output", str(kept)])
+    else:
+        assert main(["--output", str(kept)]) == 130
+    found = continue_records(kept / "results.json", program.this_machine()).found
+    assert {key: one.command for key, one in found.items()} == {"a": "before", "b": "now"}
+    assert "before" in (kept / "RESULTS.md").read_text()
+
+
+def test_a_run_that_measured_nothing_leaves_everything_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(bench: program.Bench, choice: Choice) -> None:
+        raise SystemExit("bench: no peer can be loaded")
+
+    monkeypatch.setattr(program.Bench, "run", run)
+    with pytest.raises(SystemExit):
+        main(["--output", str(tmp_path)])
+    assert not list(tmp_path.iterdir())
