@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from benchmarks.records import Record, Records, continue_records
 from benchmarks.scenarios import CAREFUL, LOGFERRY, ONE_BY_ONE, PEERS, Choice, scenarios
 
 from benchmarks import __main__ as program
+from benchmarks import machine
 
 
 def test_every_scenario_has_a_name_of_its_own() -> None:
@@ -71,12 +73,18 @@ def record(key: str, command: str) -> Record:
     )
 
 
+@pytest.fixture(autouse=True)
+def _peers_are_not_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody has to install them to test the harness."""
+    monkeypatch.setattr(machine, "PEER_PYTHON", Path(sys.executable))
+
+
 @pytest.fixture
 def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Results of an earlier run, and a page of them."""
-    machine = this_machine()
-    monkeypatch.setattr(program, "this_machine", lambda: machine)
-    records = Records(machine.to_json(), {key: record(key, "before") for key in ("a", "b")})
+    found = this_machine()
+    monkeypatch.setattr(program, "this_machine", lambda: found)
+    records = Records(found.to_json(), {key: record(key, "before") for key in ("a", "b")})
     records.save(tmp_path / "results.json")
     (tmp_path / "RESULTS.md").write_text("before")
     return tmp_path

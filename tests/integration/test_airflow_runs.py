@@ -287,8 +287,9 @@ def test_a_task_that_the_allowance_holds_up_is_deferred_and_goes_on(
     assert run("web_errors", logical_date=DAY).state == "success"
     healthy = searches(datadog) - before
 
-    # Waits of a moment, as if they were of minutes: before the first slice, and before the fourth.
-    waits = [0.001, 0.0, 0.0, 0.0, 0.001]
+    # Waits of a moment, as if they were of minutes: before the first slice, and before the fourth. Each is asked for
+    # once more before the task defers.
+    waits = [0.001, 0.001, 0.0, 0.0, 0.0, 0.001, 0.001]
     monkeypatch.setattr(waiting, "WORTH_DEFERRING_S", 0.0)
     monkeypatch.setattr(waiting, "_JITTER_S", 0.0)
     monkeypatch.setattr(Budget, "wait_s", lambda self, bucket: waits.pop(0) if waits else 0.0)
