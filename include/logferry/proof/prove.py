@@ -144,6 +144,9 @@ class Prover:
                 raise
         for work in works:
             work.parts.sort(key=lambda part: part.span)
+            if work.kept is None and (gaps := gaps_between(work.window, work.parts)):
+                # Where nothing is counted, no proof would find out.
+                raise AssertionError(f"the lanes ended, and {gaps[0]} was not fetched")
 
     def _keep(self, fetched: FetchedJobs) -> None:
         """What came whole behind a failure is kept for the next attempt: it would cost the same requests again."""

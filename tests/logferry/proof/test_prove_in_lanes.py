@@ -34,6 +34,7 @@ from tests.logferry.writing.test_resume import Shelf
 from logferry.errors import FailedAnswer, SourceError, Unavailable
 from logferry.fetching import line
 from logferry.fetching.pace import Pace
+from logferry.proof.gather import Gatherer
 from logferry.publishing.publish import SliceResult
 from logferry.window import TICK_PER_HOUR, TICK_PER_MS, TICK_PER_SECOND, Window
 
@@ -234,3 +235,21 @@ def test_a_source_that_takes_one_at_a_time_gets_no_more(tmp_path: Path) -> None:
     for chunk in ferry.plan(WINDOW).chunks():
         ferry.export(chunk)
     assert max(alive) == 0
+
+
+@pytest.mark.parametrize("most", [1, 4])
+def test_a_piece_that_nobody_fetched_is_no_end_of_the_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    """Nothing is counted here, so that no proof would find out."""
+    jobs = Gatherer.jobs
+
+    def all_but_the_second_hour(self: Gatherer, slice_: Window, *args: Any, **named: Any) -> Iterator[Any]:
+        if slice_.start != START + TICK_PER_HOUR:
+            yield from jobs(self, slice_, *args, **named)
+
+    monkeypatch.setattr(Gatherer, "jobs", all_but_the_second_hour)
+    events = events_at(burst(0, 300, 30 * TICK_PER_SECOND))
+    pier = Pier(tmp_path, MemorySource(events, most_in_flight=most, count_faults=["unavailable"] * 9))
+    with pytest.raises(AssertionError, match="was not fetched"):
+        pier.export()
