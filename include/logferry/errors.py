@@ -68,7 +68,14 @@ class FailedAnswer(Unavailable):
 
 
 class TooMuch(SourceError):
-    """The answer exceeds what the source gives at once; a shorter range may fit."""
+    """The answer exceeds what the source gives at once; a shorter range may fit.
+
+    ``most_rows``: the most rows of an answer, where the source named that as the limit.
+    """
+
+    def __init__(self, message: str, *, most_rows: int | None = None) -> None:
+        super().__init__(message)
+        self.most_rows = most_rows
 
 
 class CountUnavailable(SourceError):

@@ -29,9 +29,9 @@ SLICES_PER_CHUNK = 96
 class SlicePlan(Span, frozen=True, kw_only=True, omit_defaults=True):
     """One slice and the rows the source counts in it; None where it cannot count.
 
-    ``bins``: its rows per equal bin, where it is denser than one piece. ``row_bytes``: what a row is reckoned to make
-    of an answer, None where that is not known. ``kept``: the published file, proven and in
-    place, that already holds as many rows: it is counted again and not fetched; ``kept_notes`` are its notes.
+    ``bins``: its rows per equal bin, where they are more than a full answer. ``row_bytes``: what a row is reckoned to
+    make of an answer, None where that is not known. ``kept``: the published file, proven and in place, that already
+    holds as many rows: it is counted again and not fetched; ``kept_notes`` are its notes.
     """
 
     rows: int | None
@@ -135,11 +135,10 @@ class Plan(Handed, frozen=True, kw_only=True):
 def estimate_requests(source: LogSource, slices: list[SlicePlan]) -> int:
     """Search requests of a healthy pass: full answers for every slice that holds rows; one where unknown."""
     size = AnswerSize(source)
-
-    def full(planned: SlicePlan) -> int:
-        return source.page_rows if source.answer_rows is None else size.rows_of(planned.row_bytes)
-
-    return sum(1 if planned.to_fetch is None else -(-planned.to_fetch // full(planned)) for planned in slices)
+    return sum(
+        1 if planned.to_fetch is None else -(-planned.to_fetch // size.full_answer(planned.row_bytes))
+        for planned in slices
+    )
 
 
 def eta_s(forecast: Forecast | None, requests: int, *, at_once: int) -> float | None:
@@ -183,7 +182,7 @@ def slice_plans(
     window: Window, grid: int, counted: SizedCount | None, *, bin_ticks: int, size: AnswerSize
 ) -> list[SlicePlan]:
     """The window's slices with their rows, ``counted`` by bins of ``bin_ticks`` (a divisor of ``grid``); None: nothing
-    is known. Slices of more rows than a piece by ``size`` keep their bins."""
+    is known. Slices of more rows than a full answer by ``size`` keep their bins."""
     if counted is None:
         return [_planned(slice_, None) for slice_ in window.slices(grid)]
     plans = []
@@ -193,7 +192,7 @@ def slice_plans(
         rows = sum(bins)
         reckoned = sum(counted.bytes.get(start, 0) for start in starts)
         row_bytes = -(-reckoned // rows) if rows and reckoned else None
-        most = size.rows_of(row_bytes)
+        most = size.full_answer(row_bytes)
         dense = rows > most and len(bins) > 1
         plans.append(_planned(slice_, rows, coarsened(bins, most) if dense else None, row_bytes))
     return plans

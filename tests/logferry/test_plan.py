@@ -120,6 +120,16 @@ def test_rows_that_are_reckoned_large_keep_their_bins_and_small_ones_need_none()
     assert estimate_bytes([first, second], row_bytes=5.0) == 66_900_000
 
 
+def test_where_a_cursor_goes_on_slices_of_more_than_a_page_keep_their_bins() -> None:
+    sixth = TICK_PER_HOUR // 6
+    counts = {START + at * sixth: 347 for at in range(6)} | {START + 6 * sixth: 1_000}
+    paged = AnswerSize(cast(LogSource, SimpleNamespace(answer_rows=None, page_rows=1_000)))
+    window = Window(START, START + 2 * TICK_PER_HOUR)
+    first, second = slice_plans(window, TICK_PER_HOUR, SizedCount(counts), bin_ticks=sixth, size=paged)
+    assert (first.rows, first.bins) == (2_082, [347] * 6)
+    assert (second.rows, second.bins) == (1_000, None)
+
+
 @given(st.lists(st.integers(0, 900), min_size=60, max_size=60))
 def test_bins_are_as_coarse_as_still_cuts_well_and_hold_all_rows(rows: list[int]) -> None:
     minute = TICK_PER_HOUR // 60

@@ -24,14 +24,15 @@ _NEAR = 1.15
 
 
 class AnswerSize:
-    """What one answer of a source holds: at most ``answer_rows``, and bytes that are learned.
+    """What one answer of a source holds: at most its ``answer_rows``, which may become fewer, and bytes that are
+    learned.
 
     The bytes begin at ANSWER_BYTES. A larger answer raises them; a range that was too much although its rows were
     few enough lowers them, as soon as its halves have come and its size is known. Safe for use by several threads.
     """
 
     def __init__(self, source: LogSource) -> None:
-        self._answer_rows = source.answer_rows
+        self._source = source
         self._lock = threading.Lock()
         self._row_bytes = float(ROW_BYTES_GUESS)
         self._seen = False
@@ -47,11 +48,16 @@ class AnswerSize:
 
     def rows_of(self, row_bytes: float | None) -> int:
         """Rows of a piece where a row is reckoned to make ``row_bytes`` of an answer; None: by what is learned."""
-        if self._answer_rows is None:
+        answer_rows = self._source.answer_rows
+        if answer_rows is None:
             return PIECE_ROWS
         with self._lock:
             by_bytes = self._aim() / (row_bytes or self._row_bytes)
-        return max(1, int(min(self._answer_rows * _ROWS_FILL, by_bytes)))
+        return max(1, int(min(answer_rows * _ROWS_FILL, by_bytes)))
+
+    def full_answer(self, row_bytes: float | None) -> int:
+        """Rows of a full answer, or page, where a row is reckoned to make ``row_bytes`` of it."""
+        return self._source.page_rows if self._source.answer_rows is None else self.rows_of(row_bytes)
 
     def stretch(self, row_bytes: int | None = None) -> StretchSize:
         """For rows that are reckoned to make so many bytes each, corrected by how true that was until now."""
@@ -64,7 +70,7 @@ class AnswerSize:
 
     def came(self, rows: int, body_bytes: int, reckoned: int | None = None) -> None:
         """A whole answer, of rows that were ``reckoned`` to make so many bytes each."""
-        if self._answer_rows is None or not rows:
+        if self._source.answer_rows is None or not rows:
             return
         with self._lock:
             self._row_bytes = _drifted(self._row_bytes if self._seen else None, body_bytes / rows)
@@ -81,8 +87,9 @@ class AnswerSize:
         One of more rows than an answer holds says nothing of bytes, and neither does one smaller than an answer
         that came (a query that ran out of time).
         """
+        answer_rows = self._source.answer_rows
         with self._lock:
-            if self._answer_rows is None or rows > self._answer_rows or body_bytes <= self._largest:
+            if answer_rows is None or rows > answer_rows or body_bytes <= self._largest:
                 return
             self._most = min(self._most, float(body_bytes))
             self._lowered = True

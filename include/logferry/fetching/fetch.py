@@ -276,7 +276,7 @@ class _Span:
             _, rows_before, bytes_before = self.failed.pop()
             self.size.was_too_much(self.came_rows - rows_before, self.came_bytes - bytes_before)
         noted, self.notes = self.notes, {}
-        with self.fetcher.gate.turn():
+        with self.fetcher.gate.turn(self.span.start):
             table = rows.finish_before(before)
         yield Final(table, before, noted)
 

@@ -1,4 +1,4 @@
-"""A job: one piece to fetch."""
+"""A job: one chain of pages to fetch, which is a piece or a part of one."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ from dataclasses import dataclass
 
 from logferry.fetching.answer_size import StretchSize
 from logferry.fetching.fetch import Account, Fetcher, Final
-from logferry.fetching.pieces import Cutter
+from logferry.fetching.pieces import Cutter, Piece
 from logferry.window import Window
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Job:
-    """A ``span`` of ``slice_``, with what ``Fetcher.fetch`` wants to know of it. Spans of later jobs are later."""
+    """A ``span`` of ``slice_``, with what ``Fetcher.fetch`` wants to know of it. Spans of later jobs are later.
+
+    ``piece``: what the jobs of adjoining spans make together, where that is more than this one.
+    """
 
     slice_: Window
     span: Window
@@ -21,6 +24,11 @@ class Job:
     planned: int | None = None
     cutter: Cutter | None = None
     held: bool = False
+    piece: Piece | None = None
+
+    @property
+    def ends_piece(self) -> bool:
+        return self.piece is None or self.span.end == self.piece.window.end
 
     def fetch(self, fetcher: Fetcher, account: Account) -> Iterator[Final]:
         return fetcher.fetch(

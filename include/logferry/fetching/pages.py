@@ -60,7 +60,9 @@ def _exchange(
     gate: Gate,
     pace: Pace,
 ) -> Callable[[], Generator[Request, Response, Page]]:
-    return lambda: guarded(source.page(span, cursor, schema, limit=limit, share=share), gate, pace)
+    return lambda: guarded(
+        source.page(span, cursor, schema, limit=limit, share=share), gate, pace, span.start
+    )
 
 
 def _edges(page: Page) -> tuple[str, str, int] | None:

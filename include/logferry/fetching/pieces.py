@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from logferry.fetching.portions import equal_portion, thrifty_portion
+from logferry.fetching.portions import equal_portion, short_chains, thrifty_portion
 from logferry.sources.base import BINS, LogSource
 from logferry.window import Window
 
@@ -131,6 +131,24 @@ class Cutter:
         exact = all(cell.exact for cell in chosen)
         rows = sum(cell.rows for cell in chosen)
         return Piece(Window(start, chosen[-1].window.end), rows if exact else None)
+
+    def chains(self, piece: Piece) -> list[Piece]:
+        """The piece in parts that can be fetched at the same time for hardly more pages; itself where its rows are not
+        known so exactly."""
+        if piece.rows is None:
+            return [piece]
+        with self._lock:
+            inside = _within(self._cells, piece.window)
+        if not all(cell.exact for cell in inside):
+            return [piece]
+        found = []
+        at = 0
+        for cells in short_chains([cell.rows for cell in inside], self._source.page_rows):
+            chosen = inside[at : at + cells]
+            at += cells
+            window = Window(chosen[0].window.start, chosen[-1].window.end)
+            found.append(Piece(window, sum(cell.rows for cell in chosen)))
+        return found
 
     def fitting(self, span: Window, most: int) -> Window:
         """The beginning of ``span`` that is of at most ``most`` rows, or all of it. Nothing is counted for that."""

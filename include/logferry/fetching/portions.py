@@ -47,6 +47,42 @@ def thrifty_portion(rows: Sequence[int], least: int, most: int, page: int) -> in
     return best if best_waste <= _THRIFT and best else len(rows)
 
 
+def short_chains(rows: Sequence[int], page: int) -> list[int]:
+    """How many of the cells each chain of a piece takes, so that the chains are short: they can be fetched at the same
+    time, and together they cost hardly more pages of ``page`` rows than the piece as one chain."""
+    before = [0]
+    for more in rows:
+        before.append(before[-1] + more)
+    one = -(-before[-1] // page)
+    most = one + int(one * _THRIFT)
+    # The least sum of squares of pages: by cells taken and pages spent, and the cells taken before the last chain.
+    best: list[dict[int, tuple[int, int]]] = [{0: (0, 0)}]
+    for end in range(1, len(rows) + 1):
+        reached: dict[int, tuple[int, int]] = {}
+        for start in range(end):
+            pages = _pages(before[end] - before[start], page)
+            for spent, (squares, _) in best[start].items():
+                total, found = spent + pages, squares + pages * pages
+                if total <= most and (total not in reached or found < reached[total][0]):
+                    reached[total] = (found, start)
+        best.append(reached)
+    chains: list[int] = []
+    end = len(rows)
+    if not best[end]:
+        return [end]
+    spent = min(best[end], key=lambda total: best[end][total][0])
+    while end:
+        start = best[end][spent][1]
+        spent -= _pages(before[end] - before[start], page)
+        chains.append(end - start)
+        end = start
+    return chains[::-1]
+
+
+def _pages(rows: int, page: int) -> int:
+    return -(-(rows + _MARGIN_ROWS) // page)
+
+
 def _pieces(rows: Sequence[int], most: int) -> int:
     count = at = 0
     while at < len(rows):

@@ -89,7 +89,11 @@ class Gatherer:
         start = stretch.start
         while start < stretch.end:
             piece = cutter.next(start, size.piece_rows, least)
-            yield Job(slice_, piece.window, size, None if to_end else piece.rows, cutter)
+            if least is None or to_end:
+                yield Job(slice_, piece.window, size, None if to_end else piece.rows, cutter)
+            else:
+                for chain in cutter.chains(piece):
+                    yield Job(slice_, chain.window, size, chain.rows, cutter, piece=piece)
             start = piece.window.end
 
     def gather(

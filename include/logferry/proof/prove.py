@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from logferry.clock import Clock
 from logferry.errors import CountUnavailable, LogferryError, SourceError
+from logferry.fetching.convoys import convoys
 from logferry.fetching.fetch import Fetcher
 from logferry.fetching.job import Job
 from logferry.fetching.lanes import FetchedJobs, Lanes
@@ -137,7 +138,7 @@ class Prover:
         by_slice = {work.window: work for work in works}
         with self._lanes.fetched(self._jobs(todo, self._lanes.least_rows(counted))) as fetched:
             try:
-                for one in fetched:
+                for one in convoys(fetched):
                     by_slice[one.job.slice_].parts += self._gatherer.write(one)
             except SourceError:
                 self._keep(fetched)

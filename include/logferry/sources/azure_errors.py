@@ -37,6 +37,7 @@ _TOO_LARGE = re.compile(
     r"|Maximum response size of \d+ bytes exceeded",
     re.IGNORECASE,
 )
+_MOST_ROWS = re.compile(r"(?:set limit of|record count limit) (\d{1,9})\b(?! bytes)", re.IGNORECASE)
 _UNRESOLVED = re.compile(r"Failed to resolve .*?named '([^']*)'", re.DOTALL)
 _LEGACY_TYPE = re.compile(r"\bType\s*[=:]\s*\"?([A-Za-z0-9_]+)", re.IGNORECASE)
 
@@ -75,6 +76,14 @@ class AzureError:
         return bool(self.codes & _TOO_LARGE_CODES) or any(
             _TOO_LARGE.search(layer.message) for layer in self.layers
         )
+
+    @property
+    def most_rows(self) -> int | None:
+        """The most records of an answer, where that is the limit that was exceeded and it is named."""
+        for layer in self.layers:
+            if match := _MOST_ROWS.search(layer.message):
+                return int(match[1])
+        return None
 
     @property
     def unresolved(self) -> str | None:
@@ -140,7 +149,7 @@ def error_beside(raw: bytes) -> AzureError:
 def partial_answer(error: AzureError) -> SourceError:
     """The error for a 200 whose body carries ``error``: its rows are never taken."""
     if error.is_size:
-        return TooMuch(f"Log Analytics cut the answer: {error}")
+        return TooMuch(f"Log Analytics cut the answer: {error}", most_rows=error.most_rows)
     return FailedAnswer(f"Log Analytics gave a partial answer: {error}")
 
 

@@ -8,7 +8,9 @@ https://learn.microsoft.com/azure/azure-monitor/service-limits): there are no pa
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import pairwise
 from typing import Any, Literal
 
 import msgspec
@@ -25,14 +27,24 @@ from logferry.convert.kql_types import (
 from logferry.errors import FailedAnswer, QueryRejected, TooMuch
 from logferry.sources import kql_text
 from logferry.sources.azure_errors import UnknownName
-from logferry.sources.azure_query import BUCKET, QueryAnswer, Workspace, check_columns, timespan_hint
+from logferry.sources.azure_query import (
+    BUCKET,
+    QueryAnswer,
+    Workspace,
+    check_columns,
+    timespan_hint,
+)
 from logferry.sources.base import Page, Purpose, Request, Response, Share, SizedCount, SourceSchema
 from logferry.spec import AzureMonitorSourceSpec
 from logferry.window import Window, parse_instant
 
 _ANSWER_ROWS = 500_000
+_LEAST_NAMED = 100
+"""Fewer rows than these are not believed to be the most of an answer, whatever an error says."""
 _MOST_BINS = 4_000
 """Bins asked of one count: an hour by seconds, a day by half minutes. Each is one short row of the answer."""
+_MOST_PARTS = 4
+"""Parts of a count that was too much: many of its bins may be empty."""
 _MOST_SHARES = 1_024
 """Shares of one tick: even 500 million rows in it would fit."""
 _COUNT_COLUMNS = [("_lf_bin", "datetime"), ("_lf_rows", "long"), ("_lf_total", "long")]
@@ -74,9 +86,6 @@ class AzureMonitorSource:
 
     kind: Literal["azure_monitor"] = "azure_monitor"
     tick = 1
-    answer_rows: int | None = _ANSWER_ROWS
-    page_rows = _ANSWER_ROWS
-    most_bins = _MOST_BINS
     most_shares = _MOST_SHARES
     most_in_flight = 4
     """The service takes 5 of one principal (https://learn.microsoft.com/azure/azure-monitor/service-limits)."""
@@ -89,6 +98,21 @@ class AzureMonitorSource:
         self._spec = spec
         self._workspace = Workspace(query_endpoint, spec.workspace)
         self._pipeline = spec.parsed_pipeline()
+        self._named_rows = _ANSWER_ROWS
+        """The fewest rows that the service named as the most of an answer. Threads may overwrite each other's."""
+
+    @property
+    def answer_rows(self) -> int | None:
+        """As documented, or as few as the service said when it cut an answer."""
+        return self._named_rows
+
+    @property
+    def page_rows(self) -> int:
+        return self._named_rows
+
+    @property
+    def most_bins(self) -> int:
+        return min(_MOST_BINS, self._named_rows)
 
     def identity(self) -> dict[str, Any]:
         return {
@@ -127,8 +151,14 @@ class AzureMonitorSource:
         answer without any bin is confirmed by a plain total. A window that is too much to count at once, or whose
         numbers contradict each other, is counted by halves. Raises TooMuch or FailedAnswer when a single bin is.
         """
+        counts = yield from self._counted([window], bin_ticks)
+        return counts
+
+    def _counted(
+        self, spans: Sequence[Window], bin_ticks: int
+    ) -> Generator[Request, Response, dict[int, int]]:
         counts: dict[int, int] = {}
-        waiting = [window]
+        waiting = list(reversed(spans))
         while waiting:
             span = waiting.pop()
             bins = span.ticks // bin_ticks
@@ -142,9 +172,15 @@ class AzureMonitorSource:
                     ) from error
                 if bins < 2:
                     raise
-                middle = span.start + bins // 2 * bin_ticks
-                waiting += [Window(middle, span.end), Window(span.start, middle)]
+                waiting += reversed(self._parts(span, bin_ticks))
         return counts
+
+    def _parts(self, span: Window, bin_ticks: int) -> list[Window]:
+        """Halves of a span whose count was too much; more where it has many more bins than an answer has rows."""
+        bins = span.ticks // bin_ticks
+        parts = min(max(2, -(-bins // self._named_rows)), _MOST_PARTS, bins)
+        edges = [span.start + bins * part // parts * bin_ticks for part in range(parts + 1)]
+        return [Window(start, end) for start, end in pairwise(edges)]
 
     def _count_at_once(self, window: Window, bin_ticks: int) -> Generator[Request, Response, dict[int, int]]:
         anchor = kql_text.instant(window.start)
@@ -188,8 +224,10 @@ class AzureMonitorSource:
         """
         try:
             found = yield from self._count_sized(window, bin_ticks, schema)
-        except (TooMuch, FailedAnswer, QueryRejected):
-            rows = yield from self.count(window, bin_ticks)
+        except (TooMuch, FailedAnswer, QueryRejected) as error:
+            many_rows = isinstance(error, TooMuch) and error.most_rows is not None
+            spans = self._parts(window, bin_ticks) if many_rows else [window]
+            rows = yield from self._counted(spans, bin_ticks)
             return SizedCount(rows)
         return found
 
@@ -264,7 +302,20 @@ class AzureMonitorSource:
         self, query: str, span: Window, purpose: Purpose, *, patient: bool = True
     ) -> Generator[Request, Response, QueryAnswer]:
         hint = timespan_hint(span, self._spec.time_column)
-        return self._workspace.ask(query, hint, purpose=purpose, table=self._spec.table, patient=patient)
+        with self._minding_most_rows():
+            answer = yield from self._workspace.ask(
+                query, hint, purpose=purpose, table=self._spec.table, patient=patient
+            )
+        return answer
+
+    @contextmanager
+    def _minding_most_rows(self) -> Iterator[None]:
+        try:
+            yield
+        except TooMuch as error:
+            if error.most_rows is not None:
+                self._named_rows = max(_LEAST_NAMED, min(self._named_rows, error.most_rows))
+            raise
 
     def _query(self, span: Window, reserved: Sequence[str], last: str, *, share: Share | None = None) -> str:
         time = kql_text.name(self._spec.time_column)

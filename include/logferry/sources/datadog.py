@@ -37,8 +37,9 @@ SEARCH_PATH = "/api/v2/logs/events/search"
 AGGREGATE_PATH = "/api/v2/logs/analytics/aggregate"
 PAGE_ROWS = 1000
 """The documented most of ``page.limit``."""
-MOST_BINS = 100
-"""Bins asked of one timeseries; the API's own default resolution is 150 points, its maximum is unpublished."""
+MOST_BINS = 150
+"""Bins asked of one timeseries: the points that the API gives when no interval is asked for. Its maximum is
+unpublished."""
 
 _PAGE_BYTES = 32 * MIB
 """More is asked for with fewer rows to a page: a page of 1,000 events is 1 to 2 MB."""

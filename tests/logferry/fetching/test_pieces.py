@@ -355,3 +355,18 @@ def test_pages_that_chains_of_one_page_each_bring_add_up_to_a_larger_page() -> N
         pages += 1
         assert pages <= 64
     assert known.limit is None or known.limit > smallest
+
+
+def test_a_piece_is_cut_into_chains_that_tile_it_only_where_all_its_rows_are_counted() -> None:
+    source = cast(LogSource, SimpleNamespace(answer_rows=None, most_bins=100, tick=1, page_rows=10))
+    whole = Cutter(SLICE, cells_of(SLICE, 36, [6] * 6), source=source, recount=no_count)
+    piece = whole.next(SLICE.start, 1_000, least=100)
+    chains = whole.chains(piece)
+    assert [chain.rows for chain in chains] == [18, 18]
+    assert [chain.window.start for chain in chains[1:]] == [chain.window.end for chain in chains[:-1]]
+    assert (chains[0].window.start, chains[-1].window.end) == (SLICE.start, SLICE.end)
+    within = Window(START + 1, SLICE.end)
+    clipped = Cutter(within, cells_of(SLICE, 36, [6] * 6), source=source, recount=no_count)
+    piece = clipped.next(within.start, 1_000, least=100)
+    assert piece.rows is None
+    assert clipped.chains(piece) == [piece]

@@ -215,6 +215,25 @@ def test_as_many_pieces_as_there_are_lanes_cost_hardly_more_pages_than_the_rows_
     assert len(source.searched) <= 1.02 * math.ceil(24_000 / 10)
 
 
+def test_slices_of_a_few_pages_are_fetched_by_as_many_chains_at_once_for_no_request_more(
+    tmp_path: Path,
+) -> None:
+    hours = [burst(hour * TICK_PER_HOUR, 24, 150 * TICK_PER_SECOND) for hour in range(HOURS)]
+    source = MemorySource(events_at([tick for hour in hours for tick in hour]), most_in_flight=16)
+    pier, turnstile = Pier(tmp_path, source), Turnstile()
+    source.on_page = turnstile.pass_through
+    turnstile.shut()
+    found: list[list[SliceResult]] = []
+    export = threading.Thread(target=lambda: found.append(pier.export()))
+    export.start()
+    turnstile.wait_for(3 * HOURS)
+    turnstile.open()
+    export.join()
+    assert_all_proven(pier, found[0])
+    assert len(source.searched) == len(set(source.searched)) == 3 * HOURS
+    assert len(source.counted) == 2
+
+
 def test_more_in_flight_than_the_definition_of_the_ferry_allows_is_not_sent(tmp_path: Path) -> None:
     source = MemorySource(events_at(burst(0, 300, 30 * TICK_PER_SECOND)), most_in_flight=16)
     pier = Pier(tmp_path, source)

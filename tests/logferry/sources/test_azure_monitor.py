@@ -420,6 +420,26 @@ class TestRefusals:
         with pytest.raises(TooMuch):
             page(answer(PAGE_COLUMNS, rows, error=partial(message, code=code)))
 
+    @pytest.mark.parametrize(
+        ("message", "most_rows"), list(zip(TOO_LARGE, (None, None, 500_000, 500_000, None), strict=True))
+    )
+    def test_the_most_rows_of_an_answer_are_told_where_they_are_named(
+        self, message: str, most_rows: int | None
+    ) -> None:
+        with pytest.raises(TooMuch) as caught:
+            page(answer(PAGE_COLUMNS, [], error=partial(message)))
+        assert caught.value.most_rows == most_rows
+
+    @pytest.mark.parametrize(("named", "kept"), [("1250", 1_250), ("7", 100), ("900000", 500_000)])
+    def test_fewer_rows_to_an_answer_are_kept_to_once_the_service_named_them(
+        self, named: str, kept: int
+    ) -> None:
+        reader = source()
+        cut = answer(PAGE_COLUMNS, [], error=partial(TOO_LARGE[2].replace("500000", named)))
+        with pytest.raises(TooMuch):
+            ask(reader.page(WINDOW, None, schema_of()), cut)
+        assert (reader.answer_rows, reader.page_rows, reader.most_bins) == (kept, kept, min(kept, 4_000))
+
     def test_the_number_alone_tells_a_cut_result_whether_text_or_integer(self) -> None:
         for code in ("-2133196797", -2133196797):
             with pytest.raises(TooMuch):

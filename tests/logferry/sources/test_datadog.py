@@ -393,7 +393,7 @@ def test_every_offered_bin_is_counted_in_one_request_up_to_the_most(bin_ticks: i
     values = [{"time": format_instant(at), "value": 1} for at in range(window.start, window.end, bin_ticks)]
     whole = {"data": {"buckets": [{"computes": {"c0": values, "c1": len(values)}}]}}
     found, asked = drive(source().count(window, bin_ticks), [(200, whole)])
-    assert (len(found), len(asked)) == (100, 1)
+    assert (len(found), len(asked)) == (150, 1)
 
 
 def test_a_page_may_be_asked_smaller_and_goes_on_at_its_cursor() -> None:
