@@ -212,6 +212,7 @@ class Client:
                     raise
                 pause = _pause(error, 1)
                 self._count("retried")
+                self.budget.count_wait(pause)
                 log.info("refused (%s); again in %.1f s or later", self._without_secrets(str(error)), pause)
             except Unavailable as error:
                 refused_since = None

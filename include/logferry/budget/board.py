@@ -20,5 +20,16 @@ class Board(Protocol):
         ...
 
 
+class SharedBoard(Board, Protocol):
+    """A board on a server."""
+
+    def peek(self, name: str) -> tuple[bytes, int]:
+        """The record ``name``, empty when there is none, and the server's time in milliseconds; nothing is changed.
+
+        Raises BoardDown.
+        """
+        ...
+
+
 class BoardDown(Exception):
     """A board cannot be reached; the text says why, without credentials."""

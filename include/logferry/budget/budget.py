@@ -62,7 +62,7 @@ class Budget:
         local = LocalBoard(self._clock, folder) if board is None or slots is None else None
         self._board: Board = board or _not_none(local)
         self._slots: InFlight = slots or LocalSlots(_not_none(local))
-        self._key = _digest(key, 16)
+        self._credential = key
         self._share = _digest(share, 8)
         self._most_in_flight = most_in_flight
         self._sent = threading.local()
@@ -85,7 +85,7 @@ class Budget:
                 blocked_s = blocked_ms / 1000
                 raise Unavailable(f"the source asked for a pause of {blocked_s:.0f} s", wait_s=blocked_s)
             pause = wait_ms / 1000 + random.uniform(0.01, 0.1)
-            self._count_wait(pause)
+            self.count_wait(pause)
             if pause > _WORTH_SAYING_S:
                 log.info("waiting %.0f s for the allowance of %s", pause, bucket)
             self._clock.sleep(pause)
@@ -101,10 +101,11 @@ class Budget:
             yield
 
     def _sleep_for_slot(self, seconds: float) -> None:
-        self._count_wait(seconds)
+        self.count_wait(seconds)
         self._clock.sleep(seconds)
 
-    def _count_wait(self, seconds: float) -> None:
+    def count_wait(self, seconds: float) -> None:
+        """Add a pause that somebody makes for want of allowance to ``waited_s``."""
         with self._waiting:
             self.waited_s += seconds
 
@@ -135,9 +136,10 @@ class Budget:
         return self._look(bucket, lambda state, now_ms: state.forecast(now_ms, {self._share, _AD_HOC}))
 
     def requests_per_second(self, bucket: str) -> float | None:
-        """The learned allowance less the reserve and what others spend; None while nothing is known."""
+        """What there is to give in the coming second: the learned allowance less the reserve and what others spend,
+        or all that is left of it now where that is more. None while nothing is known."""
         found = self.forecast(bucket)
-        return None if found is None else found.due / found.period_s
+        return None if found is None else max(found.due / found.period_s, found.left / found.sharing)
 
     def _take(self, state: Allowance, now_ms: int, divided_by: int) -> tuple[int, int, int]:
         wait_ms = state.take(now_ms, self._share, divided_by=divided_by)
@@ -158,7 +160,7 @@ class Budget:
         return self._board.change(self._name(bucket), on_record)
 
     def _name(self, bucket: str) -> str:
-        return f"{self._key}-{bucket}"
+        return record_name(self._credential, bucket)
 
     def _tickets(self) -> dict[str, int]:
         """When this thread's request was let go, per bucket: its answer is judged by that."""
@@ -166,6 +168,16 @@ class Budget:
         if tickets is None:
             tickets = self._sent.tickets = {}
         return tickets
+
+
+def record_name(key: str, bucket: str) -> str:
+    """The name of a bucket's record on a board."""
+    return f"{_digest(key, 16)}-{bucket}"
+
+
+def forecast_of(record: bytes, bucket: str, *, share: str, now_ms: int) -> Forecast | None:
+    """What a record says of the time from ``now_ms`` on, to the export ``share``; None where it says nothing."""
+    return _state(record, bucket).forecast(now_ms, {_digest(share, 8), _AD_HOC})
 
 
 def _state(record: bytes, bucket: str) -> Allowance:

@@ -28,6 +28,35 @@ T = TypeVar("T")
 _HEAD = struct.Struct("<4sII")
 _MARK = b"LFB2"
 _MOST = 64 * 1024
+_PEEKS = 3
+
+
+def default_folder() -> Path:
+    return Path(tempfile.gettempdir()) / f"logferry-{os.getuid()}"
+
+
+def peek(name: str, folder: Path) -> tuple[bytes, int] | None:
+    """A record as it was last written whole, and when, in milliseconds since the Unix epoch; None where there is none.
+
+    Nothing is created, locked or waited for.
+    """
+    try:
+        descriptor = os.open(folder / f"{name}.budget", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode) or found.st_uid != os.getuid():
+            return None
+        for _ in range(_PEEKS):
+            # One that is being written just now is not whole, and so is no record.
+            if record := _record(os.pread(descriptor, _MOST, 0)):
+                return record, os.fstat(descriptor).st_mtime_ns // 1_000_000
+        return None
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
 
 
 class LocalBoard:
@@ -38,7 +67,7 @@ class LocalBoard:
 
     def __init__(self, clock: Clock, folder: Path | None = None) -> None:
         self._clock = clock
-        self.folder = folder or Path(tempfile.gettempdir()) / f"logferry-{os.getuid()}"
+        self.folder = folder or default_folder()
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             found = self.folder.lstat()

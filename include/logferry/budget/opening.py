@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from logferry.budget.board import Board
+from logferry.budget.board import SharedBoard
 from logferry.budget.budget import Budget
 from logferry.budget.in_flight import LeasedSlots
 from logferry.budget.local_board import LocalBoard
@@ -36,13 +36,14 @@ def open_budget(
     if other is None:
         return Budget(key, clock=clock, folder=folder, share=share, most_in_flight=most)
     found = connect(other, "budget")
-    shared = _shared_board(found, connection.conn_id, clock)
+    shared = shared_board(found, connection.conn_id, clock)
     place = f"{found.conn_type} {found.host} {found.port} {found.schema} {found.text('db')}"
     board = StandbyBoard(shared, LocalBoard(clock, folder), clock=clock, name=other, place=place)
     return Budget(key, clock=clock, share=share, most_in_flight=most, board=board, slots=LeasedSlots(board))
 
 
-def _shared_board(found: Connection, wanted_by: str, clock: Clock) -> Board:
+def shared_board(found: Connection, wanted_by: str, clock: Clock) -> SharedBoard:
+    """The board behind a ``budget_connection`` of the connection ``wanted_by``. Raises DefinitionError."""
     match found.conn_type:
         case "redis":
             from logferry.budget.redis_board import RedisBoard

@@ -30,6 +30,9 @@ _READ = """
 WITH mine AS MATERIALIZED (SELECT record FROM logferry_budget WHERE name = %s FOR UPDATE)
 SELECT record, (extract(epoch FROM clock_timestamp()) * 1000)::bigint FROM mine
 """
+_PEEK = """
+SELECT (SELECT record FROM logferry_budget WHERE name = %s), (extract(epoch FROM clock_timestamp()) * 1000)::bigint
+"""
 _WRITE = "UPDATE logferry_budget SET record = %s WHERE name = %s"
 _TIMEOUT_S = 5
 _DEADLINE_S = 8.0
@@ -86,6 +89,27 @@ class PostgresBoard:
             except BaseException:
                 self._drop()
                 raise
+
+    def peek(self, name: str) -> tuple[bytes, int]:
+        """A record, empty when there is none, and the server's time in milliseconds, in a session of its own.
+
+        No table is made, no row is locked. Raises BoardDown.
+        """
+        given = {name: value for name, value in self._options.items() if value is not None}
+        try:
+            with (
+                contextlib.closing(self._connected(given)) as session,
+                _deadline(session),
+                session.cursor() as cursor,
+            ):
+                cursor.execute(_EXISTS)
+                if not cursor.fetchone()[0]:
+                    return b"", 0
+                cursor.execute(_PEEK, (name,))
+                record, now_ms = cursor.fetchone()
+        except self._driver.Error as error:
+            raise BoardDown(f"{type(error).__name__}: {' '.join(str(error).split())}"[:200]) from None
+        return bytes(record or b""), int(now_ms)
 
     def _changed(self, name: str, work: Work[T]) -> T:
         session = self._open()

@@ -76,6 +76,14 @@ class RedisBoard:
             self._sleep(random.uniform(0, 0.002 * min(tried + 1, 10)))
         raise BoardDown(f"{_MOST_TRIES} tries to change a record were all too late")
 
+    def peek(self, name: str) -> tuple[bytes, int]:
+        """A record, empty when there is none, and the server's time in milliseconds. Raises BoardDown."""
+        try:
+            record, (seconds, microseconds) = self._read(keys=[_PREFIX + name])
+        except self._errors as error:
+            raise BoardDown(f"{type(error).__name__}: {error}"[:200]) from None
+        return record, int(seconds) * 1000 + int(microseconds) // 1000
+
 
 def _database(connection: Connection) -> int:
     """``db`` of the extra, as Airflow's form has it, or the path of a URI."""

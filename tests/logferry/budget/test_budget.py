@@ -167,7 +167,15 @@ def test_processes_share_what_one_of_them_learned(tmp_path: Path) -> None:
     before = clock.now()
     two.acquire("search")
     assert clock.now() > before
-    assert two.requests_per_second("search") == pytest.approx(0.9)
+    assert two.requests_per_second("search") == pytest.approx(8)
+
+
+def test_what_is_left_of_a_period_may_go_in_a_second(tmp_path: Path) -> None:
+    clock = ManualClock()
+    budget, api = Budget("key", clock=clock, folder=tmp_path), Api(clock, 100, 30)
+    assert budget.requests_per_second("search") is None
+    send(budget, api)
+    assert budget.requests_per_second("search") == pytest.approx(89)
 
 
 def test_another_key_and_another_bucket_have_their_own_budget(tmp_path: Path) -> None:
