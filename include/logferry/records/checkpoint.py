@@ -16,7 +16,7 @@ import msgspec
 
 from logferry.errors import StoreError
 from logferry.layout import checkpoint_key, checkpoint_prefix, journal_key, journal_prefix, number_of
-from logferry.records.fold import Ledger, OpenIntent, Published, PublishedWindow
+from logferry.records.fold import Ledger, OpenIntent, Published, PublishedWindow, Requests
 from logferry.records.journal import Damage, Head
 from logferry.records.manifest import SliceEntry, Span, Status, content_hash, refusing_depth
 from logferry.stores.base import AlreadyExists, NotFound, Store
@@ -30,13 +30,14 @@ _LEVEL = 1
 
 
 class _Slice(msgspec.Struct, frozen=True):
-    """``proof`` is left out where it is the entry itself (``proven``)."""
+    """``proof`` is left out where it is the entry itself (``proven``). Older checkpoints have no ``first_rows``."""
 
     entry: SliceEntry
     fingerprint: str
     seq: int
     proven: bool
     proof: SliceEntry | None = None
+    first_rows: int | None = None
 
 
 class _Open(Span, frozen=True, kw_only=True):
@@ -59,11 +60,18 @@ class _Damaged(msgspec.Struct, frozen=True):
 
 
 class _Window(Span, frozen=True, kw_only=True):
+    """Older checkpoints end with ``intent``."""
+
     seq: int
     hash: str
     status: Status
     run: str
     intent: int | None
+    rows: int | None = None
+    attempt: int | None = None
+    started_at: str | None = None
+    finished_at: str | None = None
+    requests: Requests | None = None
 
 
 class _Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,6 +110,7 @@ def encode_checkpoint(export: str, ledger: Ledger) -> bytes:
                 one.seq,
                 one.proof == one.entry,
                 None if one.proof == one.entry else one.proof,
+                one.first_rows,
             )
             for _, one in sorted(ledger.slices.items())
         ],
@@ -113,6 +122,11 @@ def encode_checkpoint(export: str, ledger: Ledger) -> bytes:
                 status=one.status,
                 run=one.run,
                 intent=one.intent,
+                rows=one.rows,
+                attempt=one.attempt,
+                started_at=one.started_at,
+                finished_at=one.finished_at,
+                requests=one.requests,
             )
             for window, one in sorted(ledger.windows.items())
         ],
@@ -142,11 +156,21 @@ def decode_checkpoint(export: str, data: bytes) -> Ledger:
     for one in plain.slices:
         slice_ = one.entry.window()
         proof = one.entry if one.proven else one.proof
-        ledger.slices[slice_] = Published(slice_, one.entry, one.fingerprint, one.seq, proof)
+        ledger.slices[slice_] = Published(slice_, one.entry, one.fingerprint, one.seq, proof, one.first_rows)
     for whole in plain.windows:
         window = whole.window()
         ledger.windows[window] = PublishedWindow(
-            window, whole.seq, whole.hash, whole.status, whole.run, whole.intent
+            window,
+            whole.seq,
+            whole.hash,
+            whole.status,
+            whole.run,
+            whole.intent,
+            whole.rows,
+            whole.attempt,
+            whole.started_at,
+            whole.finished_at,
+            whole.requests,
         )
     ledger.open_intents = {one.window(): list(one.intents) for one in plain.open}
     ledger.held = {one.window(): list(one.etags) for one in plain.held}

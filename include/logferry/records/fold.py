@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from logferry.records.journal import Damage, Head, Record
 from logferry.records.manifest import Intent, Manifest, SliceEntry, Status
 from logferry.window import Window, instant_or_none
 
+_LONGEST_TIME = 40
+"""Characters of a time as text; a record that says more there is not believed."""
+
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """The last word on one slice. ``fingerprint``: of the definition its rows were written under."""
+    """The last word on one slice. ``fingerprint``: of the definition its rows were written under.
+
+    ``first_rows``: rows of its first publication under that definition; None where an older checkpoint does not tell.
+    """
 
     window: Window
     entry: SliceEntry
@@ -21,6 +29,7 @@ class Published:
     seq: int
     proof: SliceEntry | None
     """The newest record that proved the rows which are still published, whatever was said of them since."""
+    first_rows: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +53,31 @@ class OpenIntent:
         return self.old is None and self.new is not None
 
 
+class Requests(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Requests that one publication cost: by purpose, and of all of them those sent again and those answered 429."""
+
+    search: int = 0
+    count: int = 0
+    schema: int = 0
+    retried: int = 0
+    throttled: int = 0
+
+    @property
+    def sent(self) -> int:
+        return self.search + self.count + self.schema
+
+    @classmethod
+    def told(cls, requests: Mapping[str, int]) -> Requests:
+        """What a manifest tells; other names are passed over."""
+        return cls(**{name: requests[name] for name in cls.__struct_fields__ if name in requests})
+
+
 @dataclass(frozen=True, slots=True)
 class PublishedWindow:
-    """The last publication of a window as such; its slices may have been published again by other windows."""
+    """The last publication of a window as such; its slices may have been published again by other windows.
+
+    From ``rows`` on: None where an older checkpoint does not tell. ``started_at``, ``finished_at``: as text.
+    """
 
     window: Window
     seq: int
@@ -54,6 +85,11 @@ class PublishedWindow:
     status: Status
     run: str
     intent: int | None
+    rows: int | None = None
+    attempt: int | None = None
+    started_at: str | None = None
+    finished_at: str | None = None
+    requests: Requests | None = None
 
 
 @dataclass(slots=True)
@@ -107,15 +143,27 @@ class Ledger:
     def _publish(self, record: Record, manifest: Manifest) -> None:
         for slice_, entry in zip(record.slices, manifest.slices, strict=True):
             fingerprint = entry.fingerprint or manifest.fingerprint
-            proof = _proof(entry, fingerprint, self.slices.get(slice_))
-            self.slices[slice_] = Published(slice_, entry, fingerprint, record.seq, proof)
+            before = self.slices.get(slice_)
+            proof = _proof(entry, fingerprint, before)
+            first = entry.rows if before is None or before.fingerprint != fingerprint else before.first_rows
+            self.slices[slice_] = Published(slice_, entry, fingerprint, record.seq, proof, first)
             self._close(slice_, manifest.intent)
         for removed in record.removed:
             self.slices.pop(removed, None)
             self._close(removed, manifest.intent)
         self.mended.update((mend.seq, mend.found) for mend in manifest.mends)
         self.windows[record.window] = PublishedWindow(
-            record.window, record.seq, record.hash, manifest.status, manifest.run.id, manifest.intent
+            record.window,
+            record.seq,
+            record.hash,
+            manifest.status,
+            manifest.run.id,
+            manifest.intent,
+            manifest.rows,
+            manifest.run.attempt,
+            _time(manifest.run.started_at),
+            _time(manifest.run.finished_at),
+            Requests.told(manifest.requests),
         )
         self.source = manifest.source
         if self.first_published_at is None:
@@ -144,6 +192,10 @@ def _add(to: dict[Window, list[str]], slice_: Window, what: str) -> None:
     known = to.setdefault(slice_, [])
     if what not in known:
         known.append(what)
+
+
+def _time(text: str) -> str | None:
+    return text if len(text) <= _LONGEST_TIME else None
 
 
 def _proof(entry: SliceEntry, fingerprint: str, before: Published | None) -> SliceEntry | None:

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from logferry.records.checkpoint import load_checkpoint
-from logferry.records.fold import Ledger, OpenIntent, Published, PublishedWindow, fold
+from logferry.records.fold import Ledger, OpenIntent, Published, PublishedWindow, Requests, fold
 from logferry.records.journal import OF_A_RECORD, Damage, Head, Journal
 from logferry.stores.base import Store
 
-__all__ = ["Damage", "Ledger", "OpenIntent", "Published", "PublishedWindow", "fold", "read_ledger"]
+__all__ = [
+    "Damage",
+    "Ledger",
+    "OpenIntent",
+    "Published",
+    "PublishedWindow",
+    "Requests",
+    "fold",
+    "read_ledger",
+]
 
 
 def read_ledger(store: Store, export: str) -> Ledger:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gzip
 from collections.abc import Callable
 
 import msgspec
@@ -21,7 +22,7 @@ from logferry.records.checkpoint import (
     write_checkpoint,
 )
 from logferry.records.journal import Journal
-from logferry.records.ledger import Ledger, fold, read_ledger
+from logferry.records.ledger import Ledger, Requests, fold, read_ledger
 from logferry.records.manifest import Status
 from logferry.window import parse_instant
 
@@ -468,3 +469,55 @@ def test_only_records_that_still_are_the_last_word_are_looked_at(store: MemorySt
     store.counted.clear()
     whole.carry(store)
     assert store.counted["read"] < 40
+
+
+def test_a_slice_remembers_the_rows_of_its_first_publication_under_its_definition(store: MemoryStore) -> None:
+    scribe = Scribe(store)
+    scribe.record(Publisher("first", [Rows("a", 4), Rows("b", 2)]))
+    scribe.record(Publisher("late", [Rows("a", 7)]))
+    scribe.record(Publisher("other definition", [Rows("b", 5)], first=1, fingerprint="g"))
+    slices = read_ledger(store, EXPORT).slices
+    assert [(slices[hours(at)].first_rows, slices[hours(at)].entry.rows) for at in range(2)] == [
+        (4, 7),
+        (5, 5),
+    ]
+
+
+def test_a_window_remembers_its_run_and_its_requests(store: MemoryStore) -> None:
+    Publisher("one", [Rows("a", 3), Rows("b", 2)], attempt=2).carry(store)
+    window = read_ledger(store, EXPORT).windows[hours(0, 2)]
+    assert (window.rows, window.attempt, window.started_at, window.finished_at) == (5, 2, AT, AT)
+    assert window.requests == Requests(search=1)
+    assert Requests.told({"search": 3, "count": 2, "schema": 1, "throttled": 4, "<b>": 9}).sent == 6
+
+
+def test_a_checkpoint_of_an_older_version_is_read_and_what_it_does_not_tell_is_unknown(
+    store: MemoryStore,
+) -> None:
+    scribe = Scribe(store)
+    scribe.record(Publisher("one", [Rows("a", 4), Rows("b", 2)]))
+    whole = read_ledger(store, EXPORT)
+    plain = msgspec.json.decode(gzip.decompress(encode_checkpoint(EXPORT, whole)))
+    for one in plain["slices"]:
+        del one["first_rows"]
+    for one in plain["windows"]:
+        for name in ("rows", "attempt", "started_at", "finished_at", "requests"):
+            del one[name]
+    old = decode_checkpoint(EXPORT, gzip.compress(msgspec.json.encode(plain)))
+    assert old.slices[hours(0)].first_rows is None
+    window = old.windows[hours(0, 2)]
+    assert (window.rows, window.attempt, window.requests, window.run) == (None, None, None, "one")
+
+    scribe.record(Publisher("again", [Rows("a", 9)]))
+    again = Journal(store, EXPORT).record_at(2)
+    assert again is not None
+    old.apply(again)
+    assert old.slices[hours(0)].first_rows is None
+    assert old.windows[hours(0)].rows == 9
+    assert decode_checkpoint(EXPORT, encode_checkpoint(EXPORT, old)) == old
+
+
+def test_a_time_of_a_megabyte_is_not_carried_along(store: MemoryStore) -> None:
+    scribe = Scribe(store)
+    scribe.record(Publisher("one", [Rows("a")], finished_at="2" * 1_000_000))
+    assert read_ledger(store, EXPORT).windows[hours(0)].finished_at is None
