@@ -150,3 +150,8 @@ def lease_key(export: str) -> str:
 def findings_key(export: str) -> str:
     """What ``verify`` found and is not healed yet."""
     return f"_manifests/{export}/findings.json"
+
+
+def notices_key(export: str) -> str:
+    """What people were told lately, so that they are not told again."""
+    return f"_manifests/{export}/notices.json"

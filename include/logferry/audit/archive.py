@@ -5,6 +5,7 @@ Nothing here sends a request to the source, and neither keys nor a connection to
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -52,6 +53,23 @@ class Archive:
         self.store = store
         self._connection = connection
         self._missing = missing
+
+    @property
+    def connection(self) -> Connection | None:
+        """The connection to the source; None where there is none that could be read."""
+        return self._connection
+
+    def source(self, newest: Mapping[str, Any] | None) -> LogSource | None:
+        """The source as the present definition asks it, to reckon with. ``newest``: see ``definition``.
+
+        None where neither the connection nor a record tells the endpoint.
+        """
+        from logferry.sources.opening import open_source
+
+        if self._connection is not None:
+            with contextlib.suppress(LogferryError):
+                return open_source(self.spec, self._connection).source
+        return _recorded_source(self.spec, newest)
 
     def definition(self, newest: Mapping[str, Any] | None) -> Definition:
         """The present definition. ``newest``: the ``source`` of the newest record, which tells the endpoint where

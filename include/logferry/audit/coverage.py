@@ -113,35 +113,71 @@ def cover(
     ``now``: a tick. ``fingerprint``: of the present definition; None when it cannot be told, then no slice of the
     present grid is called one of another definition. ``damage``: see ``findings.damage``.
     """
-    elsewhere = _OtherGrids(ledger.slices.values(), spec.slice)
+    covering = Covering(spec, ledger, fingerprint=fingerprint, damage=damage)
     due = due_before(spec, now)
-    slices = []
-    for slice_ in window.slices(spec.slice):
-        own = ledger.slices.get(slice_)
-        published = (own,) if own is not None else elsewhere.covering(slice_)
-        intents = slice_ in ledger.open_intents or any(one.window in ledger.open_intents for one in published)
-        other = bool(published) and (
-            own is None or (fingerprint is not None and own.fingerprint != fingerprint)
-        )
-        state: State
-        if published:
-            states = {one.entry.status for one in published}
-            state = next(one for one in _WORST_FIRST if one in states)
-        else:
-            state = "missing" if slice_.end <= due else "not_due"
-        slices.append(
-            SliceCover(
-                slice_,
-                state,
-                published,
-                other_definition=other,
-                interrupted=intents,
-                damage=tuple(found for one in published for found in damage.get(one.window, ())),
-            )
-        )
+    slices = [covering.at(slice_, due=due) for slice_ in window.slices(spec.slice)]
     holding = first_not_final(spec, ledger, damage=damage, due=due)
     final_up_to = holding.window.start if holding.window.start > spec.start else None
     return Coverage(window, tuple(slices), final_up_to, holding)
+
+
+class Covering:
+    """What is known of each slice of the export's grid; the arguments are those of ``cover``."""
+
+    def __init__(
+        self,
+        spec: ExportSpec,
+        ledger: Ledger,
+        *,
+        fingerprint: str | None,
+        damage: Mapping[Window, Sequence[Remembered]],
+    ) -> None:
+        self._grid = spec.slice
+        self._ledger = ledger
+        self._fingerprint = fingerprint
+        self._damage = damage
+        self._elsewhere = _OtherGrids(ledger.slices.values(), spec.slice)
+
+    def at(self, slice_: Window, *, due: int) -> SliceCover:
+        """One slice of the grid; ``due``: see ``due_before``."""
+        ledger = self._ledger
+        own = ledger.slices.get(slice_)
+        if own is not None:
+            return SliceCover(
+                slice_,
+                own.entry.status,
+                (own,),
+                other_definition=self._fingerprint is not None and own.fingerprint != self._fingerprint,
+                interrupted=slice_ in ledger.open_intents,
+                damage=tuple(self._damage.get(slice_, ())),
+            )
+        published = self._elsewhere.covering(slice_)
+        state: State = "missing" if slice_.end <= due else "not_due"
+        if published:
+            states = {one.entry.status for one in published}
+            state = next(one for one in _WORST_FIRST if one in states)
+        return SliceCover(
+            slice_,
+            state,
+            published,
+            other_definition=bool(published),
+            interrupted=slice_ in ledger.open_intents
+            or any(one.window in ledger.open_intents for one in published),
+            damage=tuple(found for one in published for found in self._damage.get(one.window, ())),
+        )
+
+    def touched(self) -> list[int]:
+        """The slices, ascending, of which anything is known, as multiples of the grid since the epoch.
+
+        Of every other slice it is known that nothing was published, and that no run began to.
+        """
+        own = (
+            window.start // self._grid
+            for known in (self._ledger.slices, self._ledger.open_intents)
+            for window in known
+            if window.ticks == self._grid and window.on_grid(self._grid)
+        )
+        return sorted({*own, *self._elsewhere.touched()})
 
 
 def first_not_final(
@@ -212,6 +248,10 @@ class _OtherGrids:
                 continue
             for cell in range(one.window.start // grid, -(-one.window.end // grid)):
                 self._at.setdefault(cell, []).append(one)
+
+    def touched(self) -> Iterable[int]:
+        """The slices of the grid that they touch, as multiples of it since the epoch."""
+        return self._at.keys()
 
     def covering(self, slice_: Window) -> tuple[Published, ...]:
         """The slices of other grids that hold every instant of this one; none when some instant is in none."""

@@ -9,19 +9,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-
 from logferry.audit.coverage import Coverage, SliceCover, runs
 from logferry.errors import StoreError
 from logferry.layout import journal_key
 from logferry.records.ledger import Published
-from logferry.records.manifest import Manifest
+from logferry.records.manifest import Manifest, decode_manifest
 from logferry.spec import ExportSpec
 from logferry.stores.base import Store
 from logferry.window import Window, format_duration
 
 _TRIES = 3
-_decode = msgspec.json.Decoder(Manifest).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +110,6 @@ def _recorded_source(
 
 def _publication(store: Store, export: str, seq: int) -> Manifest | None:
     try:
-        return _decode(store.read(journal_key(export, seq)))
-    except (StoreError, msgspec.DecodeError, UnicodeDecodeError):
+        return decode_manifest(store.read(journal_key(export, seq)))
+    except (StoreError, ValueError):
         return None

@@ -14,7 +14,7 @@ import msgspec
 
 from logferry.errors import StoreError
 from logferry.layout import findings_key, number_of, slice_of
-from logferry.records.manifest import Span
+from logferry.records.manifest import Span, refusing_depth
 from logferry.stores.base import NotFound, Store
 from logferry.window import Window
 
@@ -87,7 +87,9 @@ _decode = msgspec.json.Decoder(_Memory).decode
 def remembered(store: Store, export: str) -> list[Remembered]:
     """What the last verifications found. An unreadable memory is as good as none: it is only a memory."""
     try:
-        memory = _decode(store.read(findings_key(export)))
+        data = store.read(findings_key(export))
+        with refusing_depth():
+            memory = _decode(data)
         for one in memory.found:
             if one.finding.window is not None:
                 one.finding.window.window()

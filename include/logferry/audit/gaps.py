@@ -34,6 +34,8 @@ class Remedy:
 
     windows: tuple[Window, ...]
     command: str
+    whole: bool = False
+    """Whether Airflow's own backfill runs them; else only a run that is told its window does."""
 
     @property
     def window(self) -> Window:
@@ -47,7 +49,7 @@ def gaps(coverage: Coverage) -> list[Gap]:
         state = gap_state(slice_)
         if state is None:
             continue
-        reason = _reason(slice_, state)
+        reason = gap_reason(slice_, state)
         last = found[-1] if found else None
         if last and (last.window.end, last.state, last.reason) == (slice_.window.start, state, reason):
             found[-1] = Gap(Window(last.window.start, slice_.window.end), state, reason, last.slices + 1)
@@ -67,7 +69,8 @@ def gap_state(slice_: SliceCover) -> GapState | None:
     return "interrupted" if slice_.interrupted and slice_.published else None
 
 
-def _reason(slice_: SliceCover, state: GapState) -> str:
+def gap_reason(slice_: SliceCover, state: GapState) -> str:
+    """Why, in one clause for people."""
     if state == "damaged":
         return ", ".join(sorted({one.finding.detail for one in slice_.damage}))
     if state == "interrupted":
@@ -110,7 +113,7 @@ def remedies(spec: ExportSpec, windows: Iterable[Window], *, now: int) -> list[R
             end = min(piece.end, -(-window.end // spec.slice) * spec.slice, latest)
             if start < end:
                 parts.add(Window(start, end))
-    found = [Remedy(group, backfill_command(spec, group)) for group in _adjoining(whole)]
+    found = [Remedy(group, backfill_command(spec, group), whole=True) for group in _adjoining(whole)]
     found += [Remedy(group, export_command(spec, group)) for group in _adjoining(parts)]
     return sorted(found, key=lambda remedy: remedy.window)
 

@@ -116,10 +116,11 @@ class Visit:
 @dataclass(frozen=True, slots=True)
 class Survey:
     """``visits``: missed windows before moved ones, and closing ones last, each oldest first: years of windows to
-    close must not hold up a night that was missed. ``lost``: missed windows that lie wholly beyond the source's
-    retention."""
+    close must not hold up a night that was missed. ``missed``: the windows of the first ones, ascending. ``lost``:
+    missed windows that lie wholly beyond the source's retention."""
 
     visits: list[Visit]
+    missed: list[Window]
     lost: list[Window]
 
 
@@ -131,7 +132,7 @@ def survey(spec: ExportSpec, ledger: Ledger, count: Count, now: int, *, fingerpr
     is published is left alone.
     """
     if ledger.first_published_at is None:
-        return Survey([], [])
+        return Survey([], [], [])
     return _Surveyor(spec, ledger, count, now, fingerprint=fingerprint).survey()
 
 
@@ -182,7 +183,7 @@ class _Surveyor:
                 reasons.setdefault(window, []).append(f"closing: its horizon of {horizon} has ended")
         # The dict has them in this order already: what is first due for a better reason came first.
         visits = [Visit(window, self._seq(window), "; ".join(why)) for window, why in reasons.items()]
-        return Survey(visits, lost)
+        return Survey(visits, missed, lost)
 
     def _missed(self) -> Iterator[tuple[Window, int]]:
         """Windows of the schedule that should be published by now, and how many of their slices are not."""

@@ -17,6 +17,7 @@ from logferry.layout import (
     lease_key,
     manifest_key,
     manifests_prefix,
+    notices_key,
     number_of,
 )
 from logferry.records.journal import Damage, Record
@@ -125,7 +126,7 @@ def _head_behind(export: str, ledger: Ledger, records: list[Record]) -> Iterator
 
 def _is_known(export: str, key: str) -> bool:
     """Whether Logferry itself keeps something under this key of ``_manifests``, beside the copies of windows."""
-    if key in (head_key(export), findings_key(export), lease_key(export)):
+    if key in (head_key(export), findings_key(export), notices_key(export), lease_key(export)):
         return True
     suffix = {journal_prefix(export): ".json", checkpoint_prefix(export): ".json.gz"}
     name = key.rpartition("/")[2]

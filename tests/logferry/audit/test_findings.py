@@ -139,3 +139,8 @@ def test_only_findings_about_a_slices_object_damage_it(store: LocalStore) -> Non
     assert [one.finding.kind for one in beside(found, {hours(1): 1})] == ["copy_missing", "head"]
     assert [one.finding.kind for one in beside(found, {hours(1): 6})] == ["head"]
     assert "object_stray" not in OBJECT_KINDS
+
+
+def test_a_memory_that_is_nested_too_deeply_is_passed_over(store: LocalStore) -> None:
+    store.put_bytes(findings_key(EXPORT), b'{"a":' * 100_000)
+    assert remembered(store, EXPORT) == []

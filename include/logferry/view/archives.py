@@ -1,0 +1,217 @@
+"""What was last read of each export's archive, shared by the threads of one process.
+
+A lake that is slow, hangs or is gone holds nobody up for long: each is read by a thread of its own, and what was read
+last stays.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import threading
+import time
+from collections import OrderedDict
+from dataclasses import dataclass, field, replace
+
+from logferry.audit.archive import Connect
+from logferry.clock import Clock
+from logferry.errors import LogferryError, StoreError
+from logferry.spec import ExportSpec
+from logferry.view.index import Index
+from logferry.view.plain import cut
+from logferry.view.reading import Read, read
+from logferry.view.shared_boards import SharedBoards
+from logferry.view.stored_records import Stored, StoredRecords
+from logferry.window import TICK_PER_SECOND, format_instant
+
+log = logging.getLogger(__name__)
+
+_FRESH = 2 * TICK_PER_SECOND
+"""An archive is looked at once in so long, however many ask."""
+_RETRY = 10 * TICK_PER_SECOND
+"""One that could not be read is tried again after so long."""
+_MOST_ARCHIVES = 200
+_MOST_SLICES = 400_000
+"""Some 110 MB, and 320 MB where every slice is a publication of its own."""
+
+
+class LakeUnread(StoreError):
+    """The lake was never read, so that nothing can be said of it; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveState:
+    """An archive as it was when it was last read.
+
+    ``reachable``: the newest attempt to read it succeeded, or none was made yet; else ``reason`` says why not in one
+    sentence, and ``since`` since when. ``read_at``: of the last success. ``read`` None: there was none yet.
+    """
+
+    spec: ExportSpec
+    read: Read | None
+    records: StoredRecords
+    boards: SharedBoards
+    reachable: bool = True
+    reason: str | None = None
+    since: int | None = None
+    read_at: int | None = None
+
+    @property
+    def known(self) -> bool:
+        """Whether it was ever read."""
+        return self.read is not None
+
+    @property
+    def index(self) -> Index:
+        """Raises LakeUnread when it was never read."""
+        return self.have().index
+
+    @property
+    def url(self) -> str | None:
+        return None if self.read is None else self.read.archive.store.url
+
+    @property
+    def slices(self) -> int:
+        return 0 if self.read is None else self.read.slices
+
+    @property
+    def version(self) -> str:
+        """Changes with whatever the archive says, and with whether it can be reached."""
+        known = "unread" if self.read is None else self.read.version
+        decides = (self.spec.model_dump_json(), self.reachable, self.reason, self.since)
+        return f"{known}-{hashlib.sha256(repr(decides).encode()).hexdigest()[:8]}"
+
+    def have(self) -> Read:
+        """What was read. Raises LakeUnread when that is nothing yet."""
+        if self.read is None:
+            raise LakeUnread(
+                self.reason or "The lake is being read for the first time; try again in a moment."
+            )
+        return self.read
+
+    def record(self, seq: int) -> Stored | None:
+        """One record of the journal, None when there is none. Raises StoreError and CredentialsError."""
+        found = self.have()
+        if not self.reachable:
+            raise StoreError(self.reason or "The lake cannot be reached.")
+        return self.records.read(found.archive.store, self.spec.name, seq, version=found.version)
+
+
+def etag(state: ArchiveState, *parts: object) -> str:
+    """24 characters that change when the archive or one of ``parts`` does."""
+    return hashlib.sha256(repr((state.version, *map(str, parts))).encode()).hexdigest()[:24]
+
+
+@dataclass(slots=True)
+class _Reading:
+    """A thread that reads a lake. ``began``: by the monotonic clock; ``began_at``: a tick."""
+
+    began: float
+    began_at: int
+    done: threading.Event = field(default_factory=threading.Event)
+
+
+@dataclass(slots=True)
+class _Entry:
+    state: ArchiveState
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    reading: _Reading | None = None
+    looked_at: int | None = None
+
+
+class Archives:
+    """The archives of many exports, for many threads. One for a process.
+
+    ``patience_s``: how long a caller waits for a lake before it gets what was read last.
+    """
+
+    def __init__(self, connect: Connect, clock: Clock, *, patience_s: float = 4.0) -> None:
+        self._connect = connect
+        self._clock = clock
+        self._patience_s = patience_s
+        self._lock = threading.Lock()
+        self._entries: OrderedDict[str, _Entry] = OrderedDict()
+        self._records = StoredRecords()
+        self._boards = SharedBoards(connect, clock)
+
+    def state(self, spec: ExportSpec) -> ArchiveState:
+        """The archive of an export as it stands, or as it was when it could last be read. Never raises."""
+        entry = self._entry(spec)
+        reading = self._begun(entry, spec)
+        if reading is None:
+            return entry.state
+        reading.done.wait(max(0.0, self._patience_s - (time.monotonic() - reading.began)))
+        with entry.lock:
+            state = entry.state if entry.state.spec == spec else self._blank(spec)
+            silent = not reading.done.is_set() or state is not entry.state
+        return _silent(state, reading) if silent else state
+
+    def _begun(self, entry: _Entry, spec: ExportSpec) -> _Reading | None:
+        """The reading that is under way, begun where none is; None where the last one is fresh enough."""
+        with entry.lock:
+            now = self._clock.now()
+            if entry.looked_at is not None and entry.state.spec == spec:
+                fresh = _FRESH if entry.state.reachable else _RETRY
+                if 0 <= now - entry.looked_at < fresh:
+                    return None
+            if entry.reading is None:
+                entry.reading = _Reading(time.monotonic(), now)
+                threading.Thread(
+                    target=self._read,
+                    args=(entry, spec, entry.reading),
+                    name=f"archive-{spec.name}",
+                    daemon=True,
+                ).start()
+            return entry.reading
+
+    def _entry(self, spec: ExportSpec) -> _Entry:
+        with self._lock:
+            entry = self._entries.get(spec.name)
+            if entry is None:
+                entry = self._entries[spec.name] = _Entry(self._blank(spec))
+            self._entries.move_to_end(spec.name)
+            slices = sum(one.state.slices for one in self._entries.values())
+            while len(self._entries) > 1 and (len(self._entries) > _MOST_ARCHIVES or slices > _MOST_SLICES):
+                _, dropped = self._entries.popitem(last=False)
+                slices -= dropped.state.slices
+            return entry
+
+    def _blank(self, spec: ExportSpec) -> ArchiveState:
+        return ArchiveState(spec, None, self._records, self._boards)
+
+    def _read(self, entry: _Entry, spec: ExportSpec, reading: _Reading) -> None:
+        state = entry.state if entry.state.spec == spec else self._blank(spec)
+        try:
+            found = read(spec, self._connect, state.read, now=reading.began_at)
+            state = ArchiveState(spec, found, self._records, self._boards, read_at=self._clock.now())
+        except LogferryError as error:
+            state = _away(state, cut(str(error)), reading.began_at)
+        except Exception as error:
+            log.exception("the archive of %s cannot be read", spec.name)
+            reason = f"Reading the lake failed with {type(error).__name__}; the server's log says more."
+            state = _away(state, reason, reading.began_at)
+        with entry.lock:
+            entry.state = state
+            entry.reading = None
+            entry.looked_at = self._clock.now()
+        reading.done.set()
+
+
+def _silent(state: ArchiveState, reading: _Reading) -> ArchiveState:
+    """A state while its lake keeps a caller waiting."""
+    since = format_instant(_second(reading.began_at))
+    reason = (
+        f"The lake has not answered since {since}."
+        if state.known
+        else f"The lake is being read for the first time, since {since}; try again in a moment."
+    )
+    return _away(state, reason, reading.began_at)
+
+
+def _away(state: ArchiveState, reason: str, now: int) -> ArchiveState:
+    since = state.since if not state.reachable and state.since is not None else _second(now)
+    return replace(state, reachable=False, reason=reason, since=since)
+
+
+def _second(tick: int) -> int:
+    return tick - tick % TICK_PER_SECOND
