@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import (
     Field,
@@ -36,7 +36,10 @@ from logferry.spec_parts import (
     DatadogSourceSpec,
     Definition,
     DestinationSpec,
+    NotifySpec,
+    SmtpNotifySpec,
     SourceSpec,
+    WebhookNotifySpec,
 )
 from logferry.window import TICK_PER_HOUR, TICK_PER_MINUTE, Window, format_duration, format_instant
 
@@ -49,7 +52,10 @@ __all__ = [
     "DestinationSpec",
     "ExportSpec",
     "LoadedExports",
+    "NotifySpec",
+    "SmtpNotifySpec",
     "SourceSpec",
+    "WebhookNotifySpec",
     "export_from",
     "fingerprint",
     "lake_url",
@@ -76,6 +82,7 @@ class ExportSpec(Definition):
     pool: fields.Text = "default_pool"
     destination: DestinationSpec = DestinationSpec()
     columns: dict[str, ColumnSpec] = Field(default_factory=dict)
+    notify: Annotated[tuple[NotifySpec, ...], fields.Listed] = ()
 
     _file: Path | None = PrivateAttr(default=None)
 
@@ -293,7 +300,7 @@ def lake_url(spec: ExportSpec, *, sandbox: bool) -> str:
 def fingerprint(identity: Mapping[str, Any], spec: ExportSpec) -> str:
     """``sha256:…`` of what decides which rows exist and how they look; ``identity`` is the source's.
 
-    Not in it: connection, schedule, settle, horizon, pool, destination.
+    Not in it: connection, schedule, settle, horizon, pool, destination, notify.
     """
     content = {
         "source": dict(identity),
@@ -313,4 +320,6 @@ _ALLOWED = {
     "source.azure_log_search": tuple(AzureLogSearchSourceSpec.model_fields),
     "destination": tuple(DestinationSpec.model_fields),
     "columns": tuple(ColumnSpec.model_fields),
+    "notify.smtp": tuple(SmtpNotifySpec.model_fields),
+    "notify.webhook": tuple(WebhookNotifySpec.model_fields),
 }

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 _KINDS = ("datadog", "azure_monitor", "azure_log_search")
+_CHANNELS = ("smtp", "webhook")
 
 _EXAMPLES = {
     "name": "web_errors",
@@ -23,6 +24,12 @@ _EXAMPLES = {
     "source.resource_group": "the resource group's name",
     "schedule": '"@daily"',
     "start": "2026-01-01T00:00:00Z",
+}
+_LISTS = {"to": "[oncall@example.org]", "on": "[short, behind]"}
+_EXAMPLES_OF_CHANNELS = {
+    "kind": "webhook",
+    "connection": "slack_webhook",
+    "to": "[oncall@example.org]",
 }
 
 
@@ -59,6 +66,8 @@ def sentences(error: ValidationError, where: str, allowed: Mapping[str, tuple[st
 def _key(location: tuple[int | str, ...]) -> str:
     """The dotted key as the file has it: no union tag, list places as ``[2]`` counted from one."""
     parts = list(location)
+    if len(parts) > 2 and parts[0] == "notify" and parts[2] in _CHANNELS:
+        del parts[2]
     if len(parts) > 1 and parts[0] in _KINDS:
         del parts[0]
     if len(parts) > 1 and parts[0] == "source" and parts[1] in _KINDS:
@@ -74,16 +83,17 @@ def _reason(detail: ErrorDetails, key: str, allowed: Mapping[str, tuple[str, ...
     context: dict[str, Any] = detail.get("ctx", {})
     if kind == "value_error":
         return str(context["error"])
+    kinds = ", ".join(_CHANNELS if key.startswith("notify[") else _KINDS)
     if kind == "union_tag_not_found":
-        return f"is missing; add it, one of {', '.join(_KINDS)}"
+        return f"is missing; add it, one of {kinds}"
     if kind == "missing":
-        example = _EXAMPLES.get(key)
         name = key.rpartition(".")[2]
+        example = _EXAMPLES_OF_CHANNELS.get(name) if key.startswith("notify[") else _EXAMPLES.get(key)
         return f"is missing; add it, for example '{name}: {example}'" if example else "is missing; add it"
     if kind == "extra_forbidden":
         return _unknown_key(detail["loc"], allowed)
     if kind == "union_tag_invalid":
-        return f"{shown(given.get('kind'))} is not known; write one of {', '.join(_KINDS)}"
+        return f"{shown(given.get('kind'))} is not known; write one of {kinds}"
     if kind == "literal_error":
         choices = str(context.get("expected")).replace(" or ", ", ")
         return f"{shown(given)} is not allowed; write one of {choices}"
@@ -92,7 +102,12 @@ def _reason(detail: ErrorDetails, key: str, allowed: Mapping[str, tuple[str, ...
     if kind in ("model_type", "model_attributes_type", "dict_type", "mapping_type"):
         return f"{shown(given)} is no block of 'key: value' lines; indent its keys below it"
     if kind in ("tuple_type", "list_type"):
-        return f'{shown(given)} is not a list; write it in brackets, such as ["*"]'
+        if key == "notify":
+            return (
+                f"{shown(given)} is not a list; begin each channel with '- kind: webhook' or '- kind: smtp'"
+            )
+        example = _LISTS.get(key.rpartition(".")[2], '["*"]')
+        return f"{shown(given)} is not a list; write it in brackets, such as {example}"
     if kind == "string_type":
         return (
             f"{shown(given)} is not text; put it in quotes"
@@ -108,15 +123,18 @@ def _unknown_key(location: tuple[int | str, ...], allowed: Mapping[str, tuple[st
     section = ".".join(str(part) for part in location[:-1])
     if section.startswith("columns."):
         section = "columns"
+    if location[0] == "notify" and len(location) > 2:
+        section = f"notify.{location[2]}"
     if section in _KINDS:
         section = f"source.{section}"
     keys = allowed.get(section, ())
     name = str(location[-1])
     close = difflib.get_close_matches(name, keys, 1)
     homes = [home for home, others in allowed.items() if name in others and home != section]
-    others = [home.removeprefix("source.") for home in homes if home.startswith("source.")]
-    if others and section.startswith("source."):
-        kind = section.removeprefix("source.")
+    family = section.partition(".")[0]
+    others = [home.removeprefix(f"{family}.") for home in homes if home.startswith(f"{family}.")]
+    if others and section.startswith(f"{family}."):
+        kind = section.removeprefix(f"{family}.")
         hint = f"it is for kind {' and '.join(others)}; {kind} has {', '.join(keys)}"
     elif homes:
         hint = (

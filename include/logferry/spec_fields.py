@@ -7,7 +7,7 @@ taken as ticks only when the definition is made in code, never in a file.
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import unquote, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, ValidationInfo
@@ -38,6 +38,8 @@ _RESOURCE_NAME = re.compile(r"[\w().-]{0,89}[\w()-]")
 _WORKSPACE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{2,61}[A-Za-z0-9]")
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+# One plain address: no display name, no list, nothing that could begin another header.
+_ADDRESS = re.compile(r"[^\s@,;:<>()\[\]\"\\]{1,64}@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*")
 _LEGACY_COMMANDS = ("where", "extend")
 _LEGACY_STRINGS = re.compile(r'"[^"]*"|\'[^\']*\'')
 _LEGACY_RELATIVE = re.compile(r"\bNOW\b", re.I)
@@ -196,6 +198,32 @@ def _top(value: int) -> int:
     return value
 
 
+def _listed(value: Any) -> Any:
+    """A list as the tuple that a frozen model keeps."""
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _addresses(values: tuple[str, ...]) -> tuple[str, ...]:
+    if not values:
+        raise ValueError("the list is empty; name who is written to, such as [oncall@example.org]")
+    for value in values:
+        if _ADDRESS.fullmatch(value) is None:
+            raise ValueError(f"{value[:80]!r} is not a mail address; write it like oncall@example.org")
+    if len(set(values)) < len(values):
+        raise ValueError("an address is named twice; name it once")
+    return values
+
+
+def _events(values: tuple[str, ...]) -> tuple[str, ...]:
+    if not values:
+        raise ValueError(
+            "the list is empty, so nothing would be told; name events, or leave `on` out for all of them"
+        )
+    if len(set(values)) < len(values):
+        raise ValueError("an event is named twice; name it once")
+    return values
+
+
 def _destination_url(value: str | None) -> str | None:
     if value is None:
         return None
@@ -270,6 +298,10 @@ PipelineText = Annotated[str | None, AfterValidator(_pipeline)]
 LegacyQuery = Annotated[str, AfterValidator(_legacy_query)]
 Top = Annotated[int, AfterValidator(_top)]
 DestinationUrl = Annotated[str | None, AfterValidator(_destination_url)]
+Addresses = Annotated[tuple[str, ...], BeforeValidator(_listed), AfterValidator(_addresses)]
+Event = Literal["short", "verification", "behind"]
+Events = Annotated[tuple[Event, ...], BeforeValidator(_listed), AfterValidator(_events)]
+Listed = BeforeValidator(_listed)
 ColumnPath = Annotated[str, AfterValidator(_column_path)]
 Instant = Annotated[int, BeforeValidator(_instant), AfterValidator(_start_bounds)]
 SliceLength = Annotated[int, BeforeValidator(_duration), _span(TICK_PER_MINUTE, TICK_PER_DAY)]

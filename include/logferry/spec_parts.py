@@ -1,4 +1,4 @@
-"""The parts of an export definition: the three kinds of source, promoted columns, the destination."""
+"""The parts of an export definition: the three kinds of source, promoted columns, the destination, who is told."""
 
 from __future__ import annotations
 
@@ -82,3 +82,27 @@ class DestinationSpec(Definition):
                 [("connection", "only an s3:// url uses a connection; remove it or give an s3:// url")]
             )
         return self
+
+
+EVENTS: tuple[fields.Event, ...] = ("short", "verification", "behind")
+"""What a channel of ``notify`` can be told of; all of it, unless it says otherwise."""
+
+
+class SmtpNotifySpec(Definition):
+    """Mail through an Airflow connection of type ``smtp``, from the ``from_email`` that it names."""
+
+    kind: Literal["smtp"] = "smtp"
+    connection: fields.Text
+    to: fields.Addresses
+    on: fields.Events = EVENTS
+
+
+class WebhookNotifySpec(Definition):
+    """A Slack-compatible incoming webhook, whose address is an Airflow connection's."""
+
+    kind: Literal["webhook"] = "webhook"
+    connection: fields.Text
+    on: fields.Events = EVENTS
+
+
+NotifySpec = Annotated[SmtpNotifySpec | WebhookNotifySpec, Field(discriminator="kind")]

@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowFailException
 
 from logferry.layout import manifest_key
-from logferry.records.manifest import Manifest, SliceEntry, content_hash
+from logferry.records.manifest import Manifest, content_hash
 from logferry.schedule import Schedule
 from logferry.window import Window, to_datetime
-from logferry.wording import counted
 
 if TYPE_CHECKING:
     from airflow.sdk import Asset
 
     from logferry.spec import ExportSpec
 
-_MOST_NAMED = 5
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """What a task published. ``lake``: the URL of the store; ``endpoint``: where that sends its requests, None for a
+    local folder; ``summary``: see ``summarize``."""
+
+    spec: ExportSpec
+    manifest: Manifest
+    lake: str
+    endpoint: str | None
+    summary: dict[str, Any]
 
 
 def announce(
@@ -72,6 +82,12 @@ def summarize(manifest: Manifest, lake: str) -> dict[str, Any]:
     }
 
 
+WAY_ON = (
+    "clear all tasks of this run to export the window again (archive_upkeep does so when the source's count moves, and "
+    "after the horizon)"
+)
+
+
 def fail_if_short(manifest: Manifest) -> None:
     """Raise AirflowFailException when the window is short: both numbers, the likely cause, and what to do.
 
@@ -79,60 +95,7 @@ def fail_if_short(manifest: Manifest) -> None:
     """
     if manifest.status != "short":
         return
-    short = [entry for entry in manifest.slices if entry.status == "short"]
-    named = ", ".join(f"{entry.start} ({_wrong(entry)})" for entry in short[:_MOST_NAMED])
-    more = f" and {len(short) - _MOST_NAMED} more" if len(short) > _MOST_NAMED else ""
-    raise AirflowFailException(
-        f"the window {manifest.window.start} to {manifest.window.end} of {manifest.export} is short: "
-        f"{manifest.rows:,} rows are written, the source counts {_count(manifest.source_rows)}; slices {named}{more}; "
-        f"likely {'; '.join(_causes(short))}; it is published and marked `short`; clear all tasks of this run to "
-        "export the window again (archive_upkeep does so when the source's count moves, and after the horizon)"
-    )
+    # Here, because a DAG file is parsed every few seconds and this brings pyarrow.
+    from logferry.notices.short import short_sentence
 
-
-def _wrong(entry: SliceEntry) -> str:
-    """The numbers of a short slice, and what differs where they do not."""
-    from logferry.proof.prove import BINS_DIFFER_NOTE
-    from logferry.proof.twins import DIFFER_NOTE
-
-    if _of_equal_numbers(entry, DIFFER_NOTE):
-        return f"{entry.rows:,} as counted, other ids in {counted(entry.notes[DIFFER_NOTE], 'instant')}"
-    if _of_equal_numbers(entry, BINS_DIFFER_NOTE):
-        return f"{entry.rows:,} as counted, other times in {counted(entry.notes[BINS_DIFFER_NOTE], 'bin')}"
-    return f"{entry.rows:,} of {_count(entry.source_rows)}"
-
-
-def _of_equal_numbers(entry: SliceEntry, note: str) -> bool:
-    return entry.rows == entry.source_rows and bool(entry.notes.get(note))
-
-
-def _causes(short: Sequence[SliceEntry]) -> list[str]:
-    """What lies behind differences that three more fetches did not settle."""
-    # Here, because a DAG file is parsed every few seconds and these bring pyarrow.
-    from logferry.proof.prove import BINS_DIFFER_NOTE
-    from logferry.proof.twins import DIFFER_NOTE
-
-    causes = []
-    if any(entry.rows < (entry.source_rows or 0) for entry in short):
-        causes.append(
-            "the source counts rows that its searches leave out, or rows are still coming in (`settle`)"
-        )
-    if any(entry.source_rows is not None and entry.rows > entry.source_rows for entry in short):
-        causes.append(
-            "the source gives rows that it does not count, or removes rows at this very time (`retention`)"
-        )
-    if bins := [entry for entry in short if _of_equal_numbers(entry, BINS_DIFFER_NOTE)]:
-        causes.append(
-            f"in {counted(len(bins), 'slice')} from {bins[0].start} on rows lie at other times than the source counts "
-            "them, although the numbers agree"
-        )
-    if twins := [entry for entry in short if entry.notes.get(DIFFER_NOTE)]:
-        causes.append(
-            f"in {counted(len(twins), 'slice')} from {twins[0].start} on rows of one instant came with other ids each "
-            "time they were asked for, so one may be lost and another doubled although the counts agree"
-        )
-    return causes or ["the source contradicts itself"]
-
-
-def _count(rows: int | None) -> str:
-    return "an unknown number" if rows is None else f"{rows:,}"
+    raise AirflowFailException(short_sentence(manifest, WAY_ON))

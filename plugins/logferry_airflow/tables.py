@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from logferry.spec import ExportSpec
+from logferry.spec import ExportSpec, NotifySpec
 from logferry.window import format_duration, format_instant
 from logferry.wording import counted
+from logferry_airflow.progress import said_time
 
 if TYPE_CHECKING:
     from logferry.plan import Chunk, Plan
-    from logferry.records.manifest import Manifest
+    from logferry.records.manifest import Manifest, SliceEntry
+
+MOST_LINES = 96
+"""Slices of a table; of more than these it has a line for each day."""
 
 
 def text_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -37,6 +42,7 @@ def definition_table(spec: ExportSpec) -> str:
         ("start", format_instant(spec.start)),
         *((name, format_duration(getattr(spec, name))) for name in ("slice", "settle", "horizon")),
         ("destination", _markdown(spec.destination.url or "the project's lake folder")),
+        ("told", _markdown(", ".join(_channel(one) for one in spec.notify)) if spec.notify else "nobody"),
         ("promoted columns", ", ".join(f"`{name}`" for name in spec.columns) or "none"),
     ]
     lines = ["| setting | value |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)]
@@ -49,6 +55,10 @@ def _setting(key: str, value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
+def _channel(channel: NotifySpec) -> str:
+    return f"{channel.connection} ({', '.join(channel.on)})"
+
+
 def _markdown(text: str) -> str:
     """As code inside a table cell: a pipe would end the cell, a backtick the code, a line break the row."""
     flat = " ".join(text.split()).replace("|", "\\|").replace("`", "'")
@@ -56,36 +66,71 @@ def _markdown(text: str) -> str:
 
 
 def plan_table(plan: Plan, chunks: Sequence[Chunk]) -> str:
-    """The plan for the task log: every slice with its count, then the totals and the chunks."""
-    counts = [(slice_.start, _count(slice_.rows, "unknown")) for slice_ in plan.slices]
+    """The plan for the task log: every slice (of a long window: every day) with its count, the totals, the chunks."""
+    counts = _counts(plan)
     rows = "an unknown number of rows" if plan.rows is None else counted(plan.rows, "row")
     size = "unknown size" if plan.bytes is None else f"about {plan.bytes / 1e6:,.1f} MB"
-    eta = "unknown time" if plan.eta_s is None else f"about {plan.eta_s:,.0f} s at the learned request rate"
+    eta = (
+        "unknown time" if plan.eta_s is None else f"about {said_time(plan.eta_s)} at the learned request rate"
+    )
     return (
         f"plan of {plan.export} for [{plan.window.start}, {plan.window.end})\n"
         f"{text_table(('slice', 'rows at the source'), counts)}\n"
-        f"{counted(len(counts), 'slice')} in {counted(len(chunks), 'chunk')}: {rows}, "
+        f"{counted(len(plan.slices), 'slice')} in {counted(len(chunks), 'chunk')}: {rows}, "
         f"{counted(plan.requests, 'search request')}, {size}, {eta}"
     )
 
 
-def publication_table(manifest: Manifest) -> str:
-    """The publication for the task log: every slice with both counts, then the totals."""
-    rows = [
-        (
-            entry.start,
-            entry.status,
-            f"{entry.rows:,}",
-            _count(entry.source_rows, "not counted"),
-            f"{entry.file.bytes:,}",
-        )
-        for entry in manifest.slices
+def _counts(plan: Plan) -> list[tuple[str, str]]:
+    if len(plan.slices) <= MOST_LINES:
+        return [(slice_.start, _count(slice_.rows, "unknown")) for slice_ in plan.slices]
+    days: dict[str, list[int | None]] = {}
+    for slice_ in plan.slices:
+        days.setdefault(slice_.start[:10], []).append(slice_.rows)
+    return [
+        (f"{day} ({counted(len(rows), 'slice')})", _count(_sum(rows), "unknown"))
+        for day, rows in days.items()
     ]
+
+
+def _sum(counts: Iterable[int | None]) -> int | None:
+    """None where one of them is not known."""
+    total = 0
+    for count in counts:
+        if count is None:
+            return None
+        total += count
+    return total
+
+
+def publication_table(manifest: Manifest) -> str:
+    """The publication for the task log: every slice (of a long window, every day) with both counts, then the totals."""
+    if len(manifest.slices) <= MOST_LINES:
+        rows = [_line(entry.start, [entry]) for entry in manifest.slices]
+    else:
+        # What is not proven stands by itself: that is what somebody will look for.
+        rows = []
+        for day, entries in groupby(manifest.slices, key=lambda entry: entry.start[:10]):
+            of_day = list(entries)
+            rows.append(_line(f"{day} ({counted(len(of_day), 'slice')})", of_day))
+            rows += [_line(f"  {entry.start}", [entry]) for entry in of_day if entry.status == "short"]
     table = text_table(("slice", "status", "rows", "at the source", "bytes"), rows)
-    counted = _count(manifest.source_rows, "not counted")
+    at_source = _count(manifest.source_rows, "not counted")
     return (
         f"published {manifest.export} [{manifest.window.start}, {manifest.window.end}) as number {manifest.seq}\n"
-        f"{table}\n{manifest.status}: {manifest.rows:,} rows written, {counted} at the source"
+        f"{table}\n{manifest.status}: {counted(manifest.rows, 'row')} written, {at_source} at the source"
+    )
+
+
+def _line(name: str, entries: Sequence[SliceEntry]) -> tuple[str, str, str, str, str]:
+    from logferry.records.manifest import worst
+
+    return (
+        name,
+        worst([entry.status for entry in entries]),
+        f"{sum(entry.rows for entry in entries):,}",
+        _count(_sum(entry.source_rows for entry in entries), "not counted"),
+        f"{sum(entry.file.bytes for entry in entries):,}",
     )
 
 

@@ -50,7 +50,9 @@ def upkeep_dag(exports: Sequence[str]) -> DAG:
         default_args={"owner": "logferry", "retries": 1, "retry_delay": timedelta(minutes=2)},
         tags=["logferry"],
     ) as dag:
-        survey = SurveyOperator.partial(task_id="survey").expand(export=exports)
+        assets = [export_asset(name) for name in exports]
+        # The inlet is where a survey remembers since when a lake does not answer.
+        survey = SurveyOperator.partial(task_id="survey", inlets=assets).expand(export=exports)
         # An export whose survey fails holds up no other.
         gather = GatherRunsOperator(task_id="gather", found=survey.output, trigger_rule=TriggerRule.ALL_DONE)
         TriggerDagRunOperator.partial(
@@ -62,7 +64,5 @@ def upkeep_dag(exports: Sequence[str]) -> DAG:
         ).expand_kwargs(gather.output)
         # Airflow judges a run by its last tasks: this one makes a failed survey fail the run.
         survey >> EmptyOperator(task_id="all_surveyed")
-        AuditOperator.partial(task_id="audit", inlets=[export_asset(name) for name in exports]).expand(
-            export=exports
-        )
+        AuditOperator.partial(task_id="audit", inlets=assets).expand(export=exports)
     return dag

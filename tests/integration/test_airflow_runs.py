@@ -6,8 +6,10 @@ One database for the module; a fresh DagBag per scenario, because a DAG object k
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,8 @@ from airflow.models.asset import AssetEvent
 from airflow.models.dag import DagModel
 from airflow.models.dagrun import DagRun
 from airflow.models.errors import ParseImportError
+from airflow.models.serialized_dag import SerializedDagModel
+from airflow.models.xcom import XComModel
 from airflow.utils.db import initdb
 from airflow.utils.session import create_session
 from airflow.utils.state import DagRunState
@@ -29,7 +33,14 @@ from logferry.budget import Budget
 from logferry.clock import SystemClock
 from logferry.ferry import open_ferry
 from logferry.spec import load_export
-from logferry.window import TICK_PER_DAY, TICK_PER_SECOND, Window, format_compact, format_instant
+from logferry.window import (
+    TICK_PER_DAY,
+    TICK_PER_HOUR,
+    TICK_PER_SECOND,
+    Window,
+    format_compact,
+    format_instant,
+)
 from logferry_airflow import waiting
 from logferry_airflow.hooks.connections import connect
 from logferry_airflow.operators.export import ExportChunkOperator
@@ -78,6 +89,7 @@ def lake(
         shipped = (PROJECT / "include" / "exports" / f"{name}.yaml").read_text()
         (exports / f"{name}.yaml").write_text(f"{shipped}\ndestination: {{url: {lake.as_uri()}}}\n")
     monkeypatch.setenv("LOGFERRY_EXPORTS_DIR", str(exports))
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "http://airflow.example/base/")
     # One request at a time, so that tests can count them in order.
     _connect(monkeypatch, "datadog_default", _datadog_connection(datadog, in_flight=1))
     _connect(monkeypatch, "azure_default", _azure_connection(azure.describe()))
@@ -104,6 +116,30 @@ def _azure_connection(told: dict[str, Any]) -> dict[str, Any]:
         "password": told["client_secret"],
         "extra": {**extra, "tenantId": told["tenant_id"], "sandbox": True},
     }
+
+
+@pytest.fixture
+def webhook(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
+    """What was posted to the webhook of the connection ``hook``, in order."""
+    posted: list[dict[str, Any]] = []
+
+    class Hook(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            posted.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *args: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Hook) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        _connect(
+            monkeypatch,
+            "hook",
+            {"conn_type": "http", "host": f"http://127.0.0.1:{server.server_port}/services/T/B"},
+        )
+        yield posted
+        server.shutdown()
 
 
 Run = Callable[..., DagRun]
@@ -240,6 +276,67 @@ def test_a_short_window_is_published_marked_and_fails_the_run(
     assert published["status"] == "short"
     assert published["rows"] < published["source_rows"]
     assert len(events("web_errors")) == before
+
+
+def links(run: DagRun, task_id: str) -> dict[str, str]:
+    query = select(XComModel).where(
+        XComModel.run_id == run.run_id, XComModel.task_id == task_id, XComModel.key.startswith("_link_")
+    )
+    with create_session() as session:
+        return {found.key: XComModel.deserialize_value(found) for found in session.scalars(query)}
+
+
+def test_every_task_links_to_the_page_and_publish_to_what_it_published(run: Run, lake: Path) -> None:
+    finished = run("web_errors", conf=MORNING)
+    page = "http://airflow.example/base/plugin/logferry#/export/web_errors"
+    coverage = {"_link_CoverageLink": f"{page}?from=2026-03-02T06:00:00Z&to=2026-03-02T09:00:00Z"}
+    assert links(finished, "plan") == links(finished, "export") == coverage
+    seq = manifest(lake, "web_errors", "20260302T060000Z-20260302T090000Z")["seq"]
+    assert links(finished, "publish") == {**coverage, "_link_PartitionLink": f"{page}/record/{seq}"}
+    stored = SerializedDagModel.get_dag("export_web_errors")
+    assert stored is not None
+    assert set(stored.get_task("publish").operator_extra_link_dict) == {"Coverage", "Published partition"}
+    assert set(stored.get_task("export").operator_extra_link_dict) == {"Coverage"}
+
+
+def test_a_short_window_is_told_once_and_not_again_by_the_next_run(
+    run: Run,
+    lake: Path,
+    datadog: DatadogSandbox,
+    webhook: list[dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    define(lake, "web_errors", notify=[{"kind": "webhook", "connection": "hook"}])
+    datadog.api.plan.replace([{"fault": "datadog:drop_row"}])
+    assert run("web_errors", conf=MORNING).state == "failed"
+    published = manifest(lake, "web_errors", "20260302T060000Z-20260302T090000Z")
+    (told,) = webhook
+    first, *_ = told["text"].splitlines()
+    assert first == (
+        f"web_errors is short: {published['rows']:,} rows are written, the source counts "
+        f"{published['source_rows']:,}, in the window 2026-03-02T06:00:00Z to 2026-03-02T09:00:00Z."
+    )
+    assert (
+        "Next: logferry export web_errors --from 2026-03-02T06:00:00Z --to 2026-03-02T09:00:00Z"
+        in told["text"]
+    )
+    assert "See: http://airflow.example/base/plugin/logferry#/export/web_errors?from=" in told["text"]
+
+    assert run("web_errors", conf=MORNING).state == "failed"
+    again = manifest(lake, "web_errors", "20260302T060000Z-20260302T090000Z")
+    assert (again["seq"] > published["seq"], again["rows"]) == (True, published["rows"])
+    assert webhook == [told]
+
+
+def test_a_webhook_that_is_gone_changes_no_run(
+    run: Run, lake: Path, datadog: DatadogSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _connect(monkeypatch, "hook", {"conn_type": "http", "host": "http://127.0.0.1:9/services/s3cr3t-path"})
+    define(lake, "web_errors", notify=[{"kind": "webhook", "connection": "hook"}])
+    assert run("web_errors", conf=MORNING).state == "success"
+    datadog.api.plan.replace([{"fault": "datadog:drop_row"}])
+    finished = run("web_errors", conf={"from": MORNING["to"], "to": "2026-03-02T12:00:00Z"})
+    assert states(finished) == {"plan": "success", "export": "success", "publish": "failed"}
 
 
 def searches(datadog: DatadogSandbox) -> int:
@@ -437,6 +534,31 @@ def test_an_export_whose_survey_fails_holds_up_no_other_and_fails_the_pass(
         ("audit", "lit"): "success",
     }
     assert run_id(missed, 0) in {dag_run.run_id for dag_run in runs_of("export_lit")}
+
+
+def test_a_lake_that_upkeep_cannot_read_for_hours_is_told_once(
+    lake: Path, webhook: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Since when is kept in Airflow's own database, as the lake is what fails."""
+    for name in NAMES:
+        (lake.parent / "exports" / f"{name}.yaml").unlink()
+    define(
+        lake,
+        "gone",
+        destination={"url": "s3://a-bucket/logs", "connection": "aws_not_there"},
+        notify=[{"kind": "webhook", "connection": "hook"}],
+    )
+    sync_bag_to_db(DagBag(DAGS, bundle_path=DAGS, bundle_name="dags-folder"), "dags-folder", None)
+    with create_session() as session:
+        session.get_one(DagModel, "export_gone").is_paused = False
+    started = SystemClock().now()
+    for hours in (0, 4, 5):
+        monkeypatch.setattr(SystemClock, "now", lambda self, hours=hours: started + hours * TICK_PER_HOUR)
+        assert states(upkeep_run())["survey"] == "failed"
+        assert len(webhook) == (hours >= 4)
+    (told,) = webhook
+    assert told["text"].startswith("gone cannot be looked after since ")
+    assert "aws_not_there" in told["text"]
 
 
 def upkeep_run() -> DagRun:

@@ -18,6 +18,8 @@ from logferry.spec import (
     AzureMonitorSourceSpec,
     DatadogSourceSpec,
     ExportSpec,
+    SmtpNotifySpec,
+    WebhookNotifySpec,
     export_from,
     fingerprint,
     lake_url,
@@ -327,7 +329,6 @@ def test_log_analytics_counts_a_slice_of_any_length_in_one_query(tmp_path: Path)
         (b"a: 1\n\tb: 2\n", "indent with spaces"),
         (b"query: a: b\n", "contains ': ' in quotes"),
         (b"1: 2\n", "put the key in quotes"),
-        (b"on: 2\n", "put the key in quotes"),
         (b"? [a, b]\n: 2\n", "put the key in quotes"),
         (b"a: 1\n---\nb: 2\n", "each export in its own file"),
         (b"a: !!python/object:os.system x\n", "without a '!' tag"),
@@ -568,3 +569,94 @@ def test_a_bare_number_that_a_person_wrote_is_no_ticks(key: str) -> None:
     assert getattr(export_from(written, where="task t"), key) == TICK_PER_HOUR
     with pytest.raises(DefinitionError, match=rf"^task t: {key}: 36000000000 has no unit"):
         export_from(written, where="task t", written=True)
+
+
+NOTIFY = DATADOG + "notify:\n"
+
+
+def test_channels_are_told_of_everything_unless_they_say_otherwise(tmp_path: Path) -> None:
+    spec = load(
+        tmp_path,
+        f"{NOTIFY}  - {{kind: smtp, connection: smtp_default, to: [oncall@example.org]}}\n"
+        "  - {kind: webhook, connection: slack_webhook, on: [short]}\n",
+    )
+    mail, hook = spec.notify
+    assert isinstance(mail, SmtpNotifySpec)
+    assert (mail.to, mail.on) == (("oncall@example.org",), ("short", "verification", "behind"))
+    assert isinstance(hook, WebhookNotifySpec)
+    assert (hook.connection, hook.on) == ("slack_webhook", ("short",))
+    assert fingerprint(IDENTITY, spec) == fingerprint(IDENTITY, load(tmp_path, DATADOG))
+    assert pickle.loads(pickle.dumps(spec)) == spec
+
+
+def test_nobody_is_told_where_no_channel_is_given(tmp_path: Path) -> None:
+    assert load(tmp_path, DATADOG).notify == ()
+
+
+@pytest.mark.parametrize(
+    ("channel", "line"),
+    [
+        ("{kind: pager, connection: x}", "notify[1].kind: 'pager' is not known; write one of smtp, webhook"),
+        ("{connection: x}", "notify[1].kind: is missing; add it, one of smtp, webhook"),
+        (
+            "{kind: webhook}",
+            "notify[1].connection: is missing; add it, for example 'connection: slack_webhook'",
+        ),
+        (
+            "{kind: smtp, connection: x}",
+            "notify[1].to: is missing; add it, for example 'to: [oncall@example.org]'",
+        ),
+        (
+            "{kind: smtp, connection: x, to: a@b.c}",
+            "notify[1].to: 'a@b.c' is not a list; write it in brackets, such as [oncall@example.org]",
+        ),
+        (
+            '{kind: smtp, connection: x, to: ["a@b.c\\nBcc: d@e.f"]}',
+            "notify[1].to: 'a@b.c\\nBcc: d@e.f' is not a mail address; write it like oncall@example.org",
+        ),
+        (
+            "{kind: smtp, connection: x, to: []}",
+            "notify[1].to: the list is empty; name who is written to, such as [oncall@example.org]",
+        ),
+        (
+            "{kind: smtp, connection: x, to: [a@b.c, a@b.c]}",
+            "notify[1].to: an address is named twice; name it once",
+        ),
+        (
+            "{kind: webhook, connection: x, to: [a@b.c]}",
+            "notify[1].to: is not a key that this block knows; it is for kind smtp; webhook has kind, connection, on",
+        ),
+        (
+            "{kind: webhook, connection: x, on: [shot]}",
+            "notify[1].on[1]: 'shot' is not allowed; write one of 'short', 'verification', 'behind'",
+        ),
+        (
+            "{kind: webhook, connection: x, on: []}",
+            "notify[1].on: the list is empty, so nothing would be told; name events, or leave `on` out for all of them",
+        ),
+        (
+            "{kind: webhook, connection: x, on: short}",
+            "notify[1].on: 'short' is not a list; write it in brackets, such as [short, behind]",
+        ),
+        (
+            "{kind: webhook, connection: x, on: [short, short]}",
+            "notify[1].on: an event is named twice; name it once",
+        ),
+        ("slack", "notify[1]: 'slack' is no block of 'key: value' lines; indent its keys below it"),
+    ],
+)
+def test_a_channel_that_is_not_right_is_refused_in_one_line(refusal: Any, channel: str, line: str) -> None:
+    assert refusal(f"{NOTIFY}  - {channel}\n") == [line]
+
+
+def test_channels_are_a_list(refusal: Any) -> None:
+    (line,) = refusal(f"{DATADOG}notify: {{kind: webhook, connection: x}}\n")
+    assert line == (
+        "notify: a block of keys is not a list; begin each channel with '- kind: webhook' or '- kind: smtp'"
+    )
+
+
+def test_a_key_that_yaml_takes_for_a_truth_value_is_the_key_it_looks_like(refusal: Any) -> None:
+    assert refusal(f"{DATADOG}on: [short]\n") == [
+        "on: is not a key that this block knows; it belongs below notify"
+    ]

@@ -47,6 +47,11 @@ class S3Store:
         self._deletes_in_batches = True
         self.url = self._bucket.url
 
+    @property
+    def endpoint(self) -> str:
+        """Where the bucket's requests go, such as ``https://s3.eu-central-1.amazonaws.com``."""
+        return str(self._bucket.client.meta.endpoint_url)
+
     def enforces_conditions(self) -> bool:
         return self._known_conditions().enforced
 

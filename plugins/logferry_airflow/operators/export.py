@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any, cast
 from airflow.sdk import BaseOperator, RetryPolicy
 
 from logferry.errors import Unavailable
+from logferry.window import Window
 from logferry_airflow.chunking import tasks_of
+from logferry_airflow.links import CoverageLink, Shown
+from logferry_airflow.operators.publishing import PublishingOperator
 from logferry_airflow.operators.window import WindowOperator
-from logferry_airflow.progress import Outlook, ProgressLog
-from logferry_airflow.publication import announce, fail_if_short, scheduled_windows
+from logferry_airflow.progress import Heartbeat, Outlook, ProgressLog, since_now, spent
+from logferry_airflow.publication import scheduled_windows
 from logferry_airflow.retry import FERRY_RETRIES
-from logferry_airflow.tables import plan_table, publication_table
+from logferry_airflow.tables import plan_table
 from logferry_airflow.task_progress import TaskProgress, state_store
 from logferry_airflow.waiting import defer_long_wait, export_between_waits
 from logferry_airflow.windows import run_switch
@@ -47,11 +50,16 @@ class ExportPlanOperator(WindowOperator):
 
     def carry(self, context: Context, *, waited_s: float) -> list[dict[str, Any]]:
         from logferry_airflow.ferries import open_run_ferry
+        from logferry_airflow.metrics import counting_requests
 
         window = self.window(context, self.spec)
         only_moved = run_switch(context, "only_moved", self.only_moved)
         self.defer_until_settled(window, self.spec)
-        with open_run_ferry(self.spec, context) as ferry:
+        with (
+            open_run_ferry(self.spec, context) as ferry,
+            counting_requests(self.spec, ferry),
+            Heartbeat(self.log, "counting at the source", lambda: spent(ferry)),
+        ):
             try:
                 plan = ferry.plan(window, only_moved=only_moved)
             except Unavailable as error:
@@ -76,6 +84,8 @@ class ExportChunkOperator(BaseOperator):
 
     template_fields: Sequence[str] = ("chunk",)
     ui_color = "#bfdbfe"
+    operator_extra_links = (CoverageLink(),)
+    shown: Shown | None = None
 
     def __init__(
         self,
@@ -103,21 +113,25 @@ class ExportChunkOperator(BaseOperator):
         """Where the triggerer returns to, after ``waited_s`` seconds in which nothing was finished."""
         from logferry.plan import Chunk
         from logferry_airflow.ferries import open_run_ferry
+        from logferry_airflow.metrics import counting_requests
 
         chunk = Chunk.from_json(self.chunk)
+        whole = Window(chunk.slices[0].window().start, chunk.slices[-1].window().end)
+        self.shown = None if self.spec.file is None else Shown(self.spec.name, whole)
         states = state_store(context)
         with (
             ProgressLog(self.log, slices=len(chunk.slices)) as progress,
             open_run_ferry(self.spec, context, progress=progress) as ferry,
+            counting_requests(self.spec, ferry),
         ):
             progress.expect(Outlook(ferry, chunk.slices))
             kept = None if states is None else TaskProgress(states)
             result = export_between_waits(self, ferry, chunk, kept, watch=progress, waited_s=waited_s)
-        self.log.info("chunk %s done: %s", self.slices_label, progress.line())
+        self.log.info("chunk %s done: %s", self.slices_label, progress.outcome())
         return result.to_json()
 
 
-class PublishOperator(WindowOperator):
+class PublishOperator(PublishingOperator):
     """Put the chunks' files in place, commit the manifest, emit the Asset event, fail the run if it is short.
 
     Returns the publication's summary (numbers and keys, no rows). The event goes to every asset in ``outlets``
@@ -134,7 +148,7 @@ class PublishOperator(WindowOperator):
     :param end: see ``WindowOperator``. (templated)
     """
 
-    template_fields: Sequence[str] = (*WindowOperator.template_fields, "results")
+    template_fields: Sequence[str] = (*PublishingOperator.template_fields, "results")
     ui_color = "#93c5fd"
 
     def __init__(
@@ -159,15 +173,10 @@ class PublishOperator(WindowOperator):
         # A slice of the lazy sequence of mapped results is one request; iterating it would be one per chunk.
         rendered = cast("Sequence[dict[str, Any]]", self.results)[:]
         results = [ChunkResult.from_json(result) for result in rendered]
-        with open_run_ferry(self.spec, context) as ferry:
+        with (
+            open_run_ferry(self.spec, context) as ferry,
+            Heartbeat(self.log, f"publishing {window}", since_now()),
+        ):
             manifest = ferry.publish(window, results, allow_shrink=allow_shrink)
-        self.log.info("%s", publication_table(manifest))
-        summary = announce(
-            manifest,
-            scheduled_windows(self.spec, window),
-            lake=ferry.store.url,
-            outlets=self.outlets,
-            context=context,
-        )
-        fail_if_short(manifest)
-        return summary
+        windows = scheduled_windows(self.spec, window)
+        return self.conclude(self.spec, manifest, windows, store=ferry.store, context=context)

@@ -10,10 +10,9 @@ from logferry.errors import DefinitionError, Unavailable
 from logferry.spec import ExportSpec, export_from
 from logferry_airflow.chunking import tasks_of
 from logferry_airflow.kept_plan import KeptPlan
-from logferry_airflow.operators.window import WindowOperator
+from logferry_airflow.operators.publishing import PublishingOperator
 from logferry_airflow.progress import Outlook, ProgressLog
-from logferry_airflow.publication import announce, fail_if_short
-from logferry_airflow.tables import plan_table, publication_table
+from logferry_airflow.tables import plan_table
 from logferry_airflow.task_progress import WindowProgress, state_store
 from logferry_airflow.waiting import defer_long_wait, export_between_waits
 from logferry_airflow.windows import run_switch
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
-class LogsToParquetOperator(WindowOperator):
+class LogsToParquetOperator(PublishingOperator):
     """Carry one window of a log search to Parquet and prove it, in one task.
 
     It waits (deferred) until ``settle`` after the window's end, and whenever the source would have to be waited for
@@ -38,6 +37,8 @@ class LogsToParquetOperator(WindowOperator):
     :param destination_conn_id: an ``aws`` connection for an ``s3://`` destination; default: the AWS chain.
     :param slice: length of a slice, such as ``1h``; each slice is one file and one proof.
     :param settle: how long after the window's end late rows are waited for, such as ``30m``.
+    :param notify: who is told of a short window: the ``notify`` section of an export definition, such as
+        ``[{"kind": "webhook", "connection": "slack_webhook"}]``.
     :param only_moved: count proven slices, and fetch only those whose count is no longer the published one.
         Default: the run's param ``only_moved`` where the DAG has one, else off.
     :param allow_shrink: replace a proven slice also by fewer rows. Default: the run's param ``allow_shrink`` where
@@ -46,7 +47,7 @@ class LogsToParquetOperator(WindowOperator):
     :param end: see ``WindowOperator``. (templated)
     """
 
-    template_fields: Sequence[str] = (*WindowOperator.template_fields, "name", "destination_url")
+    template_fields: Sequence[str] = (*PublishingOperator.template_fields, "name", "destination_url")
     ui_color = "#dbeafe"
 
     def __init__(
@@ -57,6 +58,7 @@ class LogsToParquetOperator(WindowOperator):
         destination_conn_id: str | None = None,
         slice: str = "1h",
         settle: str = "30m",
+        notify: Sequence[Mapping[str, Any]] = (),
         only_moved: bool | None = None,
         allow_shrink: bool | None = None,
         **kwargs: Any,
@@ -67,6 +69,7 @@ class LogsToParquetOperator(WindowOperator):
         self.destination_conn_id = destination_conn_id
         self.slice = slice
         self.settle = settle
+        self.notify = notify
         self.only_moved = only_moved
         self.allow_shrink = allow_shrink
         self._left_out: set[str] = set()
@@ -102,6 +105,7 @@ class LogsToParquetOperator(WindowOperator):
             "settle": self.settle,
             "destination": self._given("destination", destination),
             "columns": self.columns(),
+            "notify": [dict(channel) for channel in self.notify],
         }
         return export_from(definition, where=f"task {self.task_id}", written=True)
 
@@ -120,6 +124,7 @@ class LogsToParquetOperator(WindowOperator):
 
     def carry(self, context: Context, *, waited_s: float) -> dict[str, Any]:
         from logferry_airflow.ferries import open_run_ferry
+        from logferry_airflow.metrics import counting_requests
 
         spec = self.spec()
         window = self.window(context, spec)
@@ -129,6 +134,7 @@ class LogsToParquetOperator(WindowOperator):
         with (
             ProgressLog(self.log, slices=window.ticks // spec.slice) as progress,
             open_run_ferry(spec, context, progress=progress) as ferry,
+            counting_requests(spec, ferry),
         ):
             states = state_store(context)
             kept_plan = (
@@ -162,7 +168,5 @@ class LogsToParquetOperator(WindowOperator):
                 manifest = ferry.publish(window, results, allow_shrink=allow_shrink)
                 kept.clear()
                 kept_plan.clear()
-        self.log.info("%s", publication_table(manifest))
-        summary = announce(manifest, [window], lake=ferry.store.url, outlets=self.outlets, context=context)
-        fail_if_short(manifest)
-        return summary
+        self.log.info("exported: %s", progress.outcome())
+        return self.conclude(spec, manifest, [window], store=ferry.store, context=context)

@@ -3,33 +3,35 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from http import HTTPStatus
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, cast
 
 from airflow.sdk import BaseOperator, RetryPolicy, conf
-from airflow.sdk.exceptions import AirflowFailException
 
 from logferry.audit.upkeep import Ended, RunState, Visit, audit_from, audit_sample, choose, survey
 from logferry.clock import SystemClock
+from logferry.errors import LogferryError
 from logferry.spec import load_exports
 from logferry.window import TICK_PER_HOUR, Window, from_datetime, to_datetime
 from logferry.wording import counted
 from logferry_airflow.assets import export_asset
+from logferry_airflow.findings import fail_if_found
+from logferry_airflow.links import CoverageLink, Shown
+from logferry_airflow.progress import Heartbeat, since_now
 from logferry_airflow.retry import FERRY_RETRIES
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, XComArg
 
-    from logferry.audit.findings import Finding
     from logferry.ferry import Ferry
+    from logferry.spec import ExportSpec
 
 UNDER_WAY = ["queued", "running"]
 WITNESSES = 24
 """Newest events of an export's asset whose hashes are compared with its journal."""
-_MOST_NAMED = 20
 
 
 class ExportUpkeepOperator(BaseOperator):
@@ -40,6 +42,8 @@ class ExportUpkeepOperator(BaseOperator):
 
     template_fields: Sequence[str] = ("export",)
     ui_color = "#e2e8f0"
+    operator_extra_links = (CoverageLink(),)
+    shown: Shown | None = None
 
     def __init__(
         self,
@@ -63,21 +67,37 @@ class SurveyOperator(ExportUpkeepOperator):
     An export whose DAG is paused is left alone: triggered runs would wait in its queue and all start together when it
     is unpaused. Its missed windows are found by the first pass after that. The source is asked only where there is
     something to count.
+
+    Windows that are long due, or lost, are told to the channels of the export's ``notify``; so is a lake or a source
+    that does not answer for hours, where the export's asset is an inlet of the task.
     """
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
+        from logferry_airflow.notify import forget_unreadable, notify_unreadable
+
+        spec = load_exports().get(self.export)
+        self.shown = Shown(spec.name)
+        runs = ExportRuns(context["ti"], f"export_{spec.name}")
+        if not runs.wanted():
+            self.log.info("%s is paused, or Airflow does not know it yet: nothing is started", runs.dag_id)
+            return []
+        try:
+            found = self._survey(spec, runs, context)
+        except LogferryError as error:
+            notify_unreadable(spec, error, context)
+            raise
+        forget_unreadable(spec, context)
+        return found
+
+    def _survey(self, spec: ExportSpec, runs: ExportRuns, context: Context) -> list[dict[str, Any]]:
         from logferry.audit.archive import open_archive
         from logferry.proof.prove import count_rows
         from logferry.records.ledger import read_ledger
         from logferry_airflow.ferries import open_run_ferry
         from logferry_airflow.hooks.connections import connect
+        from logferry_airflow.metrics import counting_requests
+        from logferry_airflow.notify import notify_behind
 
-        spec = load_exports().get(self.export)
-        dag_id = f"export_{spec.name}"
-        runs = ExportRuns(context["ti"], dag_id)
-        if not runs.wanted():
-            self.log.info("%s is paused, or Airflow does not know it yet: nothing is started", dag_id)
-            return []
         archive = open_archive(spec, connect)
         ledger = read_ledger(archive.store, spec.name)
         for damage in ledger.damage:
@@ -90,7 +110,9 @@ class SurveyOperator(ExportUpkeepOperator):
 
             @cache
             def ferry_once() -> Ferry:
-                return opened.enter_context(open_run_ferry(spec, context))
+                ferry = opened.enter_context(open_run_ferry(spec, context))
+                opened.enter_context(counting_requests(spec, ferry))
+                return ferry
 
             def count(window: Window) -> Mapping[int, int] | None:
                 ferry = ferry_once()
@@ -105,6 +127,7 @@ class SurveyOperator(ExportUpkeepOperator):
             found = survey(spec, ledger, count, now, fingerprint=definition.fingerprint)
         for window in found.lost:
             self.log.warning("%s is missing, and the source holds it no more (`retention`)", window)
+        notify_behind(spec, found, context, store=archive.store)
         return self._start(runs, found.visits, now)
 
     def _start(self, runs: ExportRuns, visits: Sequence[Visit], now: int) -> list[dict[str, Any]]:
@@ -221,8 +244,10 @@ class AuditOperator(ExportUpkeepOperator):
         from logferry.audit.verify import Witness, verify
         from logferry.records.ledger import read_ledger
         from logferry_airflow.hooks.connections import connect
+        from logferry_airflow.notify import notify_findings
 
         spec = load_exports().get(self.export)
+        self.shown = Shown(spec.name)
         store = open_archive(spec, connect).store
         witnesses = [Witness(seq, hash_) for seq, hash_ in self._told(context, store.url)]
         now = SystemClock().now()
@@ -235,7 +260,9 @@ class AuditOperator(ExportUpkeepOperator):
         since = audit_from(spec.name, ledger.head.seq, [one.seq for one in witnesses], turn)
         if since is not None:
             witnesses = [one for one in witnesses if one.seq >= since]
-        found = verify(store, spec.name, now=now, window=sample, witnesses=witnesses, since=since)
+        self.shown = Shown(spec.name, sample)
+        with Heartbeat(self.log, f"verifying {spec.name}", since_now()):
+            found = verify(store, spec.name, now=now, window=sample, witnesses=witnesses, since=since)
         self.log.info(
             "%s: %s of the journal%s, %s and %s of the asset looked over, %s",
             spec.name,
@@ -245,7 +272,8 @@ class AuditOperator(ExportUpkeepOperator):
             counted(len(witnesses), "event"),
             counted(sum(one.level == "finding" for one in found.findings), "finding"),
         )
-        self._judge(spec.name, found.findings)
+        notify_findings(spec, found.findings, context, store=store)
+        fail_if_found(spec.name, found.findings, self.log)
 
     def _told(self, context: Context, lake: str) -> list[tuple[int, str]]:
         """Sequence number and hash of the newest publications in this lake that Airflow was told of.
@@ -268,25 +296,3 @@ class AuditOperator(ExportUpkeepOperator):
                 covered.append((start, end))
             told.add((seq, hash_))
         return sorted(told)
-
-    def _judge(self, name: str, findings: Iterable[Finding]) -> None:
-        sentences = []
-        for one in findings:
-            if one.level == "finding":
-                sentences.append(one.sentence())
-            else:
-                self.log.info("%s", one.sentence())
-        if not sentences:
-            return
-        for sentence in sentences:
-            self.log.error("%s", sentence)
-        more = (
-            f"\nand {len(sentences) - _MOST_NAMED} more, all in this log"
-            if len(sentences) > _MOST_NAMED
-            else ""
-        )
-        raise AirflowFailException(
-            f"the archive of {name} is not what was published, {counted(len(sentences), 'finding')}:\n"
-            + "\n".join(sentences[:_MOST_NAMED])
-            + more
-        )

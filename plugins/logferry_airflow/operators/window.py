@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.standard.triggers.temporal import DateTimeTrigger
-from airflow.sdk import BaseOperator, RetryPolicy
+from airflow.sdk import BaseOperator, BaseOperatorLink, RetryPolicy
 
 from logferry.clock import SystemClock
 from logferry.window import TICK_PER_DAY, Window, format_duration, format_instant, to_datetime
+from logferry_airflow.links import CoverageLink, Shown
 from logferry_airflow.retry import FERRY_RETRIES
 from logferry_airflow.windows import run_window
 
@@ -33,6 +34,9 @@ class WindowOperator(BaseOperator):
     """
 
     template_fields: Sequence[str] = ("start", "end")
+    operator_extra_links: Collection[BaseOperatorLink] = (CoverageLink(),)
+    shown: Shown | None = None
+    """What the links of this task lead to, once its window is known."""
 
     def __init__(
         self,
@@ -53,7 +57,10 @@ class WindowOperator(BaseOperator):
         with a longer settle time the window itself must have ended.
         """
         latest = SystemClock().now() + max(LONGEST_WAIT - spec.settle, 0)
-        return run_window(context, start=self.start, end=self.end, grid=spec.slice, latest=latest)
+        window = run_window(context, start=self.start, end=self.end, grid=spec.slice, latest=latest)
+        # The page shows the exports of the project's folder, not those that a DAG makes in code.
+        self.shown = None if spec.file is None else Shown(spec.name, window)
+        return window
 
     def defer_until_settled(self, window: Window, spec: ExportSpec) -> None:
         """Give the worker back until ``settle`` after the window's end; ``resume`` then begins anew."""

@@ -1,0 +1,402 @@
+"""Notices through Airflow's notifiers: real sockets, secrets that stay secret, and tasks that nothing here can fail."""
+
+from __future__ import annotations
+
+import json
+import logging
+import socketserver
+import ssl
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from email import message_from_string
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+from airflow.sdk.exceptions import AirflowFailException
+
+from logferry.audit.findings import Finding
+from logferry.audit.upkeep import Survey
+from logferry.clock import SystemClock
+from logferry.connection import Connection
+from logferry.errors import CredentialsError, DefinitionError, StoreError
+from logferry.layout import notices_key
+from logferry.notices.notice import Notice
+from logferry.records.manifest import Span
+from logferry.spec import ExportSpec, SmtpNotifySpec, WebhookNotifySpec
+from logferry.stores.local import LocalStore
+from logferry.window import TICK_PER_DAY, TICK_PER_HOUR, Window
+from logferry_airflow import notify
+from logferry_airflow.assets import export_asset
+from logferry_airflow.notify import (
+    forget_unreadable,
+    notifier_for,
+    notify_behind,
+    notify_findings,
+    notify_unreadable,
+)
+from logferry_airflow.operators.datadog import DatadogLogsToParquetOperator
+from logferry_airflow.webhook import NotSent, WebhookNotifier, webhook_url
+from logferry_sandbox.datadog_sandbox import DatadogSandbox
+
+pytestmark = [pytest.mark.airflow, pytest.mark.integration]
+
+SECRET = "T012345/B012345/s3cr3tt0k3n"
+
+
+class Webhook:
+    """An incoming webhook: what it was sent, by path; it answers with ``status``."""
+
+    def __init__(self) -> None:
+        self.status = 200
+        self.posted: list[tuple[str, dict[str, Any]]] = []
+        hook = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                hook.posted.append((self.path, json.loads(body)))
+                self.send_response(hook.status)
+                if hook.status == 302:
+                    self.send_header("Location", "/elsewhere")
+                self.end_headers()
+                self.wfile.write(f"no_such_token {SECRET}".encode())
+
+            def log_message(self, *args: object) -> None: ...
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/services"
+
+    @property
+    def texts(self) -> list[str]:
+        return [body["text"] for _, body in self.posted]
+
+
+@pytest.fixture
+def webhook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Webhook]:
+    """A webhook, and the connection ``hook`` to it."""
+    hook = Webhook()
+    connection = {"conn_type": "slackwebhook", "host": hook.url, "password": SECRET}
+    monkeypatch.setenv("AIRFLOW_CONN_HOOK", json.dumps(connection))
+    with hook.server:
+        threading.Thread(target=hook.server.serve_forever, daemon=True).start()
+        yield hook
+        hook.server.shutdown()
+
+
+@pytest.fixture
+def told(make_spec: Callable[..., ExportSpec]) -> ExportSpec:
+    """An export whose events go to the connection ``hook``."""
+    return make_spec(notify=[{"kind": "webhook", "connection": "hook"}])
+
+
+def post(text: str = "hello") -> None:
+    WebhookNotifier(webhook_conn_id="hook", text=text).notify({})
+
+
+def test_a_text_is_posted_as_slack_takes_it(webhook: Webhook) -> None:
+    post('<!channel> a & b\n"quoted"')
+    assert webhook.posted == [
+        (f"/services/{SECRET}", {"text": '&lt;!channel&gt; a &amp; b\n"quoted"'}),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (404, "answered 404; it was removed, or the connection's secret is not the right one"),
+        (302, "answered 302"),
+        (500, "answered 500"),
+    ],
+)
+def test_a_webhook_that_refuses_is_an_error_without_its_address(
+    webhook: Webhook, status: int, said: str
+) -> None:
+    webhook.status = status
+    with pytest.raises(NotSent) as caught:
+        post()
+    assert str(caught.value) == f"the webhook of 'hook' {said}"
+    assert len(webhook.posted) == 1, "no redirect is followed"
+
+
+def test_a_webhook_that_is_not_there_shows_no_secret(
+    webhook: Webhook, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(
+        "AIRFLOW_CONN_HOOK", json.dumps({"conn_type": "http", "host": f"http://127.0.0.1:9/{SECRET}"})
+    )
+    with caplog.at_level(logging.DEBUG), pytest.raises(NotSent) as caught:
+        post()
+    assert "could not be reached" in str(caught.value)
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
+    assert "s3cr3t" not in str(caught.value)
+
+
+def test_its_certificate_is_checked(
+    webhook: Webhook, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    webhook.server.socket = context.wrap_socket(webhook.server.socket, server_side=True)
+    connection: dict[str, Any] = {
+        "conn_type": "http",
+        "host": webhook.url.replace("http:", "https:"),
+        "password": SECRET,
+    }
+    monkeypatch.setenv("AIRFLOW_CONN_HOOK", json.dumps(connection))
+    with pytest.raises(NotSent, match="a certificate that is not trusted; set the connection's ca_bundle"):
+        post()
+    connection["extra"] = {"ca_bundle": str(tmp_path / "ca.pem")}
+    monkeypatch.setenv("AIRFLOW_CONN_HOOK", json.dumps(connection))
+    post()
+    assert webhook.texts == ["hello"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "url"),
+    [
+        ({"host": f"https://hooks.slack.com/services/{SECRET}"}, f"https://hooks.slack.com/services/{SECRET}"),
+        ({"host": "https://hooks.slack.com/services/", "password": f"/{SECRET}"},
+         f"https://hooks.slack.com/services/{SECRET}"),
+        ({"password": SECRET}, f"https://hooks.slack.com/services/{SECRET}"),
+        ({"password": "https://chat.example.org/hooks/abc"}, "https://chat.example.org/hooks/abc"),
+        ({"extra": {"url": "https://chat.example.org/hooks/abc"}}, "https://chat.example.org/hooks/abc"),
+        ({"conn_type": "https", "host": "hooks.slack.com", "schema": "services/a/b"},
+         "https://hooks.slack.com/services/a/b"),
+        ({"conn_type": "http", "host": "chat.local", "port": 8065, "schema": "http", "password": "hooks/abc"},
+         "http://chat.local:8065/hooks/abc"),
+        ({"host": "chat.example.org", "password": "hooks/abc"}, "https://chat.example.org/hooks/abc"),
+    ],
+)  # fmt: skip
+def test_the_address_may_stand_in_a_connection_in_several_ways(fields: dict[str, Any], url: str) -> None:
+    assert webhook_url(Connection("hook", **{"conn_type": "slackwebhook", **fields})) == url
+
+
+@pytest.mark.parametrize(
+    ("fields", "error"),
+    [
+        ({}, DefinitionError),
+        ({"host": "ftp://chat/s3cr3t"}, DefinitionError),
+        ({"host": "https://[s3cr3t"}, DefinitionError),
+        ({"host": "https://hooks.slack.com"}, CredentialsError),
+    ],
+)
+def test_a_connection_without_an_address_is_refused_without_showing_it(
+    fields: dict[str, Any], error: type[Exception]
+) -> None:
+    with pytest.raises(error) as caught:
+        webhook_url(Connection("hook", "http", **fields))
+    assert "Connection 'hook'" in str(caught.value)
+    assert "s3cr3t" not in str(caught.value)
+
+
+class Mailbox(socketserver.StreamRequestHandler):
+    """As much of RFC 5321 as smtplib speaks."""
+
+    def handle(self) -> None:
+        self.wfile.write(b"220 mail\r\n")
+        while line := self.rfile.readline():
+            command = line[:4].upper()
+            if command == b"DATA":
+                self.wfile.write(b"354 go on\r\n")
+                mail = b""
+                while (line := self.rfile.readline()) != b".\r\n":
+                    mail += line
+                self.server.mails.append(mail.decode())  # type: ignore[attr-defined]
+            self.wfile.write(b"221 bye\r\n" if command == b"QUIT" else b"250 ok\r\n")
+
+
+@pytest.fixture
+def mails(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """The mails that a local server took, and the connection ``mail`` to it."""
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Mailbox) as server:
+        server.mails = []  # type: ignore[attr-defined]
+        extra = {"disable_ssl": True, "disable_tls": True, "from_email": "logferry@example.org"}
+        connection = {
+            "conn_type": "smtp",
+            "host": "127.0.0.1",
+            "port": server.server_address[1],
+            "extra": extra,
+        }
+        monkeypatch.setenv("AIRFLOW_CONN_MAIL", json.dumps(connection))
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.mails  # type: ignore[attr-defined]
+        server.shutdown()
+
+
+HOSTILE = Notice(
+    kind="short",
+    export="web_errors",
+    window=None,
+    subject="web_errors is short\r\nBcc: everybody@example.org",
+    text="line one {{ 7 * 7 }}\n<script>alert(1)</script>",
+    keys=("k",),
+)
+
+
+def test_mail_goes_out_as_text_whatever_is_in_it(mails: list[str]) -> None:
+    channel = SmtpNotifySpec(connection="mail", to=("oncall@example.org", "boss@example.org"))
+    notifier_for(channel, HOSTILE).notify({})
+    mail = message_from_string(mails[0])
+    assert mail["Subject"] == "web_errors is short Bcc: everybody@example.org"
+    assert (mail["From"], mail["Bcc"]) == ("logferry@example.org", None)
+    assert {address.strip() for address in mail["To"].split(",")} == {
+        "oncall@example.org",
+        "boss@example.org",
+    }
+    part = mail.get_payload(0)
+    assert not isinstance(part, str)
+    content = part.get_payload(decode=True)
+    assert isinstance(content, bytes)
+    assert b"line one {{ 7 * 7 }}\n&lt;script&gt;alert(1)&lt;/script&gt;" in content
+
+
+def test_without_the_smtp_provider_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "airflow.providers.smtp.notifications.smtp", None)
+    with pytest.raises(RuntimeError, match="add apache-airflow-providers-smtp to the workers' environment"):
+        notifier_for(SmtpNotifySpec(connection="mail", to=("oncall@example.org",)), HOSTILE)
+
+
+def carry(lake: Path, context: dict[str, Any], **arguments: Any) -> dict[str, Any]:
+    task = DatadogLogsToParquetOperator(
+        task_id="carry",
+        name="by_hand",
+        query="service:web-store",
+        datadog_conn_id="dd_test",
+        destination_url=lake.as_uri(),
+        notify=[{"kind": "webhook", "connection": "hook"}],
+        **arguments,
+    )
+    return task.execute(context)
+
+
+def test_a_task_of_a_hand_written_dag_tells_of_its_short_window_once(
+    datadog: DatadogSandbox, webhook: Webhook, lake: Path, run_context: Callable[..., dict[str, Any]]
+) -> None:
+    datadog.api.plan.replace([{"fault": "datadog:drop_row"}])
+    for _ in range(2):
+        with pytest.raises(AirflowFailException, match="is short"):
+            carry(lake, run_context())
+    (text,) = webhook.texts
+    assert text.startswith("by_hand is short: ")
+    assert "Next: clear all tasks of this run to export the window again" in text
+    assert "plugin/logferry" not in text, "the page knows the exports of the project alone"
+
+
+def test_a_window_that_is_proven_is_quiet(
+    datadog: DatadogSandbox, webhook: Webhook, lake: Path, run_context: Callable[..., dict[str, Any]]
+) -> None:
+    assert carry(lake, run_context())["status"] == "proven"
+    assert not webhook.posted
+    assert not (lake / notices_key("by_hand")).exists()
+
+
+def test_whatever_fails_in_telling_the_task_fails_as_it_would_have(
+    datadog: DatadogSandbox,
+    lake: Path,
+    run_context: Callable[..., dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def broken(*args: object, **kwargs: object) -> None:
+        raise KeyError("no such thing")
+
+    monkeypatch.setattr(notify, "deliver", broken)
+    datadog.api.plan.replace([{"fault": "datadog:drop_row"}])
+    with pytest.raises(AirflowFailException, match="is short"):
+        carry(lake, run_context())
+    assert "nobody could be told (notify_short): KeyError: 'no such thing'" in caplog.messages
+
+
+def a_finding(hour: int, level: str = "finding") -> Finding:
+    return Finding(
+        kind="object_missing",
+        level="finding" if level == "finding" else "note",
+        window=Span(start=f"2026-03-02T{hour:02}:00:00Z", end=f"2026-03-02T{hour + 1:02}:00:00Z"),
+        key=f"everything/dt=2026-03-02/hr={hour:02}/part.parquet",
+        detail="there is no object",
+        remedy="export the slice again",
+    )
+
+
+def test_findings_are_told_with_a_link_to_their_range(
+    told: ExportSpec, webhook: Webhook, datadog: DatadogSandbox, lake: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "http://airflow.example")
+    for findings in ([a_finding(6), a_finding(8)], [a_finding(8)], [a_finding(9, "note")]):
+        notify_findings(told, findings, {})
+    (text,) = webhook.texts
+    assert text.startswith("The archive of everything is not what was published: 2 findings")
+    assert (
+        "See: http://airflow.example/plugin/logferry#/export/everything"
+        "?from=2026-03-02T06:00:00Z&amp;to=2026-03-02T09:00:00Z"
+    ) in text
+    assert (lake / notices_key("everything")).exists()
+
+
+def test_being_behind_is_told_once_and_anew_after_it_was_over(
+    told: ExportSpec, webhook: Webhook, lake: Path
+) -> None:
+    store = LocalStore(lake)
+    today = SystemClock().now() // TICK_PER_DAY * TICK_PER_DAY
+    missed = [Window(today - 2 * TICK_PER_DAY, today - 2 * TICK_PER_DAY + 6 * TICK_PER_HOUR)]
+    for windows in (missed, missed, [], missed):
+        notify_behind(told, Survey([], windows, []), {}, store=store)
+    assert [text.split(":")[0] for text in webhook.texts] == ["everything is behind"] * 2
+
+
+class Values(dict[str, Any]):
+    """The state store of one asset."""
+
+    def set(self, key: str, value: Any) -> None:
+        self[key] = json.loads(json.dumps(value))
+
+    def delete(self, key: str) -> None:
+        del self[key]
+
+
+def test_a_lake_that_cannot_be_read_is_told_after_hours_and_once(
+    told: ExportSpec, webhook: Webhook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = Values()
+    context = {"asset_state_store": {export_asset("everything"): values}}
+    start = SystemClock().now()
+    for hour in range(6):
+        monkeypatch.setattr(SystemClock, "now", lambda self, hour=hour: start + hour * TICK_PER_HOUR)
+        notify_unreadable(told, StoreError("s3://acme-lake does not answer."), context)
+        assert len(webhook.posted) == (hour >= 3)
+    assert "everything cannot be looked after since" in webhook.texts[0]
+    assert "s3://acme-lake does not answer." in webhook.texts[0]
+    forget_unreadable(told, context)
+    assert not values
+
+
+def test_where_airflow_keeps_no_state_nothing_is_said_of_hours(
+    told: ExportSpec, webhook: Webhook, caplog: pytest.LogCaptureFixture
+) -> None:
+    notify_unreadable(told, StoreError("no answer"), {})
+    forget_unreadable(told, {})
+    assert not webhook.posted
+    assert not caplog.messages
+
+
+def test_an_export_without_channels_opens_no_lake(
+    make_spec: Callable[..., ExportSpec], lake: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    spec = make_spec()
+    notify_findings(spec, [a_finding(6)], {})
+    notify_behind(spec, Survey([], [], []), {}, store=LocalStore(lake))
+    assert not lake.exists()
+    assert not caplog.messages
+
+
+def test_a_webhook_channel_of_the_definition_is_a_webhook() -> None:
+    notifier = notifier_for(WebhookNotifySpec(connection="hook"), HOSTILE)
+    assert isinstance(notifier, WebhookNotifier)
+    assert (notifier.webhook_conn_id, notifier.text) == ("hook", HOSTILE.text)
