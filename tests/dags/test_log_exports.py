@@ -145,7 +145,7 @@ def test_a_broken_definition_is_one_import_error_and_hides_no_other_dag(
     define(tmp_path, "no_schedule", "name: no_schedule\n")
     define(tmp_path, "no_yaml", "name: [")
     bag = parse(tmp_path, monkeypatch)
-    assert set(bag.dags) == {"archive_upkeep", "export_good", "export_also_good"}
+    assert set(bag.dags) == {"archive_upkeep", "archive_verify", "export_good", "export_also_good"}
     ((file, text),) = bag.import_errors.items()
     assert Path(file).name == "broken_exports.py"
     assert str(tmp_path / "no_schedule.yaml") in text
@@ -161,7 +161,7 @@ def test_two_definitions_of_one_name_break_both_and_no_third(
     for file in ("one", "two"):
         define(tmp_path, file, DEFINITION.format(name="same"))
     bag = parse(tmp_path, monkeypatch)
-    assert set(bag.dags) == {"archive_upkeep", "export_good"}
+    assert set(bag.dags) == {"archive_upkeep", "archive_verify", "export_good"}
     ((_, text),) = bag.import_errors.items()
     assert "one.yaml" in text
     assert "two.yaml" in text
@@ -191,7 +191,7 @@ def test_parsing_loads_no_library_that_only_a_task_needs(tmp_path: Path) -> None
         "from airflow.dag_processing.dagbag import DagBag\n"
         "before = set(sys.modules)\n"
         f"bag = DagBag({str(DAGS)!r})\n"
-        "assert len(bag.dags) == 6 and not bag.import_errors, bag.import_errors\n"
+        "assert len(bag.dags) == 7 and not bag.import_errors, bag.import_errors\n"
         f"heavy = set({HEAVY!r}) & (set(sys.modules) - before)\n"
         "assert not heavy, heavy\n"
     )
