@@ -1,0 +1,125 @@
+// Rows, bytes, late rows and requests per day, on one time axis; each also as a table.
+import { html, useEffect, useRef } from "./vendor/htm/standalone.module.js";
+import { Failure, Skeleton } from "./parts.js";
+import { usePolled } from "./polled.js";
+import { onTheme } from "./theme.js";
+import { bytes, compact, count, visible } from "./text.js";
+import { iso, month, monthDay, parse } from "./time.js";
+
+let loading = null; // the library is fetched when the first chart is drawn
+const library = () => (loading ??= import("./vendor/uplot/uPlot.esm.js").then((m) => m.default));
+
+const CHARTS = [
+  { id: "rows", title: "Rows per day", format: compact, full: count, series: [{ key: "rows", name: "rows", colour: "--p", bars: true }] },
+  { id: "bytes", title: "Bytes per day", format: bytes, full: bytes, series: [{ key: "bytes", name: "bytes", colour: "--u", bars: true }] },
+  {
+    id: "late", title: "Late rows per day", hint: "arrived after the first export of their slice", format: compact, full: count,
+    series: [{ key: "late_rows", name: "late rows", colour: "--s-line", bars: true }],
+  },
+  {
+    id: "requests", title: "Requests per day", hint: "all, of which retried and throttled", format: compact, full: count,
+    series: [
+      { key: "requests", name: "requests", colour: "--i", bars: true },
+      { key: "retried", name: "retried", colour: "--s-line", dash: [5, 3] },
+      { key: "throttled", name: "throttled", colour: "--m" },
+    ],
+  },
+];
+
+export function Charts({ name, from, to, every }) {
+  const { data, error, reload } = usePolled(`/exports/${encodeURIComponent(name)}/series?from=${iso(from)}&to=${iso(to)}`, every);
+  return html`<section aria-labelledby="charts-h" data-testid="charts">
+    <h2 id="charts-h">Day by day</h2>
+    ${error && html`<${Failure} error=${error} retry=${reload} what="The days cannot be read." />`}
+    ${!data && !error && html`<${Skeleton} lines=${4} label="reading the days" />`}
+    ${data && (data.days.length ? html`<div class="charts">${CHARTS.map((chart) => html`<${Chart} key=${chart.id} chart=${chart} days=${data.days} lateness=${data.lateness} />`)}</div>` : html`<p class="dim">Nothing was published in this range.</p>`)}
+  </section>`;
+}
+
+function Chart({ chart, days, lateness }) {
+  const host = useRef(null);
+  const readout = useRef(null);
+  useEffect(() => {
+    const show = (i) => {
+      const d = days[i];
+      if (readout.current) readout.current.textContent = d ? `${visible(d.day)}: ${chart.series.map((s) => `${chart.full(d[s.key])} ${s.name === "bytes" ? "" : s.name}`.trim()).join(", ")}` : "";
+    };
+    let plot = null;
+    let gone = false;
+    let width = 0;
+    const draw = async () => {
+      const UPlot = await library();
+      if (gone || !host.current) return;
+      plot?.destroy();
+      width = host.current.clientWidth;
+      plot = new UPlot(options(UPlot, chart, width, days, show), [days.map((_, i) => i), ...chart.series.map((s) => days.map((d) => d[s.key] ?? null))], host.current);
+    };
+    draw();
+    const stop = onTheme(draw);
+    const watch = new ResizeObserver(() => {
+      const next = host.current?.clientWidth;
+      if (plot && next && next !== width) plot.setSize({ width: (width = next), height: HEIGHT });
+    });
+    watch.observe(host.current);
+    return () => {
+      gone = true;
+      stop();
+      watch.disconnect();
+      plot?.destroy();
+    };
+  }, [days, chart]);
+  const sum = (key) => days.reduce((all, d) => all + (d[key] ?? 0), 0);
+  const hint = chart.id === "late" && lateness?.known_from ? `${chart.hint}; known from ${visible(lateness.known_from).slice(0, 10)}` : chart.hint;
+  return html`<figure class="chart" data-testid=${`chart-${chart.id}`}>
+    <figcaption><h3>${chart.title}</h3>
+      <span class="dim">${hint ? `${hint}. ` : ""}${chart.series.map((s) => `${chart.full(sum(s.key))} ${s.name === "bytes" ? "" : s.name}`.trim()).join(", ")} in all</span>
+    </figcaption>
+    ${chart.series.length > 1 && html`<ul class="legend" aria-hidden="true">${chart.series.map((s) => html`<li><span class=${`key k${s.colour}`}></span> ${s.name}</li>`)}</ul>`}
+    <div ref=${host} class="plot" aria-hidden="true"></div>
+    <p ref=${readout} class="readout dim" aria-hidden="true"></p>
+    <details><summary>as a table</summary><div class="scroll" tabindex="0" role="region" aria-label=${`${chart.title}, table`}>
+      <table class="plain"><thead><tr><th scope="col">day</th>${chart.series.map((s) => html`<th scope="col" class="num">${s.name}</th>`)}</tr></thead>
+      <tbody>${[...days].reverse().map((d) => html`<tr><th scope="row">${visible(d.day)}</th>${chart.series.map((s) => html`<td class="num">${chart.full(d[s.key])}</td>`)}</tr>`)}</tbody></table>
+    </div></details>
+  </figure>`;
+}
+
+const HEIGHT = 150;
+
+// The days are numbered: a time axis would be cut by the clock of the reader, not by UTC.
+function options(UPlot, chart, width, days, show) {
+  const style = getComputedStyle(document.documentElement);
+  const colour = (name) => style.getPropertyValue(name).trim();
+  const font = `11px ${style.getPropertyValue("--font")}`;
+  const axis = { stroke: colour("--dim"), font, grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line"), size: 4 } };
+  const bars = UPlot.paths.bars({ size: [0.75, 22] });
+  return {
+    width,
+    height: HEIGHT,
+    cursor: { sync: { key: "days" }, y: false, drag: { x: false, y: false }, points: { size: 5 } },
+    legend: { show: false },
+    hooks: { setCursor: [(u) => show(u.cursor.idx)] },
+    scales: { x: { time: false, range: () => [-0.6, days.length - 0.4] }, y: { range: (u, low, high) => [0, high > 0 ? high * 1.08 : 1] } },
+    axes: [
+      { ...axis, space: 56, incrs: [1, 2, 3, 7, 14, 28, 56, 91, 182, 365], size: 26, values: (u, ticks) => ticks.map((i) => label(days[i], days.length)) },
+      { ...axis, size: 58, space: 28, values: (u, ticks) => ticks.map((v) => chart.format(v)) },
+    ],
+    series: [
+      {},
+      ...chart.series.map((s) => ({
+        stroke: colour(s.colour),
+        fill: s.bars ? colour(s.colour) : undefined,
+        width: s.bars ? 0 : 2,
+        dash: s.dash,
+        paths: s.bars ? bars : undefined,
+        points: { show: !s.bars && days.length <= 62, size: 4 },
+      })),
+    ],
+  };
+}
+
+function label(one, many) {
+  const s = parse(one?.day);
+  if (s === null) return "";
+  return many > 400 ? month(s) : monthDay(s);
+}

@@ -1,0 +1,62 @@
+"""The threads that read lakes: few, bounded in time, and fair to the exports whose lake answers."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+
+from logferry_airflow.page.lane import Lane, SlowLake
+
+pytestmark = pytest.mark.airflow
+
+
+def test_work_is_done_in_another_thread_and_its_result_or_error_comes_back() -> None:
+    def fail() -> None:
+        raise ValueError("no")
+
+    async def scenario() -> str:
+        lane = Lane()
+        with pytest.raises(ValueError, match="no"):
+            await lane.run("shop", fail)
+        return await lane.run("shop", lambda: threading.current_thread().name)
+
+    assert asyncio.run(scenario()).startswith("logferry-page")
+
+
+def test_a_lake_that_hangs_is_given_up_and_keeps_no_other_export_waiting() -> None:
+    answered = threading.Event()
+
+    async def scenario() -> None:
+        lane = Lane(limit_s=0.05)
+        try:
+            for _ in range(20):
+                with pytest.raises(SlowLake, match="the lake of shop has not answered for"):
+                    await lane.run("shop", answered.wait)
+            assert await Lane.run(lane, "till", lambda: "here") == "here"
+        finally:
+            answered.set()
+
+    asyncio.run(scenario())
+
+
+def test_when_the_lake_answers_again_its_turn_comes() -> None:
+    answered = threading.Event()
+
+    async def scenario() -> None:
+        lane = Lane(limit_s=0.05)
+        for _ in range(3):
+            with pytest.raises(SlowLake):
+                await lane.run("shop", answered.wait)
+        answered.set()
+        patient = asyncio.timeout(10)
+        async with patient:
+            while True:
+                try:
+                    assert await lane.run("shop", lambda: 1) == 1
+                except SlowLake:
+                    continue
+                break
+
+    asyncio.run(scenario())
