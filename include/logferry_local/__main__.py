@@ -20,7 +20,7 @@ from logferry.errors import DefinitionError, LogferryError, ShortError, gravest
 from logferry.project import exports_folder
 from logferry.spec import ExportSpec, load_exports
 from logferry_local import preflight
-from logferry_local.accounts import Accounts, find_accounts, sandbox_connections
+from logferry_local.accounts import Accounts, find_accounts, sandbox_connections, write_variables
 from logferry_local.airflow import (
     USER,
     Api,
@@ -33,7 +33,14 @@ from logferry_local.database import Database
 from logferry_local.failures import failure_of
 from logferry_local.lakes import Lakes
 from logferry_local.processes import Children, end_leftovers
-from logferry_local.report import Exported, print_samples, print_windows, read_manifest, sample_rows
+from logferry_local.report import (
+    Exported,
+    print_samples,
+    print_windows,
+    read_manifest,
+    sample_rows,
+    shown_url,
+)
 from logferry_local.screen import progress, step
 from logferry_local.settings import Settings, kept_secret, load_settings
 from logferry_local.watch import (
@@ -95,9 +102,12 @@ def _run(settings: Settings, console: Console, cleanup: ExitStack) -> int:
     accounts = find_accounts(loaded.exports.values(), environment, database.connection_ids())
     for name, reason in accounts.missing.items():
         console.print(f"[yellow]left out[/yellow] {name}: {escape(reason)}", highlight=False, soft_wrap=True)
+    variables = settings.home / "sandbox.env"
     if accounts.sandbox:
         with step(console, "sandbox APIs, because no credentials are configured"):
-            environment.update(_start_sandbox(settings, children, accounts))
+            connections = _start_sandbox(settings, children, accounts)
+            environment.update(connections)
+            write_variables(variables, connections)
     _migrate(settings, environment, console)
 
     def check() -> None:
@@ -127,7 +137,19 @@ def _run(settings: Settings, console: Console, cleanup: ExitStack) -> int:
         )
         return code
     password = kept_secret(settings.home, "airflow-password")
-    console.print(f"Airflow: {settings.ui}  user {USER}, password {password}", highlight=False)
+    # Never cut or wrapped: a password is copied from here.
+    for label, text in (
+        ("Airflow", settings.ui),
+        ("user", USER),
+        ("password", password),
+        ("archive", f"{settings.ui}/plugin/logferry (which hours are proven, short, missing)"),
+        *(
+            [("shell", f". {shown_url(variables.as_uri())} (the sandbox, for logferry plan and export)")]
+            if accounts.sandbox
+            else []
+        ),
+    ):
+        console.print(f"{label:<9} {text}", highlight=False, markup=False, soft_wrap=True)
     api.patch(f"/dags/{_UPKEEP}", {"is_paused": False})
     console.print("It stays up, and goes on exporting by schedule, until Ctrl-C.")
     try:

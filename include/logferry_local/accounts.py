@@ -7,8 +7,10 @@ connection is missing are named and left out.
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from logferry.connection import connection_for, variable_name
@@ -78,3 +80,10 @@ def sandbox_connections(exports: Iterable[ExportSpec], state: Mapping[str, Any])
         spec.source.connection: "datadog" if spec.source.kind == "datadog" else "azure" for spec in exports
     }
     return {variable_name(name): json.dumps(described[kind]) for name, kind in kinds.items()}
+
+
+def write_variables(file: Path, variables: Mapping[str, str]) -> None:
+    """A file that a shell reads with ``.``, so that the command line finds the connections that Airflow has."""
+    file.unlink(missing_ok=True)
+    file.touch(mode=0o600)
+    file.write_text("".join(f"export {name}={shlex.quote(value)}\n" for name, value in variables.items()))

@@ -92,7 +92,7 @@ def print_windows(console: Console, found: Sequence[Exported]) -> None:
         if export.manifest is not None:
             key = manifest_key(export.spec.name, export.window)
             console.print(
-                f"  manifest  {_shown(f'{export.store.url}/{key}')}", highlight=False, soft_wrap=True
+                f"  manifest  {shown_url(f'{export.store.url}/{key}')}", highlight=False, soft_wrap=True
             )
     console.print()
 
@@ -161,7 +161,7 @@ def _cell(value: Any) -> str:
     return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in line)
 
 
-def _shown(url: str) -> str:
+def shown_url(url: str) -> str:
     """A local file as a path a shell understands, from the current folder where it lies below it."""
     if not url.startswith("file://"):
         return url

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +11,7 @@ from tests.local.conftest import MakeSpec
 from logferry.connection import connection_from_env
 from logferry.errors import DefinitionError
 from logferry.spec import ExportSpec
-from logferry_local.accounts import find_accounts, sandbox_connections
+from logferry_local.accounts import find_accounts, sandbox_connections, write_variables
 
 DATADOG = {"DD_API_KEY": "a", "DD_APP_KEY": "b"}
 STATE: dict[str, Any] = {
@@ -105,3 +107,18 @@ def test_every_connection_of_the_exports_points_at_the_sandbox(
 def test_what_airflow_reads_is_plain_json(exports: list[ExportSpec]) -> None:
     for text in sandbox_connections(exports, STATE).values():
         assert isinstance(json.loads(text)["extra"], dict)
+
+
+def test_a_shell_that_reads_the_file_finds_the_connections_that_airflow_has(
+    exports: list[ExportSpec], tmp_path: Path
+) -> None:
+    variables = sandbox_connections(exports, STATE) | {"AIRFLOW_CONN_ODD": "a 'quoted' $HOME `value`"}
+    file = tmp_path / "sandbox.env"
+    write_variables(file, {"AIRFLOW_CONN_OLD": "gone"})
+    write_variables(file, variables)
+    told = subprocess.run(
+        ["sh", "-c", '. "$1"; env -0', "sh", str(file)], env={}, capture_output=True, text=True, check=True
+    ).stdout
+    found = dict(line.split("=", 1) for line in told.split("\0") if line.startswith("AIRFLOW_CONN_"))
+    assert found == variables
+    assert file.stat().st_mode & 0o777 == 0o600

@@ -189,6 +189,18 @@ def test_three_rows_of_every_export_are_shown(stack: Stack) -> None:
         assert sum(line.strip().startswith(day) for line in lines) == 3, sample
 
 
+def test_the_last_lines_say_where_to_look_and_what_a_shell_needs(stack: Stack) -> None:
+    """And they are whole, so that they can be copied."""
+    lines = [line.strip() for line in stack.terminal.text.splitlines()]
+    page = f"http://127.0.0.1:{stack.port}/plugin/logferry"
+    assert any(line.startswith(f"archive   {page} ") for line in lines)
+    assert f"password  {(stack.home / 'secrets/airflow-password').read_text().strip()}" in lines
+    (shell,) = [line for line in lines if line.startswith("shell ")]
+    assert str(stack.home / "sandbox.env") in shell
+    answer = requests.get(f"http://127.0.0.1:{stack.port}/logferry/", timeout=60)
+    assert answer.status_code == 401
+
+
 def test_the_broken_definition_is_named_and_the_others_run(stack: Stack) -> None:
     assert f"left out {stack.broken}: " in stack.terminal.text
     assert f"{stack.broken}: shedule: is not a key" in stack.terminal.text

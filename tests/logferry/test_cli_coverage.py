@@ -413,3 +413,23 @@ def test_a_destination_that_cannot_be_opened_is_exit_code_4(
     )
     assert main([command, "web"]) == 4
     assert "aws_x" in capsys.readouterr().err
+
+
+def test_a_range_of_up_to_two_days_is_shown_slice_by_slice_too(
+    archive: MadeArchive, capsys: pytest.CaptureFixture[str]
+) -> None:
+    archive.publish(hours(0, 3), files=False)
+    archive.publish(hours(1), files=False, status="short")
+    archive.begin(hours(2))
+    text = shown(capsys, "--from", "2026-11-10T00:00:00Z", "--to", "2026-11-10T04:00:00Z")
+    head, *lines = text[text.index("from   ") :].splitlines()[:5]
+    assert head.split() == ["from", "state", "written", "at", "source", "size", "record", "file"]
+    assert [line.split()[:4] for line in lines] == [
+        ["2026-11-10T00:00:00Z", "proven", "3", "3"],
+        ["2026-11-10T01:00:00Z", "short", "3", "4"],
+        ["2026-11-10T02:00:00Z", "interrupted", "3", "3"],
+        ["2026-11-10T03:00:00Z", "missing", "-", "-"],
+    ]
+    assert "dt=2026-11-10/hr=01" in lines[1]
+    assert "from   " not in shown(capsys, "--from", "2026-11-10T00:00:00Z", "--to", "2026-11-12T01:00:00Z")
+    assert "from   " not in shown(capsys)

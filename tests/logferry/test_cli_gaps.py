@@ -45,6 +45,16 @@ def test_gaps_are_listed_with_the_exact_backfill(
     assert max(len(line) for line in text.splitlines()) <= 80
 
 
+def test_what_is_proposed_for_a_range_stays_in_that_range(
+    archive: MadeArchive, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["gaps", "web", *DAY]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "(or logferry gaps web --from 2026-11-10T00:00:00Z --to 2026-11-11T00:00:00Z --fill)" in text
+    assert main(["gaps", "web"]) == 0
+    assert "(or logferry gaps web --fill)" in capsys.readouterr().out
+
+
 def test_check_is_exit_code_3_with_any_gap(archive: MadeArchive) -> None:
     archive.publish(hours(0, 24), files=False)
     assert main(["gaps", "web", "--check"]) == 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 
 import pytest
 
@@ -57,7 +58,7 @@ def test_a_pipe_gets_one_line_per_slice() -> None:
     stream = io.StringIO()
     with watcher(stream) as watching:
         assert isinstance(watching, Lines)
-        watching.begin(plan(1200), lambda: None, 16)
+        watching.begin(plan(1200), lambda: None, 16, "")
         watching.page(1000, 5)
         watching.slice_done(finished(FROM, MIDDLE, 1200, 1200))
         watching.slice_done(finished(MIDDLE, TO, 0, None))
@@ -67,18 +68,37 @@ def test_a_pipe_gets_one_line_per_slice() -> None:
     ]
 
 
+@pytest.mark.parametrize("columns", ["80", "200"])
 @pytest.mark.parametrize("rows", [1200, None])
-def test_a_terminal_gets_a_bar_that_ends_full(rows: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_terminal_gets_a_bar_that_ends_full_and_fits_on_one_line(
+    rows: int | None, columns: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("COLUMNS", columns)
+    monkeypatch.setenv("NO_COLOR", "1")
     stream = Terminal()
     with watcher(stream) as watching:
         assert isinstance(watching, Bar)
-        watching.begin(plan(rows), lambda: None, 16)
+        watching.begin(plan(rows), lambda: None, 16, "")
         watching.page(1000, 5)
         watching.page(203, 5)
         watching.slice_done(finished(FROM, MIDDLE, 1200, rows))
         watching.slice_done(finished(MIDDLE, TO, 0, rows))
     shown = stream.getvalue()
-    assert f"{FROM} to {TO}" in shown
-    assert "1,200 rows, 2/2 slices" in shown
+    last = re.split(r"\r|\n|\x1b\[[0-9?]*[a-zA-Z]", shown.strip())
+    (bar,) = [line for line in last if "2/2 slices" in line][-1:]
+    assert bar.startswith(f"{FROM} +2h ")
+    assert bar.split(" +2h ")[1].split()[1:] == ["1,200", "rows", "2/2", "slices"]
+
+
+def test_the_bar_of_a_long_backfill_is_that_of_the_window_at_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "80")
+    stream = Terminal()
+    with watcher(stream) as watching:
+        for place in ("1 of 365", "2 of 365"):
+            watching.begin(plan(1200), lambda: None, 16, place)
+            watching.slice_done(finished(FROM, MIDDLE, 1200, 1200))
+    ended = stream.getvalue().rpartition("2 of 365")
+    assert ended[1]
+    assert "1 of 365" not in ended[2]

@@ -192,6 +192,15 @@ def test_a_plan_counts_every_slice_and_fetches_nothing(
     assert not world.exists() or not list(world.rglob("*.parquet"))
 
 
+def test_a_plan_of_many_slices_is_told_by_its_windows(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", "web_errors", "--from", "2026-06-01T00:00:00Z", "--to", "2026-06-08T00:00:00Z"]) == 0
+    head, *lines, total, _ = capsys.readouterr().out.splitlines()
+    assert head.split() == ["from", "to", "rows", "requests", "about"]
+    assert len(lines) == 7
+    rows = sum(int(line.split()[2].replace(",", "")) for line in lines)
+    assert total.startswith(f"in all: {rows:,} rows in 7 windows, ")
+
+
 def searches(datadog: DatadogSandbox) -> int:
     return searches_in(datadog.api.plan.stats())
 

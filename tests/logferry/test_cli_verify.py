@@ -62,7 +62,9 @@ def test_adjoining_slices_with_one_fault_are_one_line_with_one_command(
     )
     assert alone.startswith(slice_key("web", hours(6)))
     assert total.endswith("4 findings")
-    assert all_of_them.endswith("logferry gaps web --fill")
+    assert all_of_them.endswith(
+        "logferry gaps web --from 2026-11-10T01:00:00Z --to 2026-11-10T07:00:00Z --fill"
+    )
 
 
 def test_records_missing_one_after_the_other_are_one_line(

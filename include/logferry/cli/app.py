@@ -24,7 +24,7 @@ UNEXPECTED = 1
 READER_GONE = 141
 """What a shell calls a command that the end of its pipe has stopped (128 and SIGPIPE)."""
 
-COMMANDS = ("search", "plan", "export", "coverage", "gaps", "verify", "doctor")
+COMMANDS = ("search", "plan", "export", "coverage", "gaps", "record", "verify", "doctor")
 """Each is a function in the module of its name."""
 
 

@@ -45,6 +45,8 @@ LOOKS = (
 )
 """The worst first: that is what a cell shows of the slices in it."""
 
+LOOKS_OF = {look.kind: look for look in LOOKS}
+
 _GRAVITY = {look.kind: gravity for gravity, look in enumerate(LOOKS)}
 
 
@@ -131,6 +133,11 @@ def _draw(line: Text, kinds: list[str | None], width: int, *, plain: bool) -> No
         look = LOOKS[_GRAVITY[kind or "not_due"]]
         line.append((look.plain if plain else look.symbol) * width * len(list(same)), style=look.style)
     line.rstrip()
+
+
+def styled(state: str) -> Text:
+    """The name of a state, in its colour."""
+    return Text(state.replace("_", " "), style=LOOKS_OF[state].style)
 
 
 def symbols() -> str:

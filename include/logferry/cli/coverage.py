@@ -1,14 +1,13 @@
-"""``logferry coverage``: what an archive holds, hour by hour, without asking the source.
+"""``logferry coverage``: what an archive holds, without asking the source; without a name, all of them.
 
-``--json``: ``{"export", "window": {"from", "to"}, "now", "slice", "fingerprint", "final_up_to", "held_by": {"from",
-"to", "reason"}, "totals": {"slices": {state: count}, "rows", "bytes", "gaps"}, "slices": […], "gaps": […],
+``--json`` of one: ``{"export", "window": {"from", "to"}, "now", "slice", "fingerprint", "final_up_to", "held_by":
+{"from", "to", "reason"}, "totals": {"slices": {state: count}, "rows", "bytes", "gaps"}, "slices": […], "gaps": […],
 "remedies": […], "to_prove": […], "definitions": […], "interrupted": […], "damage": […], "findings": […],
 "notes": […]}``; see docs/commands.md.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 
 from rich.text import Text
@@ -19,10 +18,12 @@ from logferry.audit.gaps import Remedy, gaps, remedies, replacing, reprovable
 from logferry.cli.archive_json import coverage_json
 from logferry.cli.calendar import calendar, legend, symbols
 from logferry.cli.narrow import KEPT, command_lines, listed, wrapped
-from logferry.cli.options import AsJson, Export, Since, Until, archive_range
-from logferry.cli.output import console, number, print_json, size
+from logferry.cli.options import AsJson, MaybeExport, Since, Until, archive_range
+from logferry.cli.output import can_show, console, number, print_json, size
+from logferry.cli.slice_table import MOST_SLICES, MOST_TICKS, slice_table
 from logferry.clock import SystemClock
 from logferry.connection import connection_for
+from logferry.errors import DefinitionError
 from logferry.spec import load_exports
 from logferry.window import format_duration, format_instant
 from logferry.wording import counted
@@ -30,21 +31,32 @@ from logferry.wording import counted
 _MOST_LINES = 15
 
 
-def coverage(export: Export, start: Since = None, end: Until = None, as_json: AsJson = False) -> int:
-    """Show which hours of an export are proven, unproven, short, missing or not due. Asks the source nothing."""
+def coverage(
+    export: MaybeExport = None, start: Since = None, end: Until = None, as_json: AsJson = False
+) -> int:
+    """Show which hours are proven, unproven, short, missing or not due; without EXPORT, every export in a line.
+
+    Asks the source nothing.
+    """
+    if export is None:
+        if start is not None or end is not None:
+            raise DefinitionError("--from and --to are for one export: name it, or leave them out")
+        from logferry.cli.overview import show_overview  # what reads all archives, only to show them all
+
+        return show_overview(as_json=as_json)
     spec = load_exports().get(export)
     now = SystemClock().now()
     examined = examine(open_archive(spec, connection_for), archive_range(spec, start, end, now=now), now=now)
     if as_json:
         print_json(coverage_json(examined, now=now))
     else:
-        _show(examined, now=now)
+        _show(examined, now=now, slices=start is not None or end is not None)
     return 0
 
 
-def _show(examined: Examined, *, now: int) -> None:
+def _show(examined: Examined, *, now: int, slices: bool) -> None:
     out = console()
-    plain = not _can_show(symbols())
+    plain = not can_show(symbols())
     spec, cover = examined.archive.spec, examined.coverage
     out.print(f"{spec.name}, slices of {format_duration(spec.slice)}, UTC")
     out.print(f"{format_instant(cover.window.start)} to {format_instant(cover.window.end)}")
@@ -55,6 +67,9 @@ def _show(examined: Examined, *, now: int) -> None:
     for line in legend(cover, plain=plain):
         out.print(line)
     out.print()
+    if slices and cover.window.ticks <= MOST_TICKS and len(cover.slices) <= MOST_SLICES:
+        out.print(slice_table(cover, out.width))
+        out.print()
     for text in _sentences(examined, now=now):
         out.print(Text(text if not plain else text.replace("…", "...")), soft_wrap=True)
 
@@ -203,11 +218,3 @@ def _damage_lines(examined: Examined) -> Iterator[str]:
         yield f"  … and {len(lines) - _MOST_LINES:,} more: logferry verify {spec.name}"
     elif examined.ledger.damage:
         yield from wrapped(f"to know what else it touches: logferry verify {spec.name}", 2)
-
-
-def _can_show(text: str) -> bool:
-    try:
-        text.encode(sys.stdout.encoding or "ascii")
-    except (UnicodeEncodeError, LookupError):
-        return False
-    return True

@@ -8,29 +8,26 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
-from logferry.audit.stretches import Stretches
+from logferry.cli.narrow import lines_for
 from logferry.cli.options import AsJson, Export, From, To, export_range, run_id
-from logferry.cli.output import console, number, print_json, say, size
+from logferry.cli.output import console, print_json, say
 from logferry.cli.plan import summary
 from logferry.cli.progress import Watcher, watcher
+from logferry.cli.published import kept_lines, short_lines, show_published
 from logferry.clock import SystemClock
 from logferry.connection import connection_for
 from logferry.convert.without_pandas import keep_pandas_out
 from logferry.errors import LogferryError, ShortError, gravest
 from logferry.ferry import Ferry, open_ferry
-from logferry.proof.prove import BINS_DIFFER_NOTE
-from logferry.proof.twins import DIFFER_NOTE
-from logferry.records.manifest import Manifest, SliceEntry, Span, worst
+from logferry.records.manifest import Manifest, worst
 from logferry.spec import ExportSpec, load_exports
 from logferry.window import Window, format_instant
-from logferry.wording import counted
 
 log = logging.getLogger(__name__)
 
@@ -64,15 +61,15 @@ def export(
     return gravest(run.codes)
 
 
-def carry_windows(spec: ExportSpec, windows: Iterable[Window], run: Carrying) -> None:
+def carry_windows(spec: ExportSpec, windows: Sequence[Window], run: Carrying) -> None:
     """Export the windows one after the other, until the next one would fail the same way."""
     clock = SystemClock()
     with (
         watcher(sys.stderr if run.as_json else sys.stdout) as watching,
         open_ferry(spec, connection_for, clock=clock, run_id=run_id(clock.now()), progress=watching) as ferry,
     ):
-        for window in windows:
-            run.carry(ferry, window, watching)
+        for place, window in enumerate(windows, start=1):
+            run.carry(ferry, window, watching, place=f"{place} of {len(windows)}" if len(windows) > 1 else "")
             if run.hopeless:
                 break
 
@@ -86,6 +83,7 @@ class Carrying:
         self._only_moved = only_moved
         self._manifests: list[Manifest] = []
         self._errors: list[tuple[Window, str, int]] = []
+        self._lake: str | None = None
         self.hopeless = False
         """The next window would fail the same way: wrong definition or credentials."""
 
@@ -94,11 +92,14 @@ class Carrying:
         short = [ShortError.exit_code for manifest in self._manifests if manifest.status == "short"]
         return short + [code for _, _, code in self._errors]
 
-    def carry(self, ferry: Ferry, window: Window, watching: Watcher) -> None:
+    def carry(self, ferry: Ferry, window: Window, watching: Watcher, *, place: str) -> None:
+        """Plan, fetch, prove and publish one window; ``place``: which of how many, for people."""
+        self._lake = ferry.store.url
         with self._noted(window):
             plan = ferry.plan(window, only_moved=self._only_moved)
-            say(summary(plan), stderr=True)
-            watching.begin(plan, ferry.forecast, ferry.most_in_flight)
+            for line in lines_for(console(stderr=True), summary(plan)):
+                say(line, stderr=True)
+            watching.begin(plan, ferry.forecast, ferry.most_in_flight, place)
             self.published(ferry.carry(window, plan=plan, allow_shrink=self._allow_shrink))
 
     def published(self, manifest: Manifest) -> None:
@@ -122,15 +123,14 @@ class Carrying:
             # Many errors of a window name it themselves.
             say(f"logferry: {text}" if str(window) in text else f"logferry: {window}: {text}", stderr=True)
         for manifest in self._manifests:
-            for entry in manifest.slices:
-                if entry.status == "short":
-                    say(f"logferry: {_short(entry)}", stderr=True)
-            for text in _kept(name, manifest):
+            for text in kept_lines(name, manifest):
                 say(f"logferry: {text}", stderr=True)
+        for text in short_lines(name, self._manifests):
+            say(f"logferry: {text}", stderr=True)
         if self.as_json:
             print_json(self.to_json(name))
         elif self._manifests:
-            console().print(_table(self._manifests))
+            show_published(self._manifests, self._lake, failed=len(self._errors))
 
     def to_json(self, name: str) -> dict[str, Any]:
         statuses = [one.status for one in self._manifests] or ["proven"]
@@ -150,72 +150,3 @@ class Carrying:
                 for window, text, code in self._errors
             ]
         return result
-
-
-def _short(entry: SliceEntry) -> str:
-    """What is wrong with a short slice and what to do about it."""
-    numbers = f"{number(entry.rows)} rows written, {number(entry.source_rows)} counted at the source"
-    text = f"[{entry.start}, {entry.end}) is short: {numbers}"
-    if entry.rows != entry.source_rows:
-        return f"{text}; export it again"
-    if DIFFER_NOTE in entry.notes:
-        return (
-            f"{text}, but equal rows of one instant came under other ids each time they were asked for "
-            f"({counted(entry.notes[DIFFER_NOTE], 'instant')}), so one row may stand in for another; export it "
-            "again, and if it stays so, ask the vendor why ids change"
-        )
-    return (
-        f"{text}, but they lie at other times than the source counts them "
-        f"({counted(entry.notes.get(BINS_DIFFER_NOTE, 0), 'bin')} differ); export it again"
-    )
-
-
-def _kept(name: str, manifest: Manifest) -> Iterator[str]:
-    """A sentence for the slices that stayed as published, and one more for those of another definition."""
-    kept = [entry for entry in manifest.slices if entry.source_now is not None]
-    fewer = [entry for entry in kept if entry.source_now is not None and entry.source_now < entry.rows]
-    if fewer:
-        now = sum(entry.source_now or 0 for entry in fewer)
-        yield (
-            f"{counted(len(fewer), 'slice')} of [{manifest.window.start}, {manifest.window.end}) kept as published: "
-            f"{number(sum(entry.rows for entry in fewer))} proven rows, the source now gives {number(now)}"
-        )
-    others = [entry.window() for entry in kept if entry.fingerprint is not None]
-    for window in Stretches(others):
-        span = Span.of(window)
-        yield (
-            f"what is kept from {span.start} to {span.end} is of another definition; to replace it by what the present "
-            f"one gives: logferry export {name} --from {span.start} --to {span.end} --allow-shrink (in Airflow the "
-            "param allow_shrink)"
-        )
-
-
-def _at_source(manifest: Manifest) -> int | None:
-    """What the source held when it was last asked: of a kept slice less, or more, than was written."""
-    counts = [one.source_rows if one.source_now is None else one.source_now for one in manifest.slices]
-    known = [count for count in counts if count is not None]
-    return sum(known) if len(known) == len(counts) else None
-
-
-def _table(manifests: list[Manifest]) -> Table:
-    table = Table("from", "to", "status", box=None, pad_edge=False)
-    for title in ("at source", "written", "files", "size", "requests", "seq"):
-        table.add_column(title, justify="right")
-    kept = [sum(entry.source_now is not None for entry in one.slices) for one in manifests]
-    if any(kept):
-        table.add_column("")
-    for one, stayed in zip(manifests, kept, strict=True):
-        asked = sum(one.requests.get(purpose, 0) for purpose in ("search", "count", "schema"))
-        table.add_row(
-            one.window.start,
-            one.window.end,
-            one.status,
-            number(_at_source(one)),
-            number(one.rows),
-            number(len(one.files)),
-            size(sum(file.bytes for file in one.files)),
-            number(asked),
-            str(one.seq),
-            *([f"{counted(stayed, 'slice')} kept" if stayed else ""] if any(kept) else []),
-        )
-    return table

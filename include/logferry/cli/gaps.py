@@ -55,7 +55,7 @@ def gaps(
         "definitions": [definition_json(use, examined, now=now) for use in others],
     }
     if not as_json:
-        _show(examined, found, commands, others, now=now)
+        _show(examined, found, commands, others, now=now, whole=start is None and end is None)
     code = ShortError.exit_code if check and found else 0
     if fill:
         from logferry.cli.export import Carrying, carry_windows  # what asks a source, only to fill
@@ -73,9 +73,20 @@ def gaps(
 
 
 def _show(
-    examined: Examined, found: list[Gap], commands: list[Remedy], others: list[DefinitionUse], *, now: int
+    examined: Examined,
+    found: list[Gap],
+    commands: list[Remedy],
+    others: list[DefinitionUse],
+    *,
+    now: int,
+    whole: bool,
 ) -> None:
     spec, cover = examined.archive.spec, examined.coverage
+    asked = (
+        ""
+        if whole
+        else f" --from {format_instant(cover.window.start)} --to {format_instant(cover.window.end)}"
+    )
     span = f"{format_instant(cover.window.start)} to {format_instant(cover.window.end)}"
     if not found:
         say(f"{spec.name!r} has no gaps in what is due from {span}")
@@ -85,7 +96,7 @@ def _show(
             say(line)
     if found:
         say(f"{counted(sum(one.slices for one in found), 'slice')} in {counted(len(found), 'gap')}")
-        _show_commands(commands, f"to mend them (or logferry gaps {spec.name} --fill)")
+        _show_commands(commands, f"to mend them (or logferry gaps {spec.name}{asked} --fill)")
         if not commands:
             say("none of it can be exported yet: it has not settled")
     for use in others:
@@ -112,7 +123,8 @@ def _show_commands(commands: list[Remedy], purpose: str) -> None:
     if not commands:
         return
     say("")
-    say(f"{purpose}{':' if len(commands) == 1 else ', one after the other:'}")
+    for line in wrapped(f"{purpose}{':' if len(commands) == 1 else ', one after the other:'}"):
+        say(line)
     for one in commands:
         for line in command_lines(one.command, 2):
             say(line)

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 WIDTH = 80
 
@@ -24,6 +28,28 @@ def wrapped(text: str, indent: int = 0) -> Iterator[str]:
         break_long_words=False,
         break_on_hyphens=False,
     )
+
+
+def lines_for(out: Console, text: str) -> Iterator[str]:
+    """A sentence as the console takes it: wrapped between words on a terminal, whole in a pipe."""
+    if not out.is_terminal:
+        yield text
+        return
+    yield from textwrap.wrap(
+        text,
+        max(out.width, WIDTH // 2),
+        subsequent_indent="  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def labelled(out: Console, label: str, text: str, column: int) -> Iterator[str]:
+    """A label and its text from that column on; wrapped between words on a terminal, one line in a pipe."""
+    room = out.width - column if out.is_terminal else len(text) + 1
+    parts = textwrap.wrap(text, max(room, WIDTH // 2), break_long_words=False, break_on_hyphens=False)
+    for at, part in enumerate(parts or [""]):
+        yield f"{'' if at else label:<{column}}{part}"
 
 
 def command_lines(command: str, indent: int = 4) -> Iterator[str]:

@@ -23,6 +23,9 @@ from logferry.window import (
 Export = Annotated[
     str, typer.Argument(help="Name of an export (a file in include/exports).", metavar="EXPORT")
 ]
+MaybeExport = Annotated[
+    str | None, typer.Argument(help="Name of an export; left out: all of them.", metavar="[EXPORT]")
+]
 From = Annotated[
     str, typer.Option("--from", help="Absolute time with a zone, on the slice grid.", metavar="TIME")
 ]

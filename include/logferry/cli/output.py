@@ -21,6 +21,15 @@ def console(*, stderr: bool = False) -> Console:
     return Console(file=stream, markup=False, highlight=False, width=None if stream.isatty() else _WIDE)
 
 
+def can_show(text: str) -> bool:
+    """Whether stdout's encoding has every character of the text."""
+    try:
+        text.encode(sys.stdout.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
 def say(text: str, *, stderr: bool = False) -> None:
     """One line of plain text."""
     print(text, file=sys.stderr if stderr else sys.stdout, flush=True)

@@ -12,11 +12,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from rich.bar import Bar
 from rich.table import Table
 
 from logferry.budget import Forecast
+from logferry.cli.calendar import LOOKS_OF
+from logferry.cli.narrow import lines_for
 from logferry.cli.options import AsJson, Export, From, To, export_range, run_id
-from logferry.cli.output import console, lasting, number, print_json, say, size
+from logferry.cli.output import can_show, console, lasting, number, print_json, say, size
 from logferry.clock import SystemClock
 from logferry.connection import connection_for
 from logferry.ferry import open_ferry
@@ -27,6 +30,11 @@ from logferry.wording import counted
 
 _LARGER = 10
 _NARROWER = 0.1
+_MOST_SLICES = 96
+"""More are told by their windows."""
+_BAR = 24
+_BLOCKS = "█▉▊▋▌▍▎▏"
+"""What Rich's bars are made of."""
 
 
 def plan(export: Export, start: From, end: To, as_json: AsJson = False) -> int:
@@ -49,9 +57,9 @@ def plan(export: Export, start: From, end: To, as_json: AsJson = False) -> int:
             }
         )
     else:
-        for one in plans:
-            _show(one)
-        say(advice(plans[-1].forecast, others, spec.source.connection))
+        _show(plans, _totals(plans, ferry.most_in_flight))
+        for line in lines_for(console(), advice(plans[-1].forecast, others, spec.source.connection)):
+            say(line)
     return 0
 
 
@@ -144,10 +152,47 @@ def _sum(values: list[Any]) -> Any:
     return None if None in values else sum(values)
 
 
-def _show(plan: Plan) -> None:
+def _show(plans: list[Plan], totals: dict[str, Any]) -> None:
+    out = console()
+    if sum(len(one.slices) for one in plans) <= _MOST_SLICES:
+        for one in plans:
+            out.print(_slices(one, bars=out.is_terminal and can_show(_BLOCKS)))
+            for line in lines_for(out, summary(one)):
+                say(line)
+    else:
+        out.print(_windows(plans))
+    if len(plans) > 1:
+        rows = "an unknown number of rows" if totals["rows"] is None else counted(totals["rows"], "row")
+        amount = "size unknown" if totals["bytes"] is None else f"about {size(totals['bytes'])}"
+        text = (
+            f"in all: {rows} in {counted(len(plans), 'window')}, {counted(totals['requests'], 'request')}, {amount}, "
+            f"time {lasting(totals['eta_s'])}"
+        )
+        for line in lines_for(out, text):
+            say(line)
+
+
+def _slices(plan: Plan, *, bars: bool) -> Table:
+    """The rows of each slice; ``bars``: with their lengths against the largest, for a terminal."""
     table = Table("from", "to", box=None, pad_edge=False)
-    table.add_column("rows", justify="right")
+    table.add_column("rows", justify="right", no_wrap=True)
+    most = max((one.rows or 0 for one in plan.slices), default=0)
+    if bars and most:
+        table.add_column("")
     for one in plan.slices:
-        table.add_row(one.start, one.end, number(one.rows))
-    console().print(table)
-    console().print(summary(plan))
+        bar = (
+            [Bar(most, 0, one.rows or 0, width=_BAR, color=LOOKS_OF["proven"].style)] if bars and most else []
+        )
+        table.add_row(one.start, one.end, number(one.rows), *bar)
+    return table
+
+
+def _windows(plans: Sequence[Plan]) -> Table:
+    """A line for each window, where the slices would fill several screens (``--json`` has them)."""
+    table = Table("from", "to", box=None, pad_edge=False)
+    for title in ("rows", "requests", "about"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for one in plans:
+        about = "-" if one.bytes is None else size(one.bytes)
+        table.add_row(one.window.start, one.window.end, number(one.rows), number(one.requests), about)
+    return table

@@ -6,13 +6,16 @@ from types import TracebackType
 from typing import Protocol, TextIO
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
+from rich.table import Column
 from rich.text import Text
 
 from logferry.cli.output import lasting, number
+from logferry.cli.published import compact
 from logferry.cli.remaining import Forecaster, Remaining
 from logferry.plan import Plan
 from logferry.publishing.publish import SliceResult
+from logferry.wording import counted
 
 _WORTH_SAYING_S = 10.0
 
@@ -20,7 +23,7 @@ _WORTH_SAYING_S = 10.0
 class Watcher(Protocol):
     """A ferry's progress that is also told when a window begins."""
 
-    def begin(self, plan: Plan, forecast: Forecaster, at_once: int) -> None: ...
+    def begin(self, plan: Plan, forecast: Forecaster, at_once: int, place: str) -> None: ...
 
     def page(self, rows: int, body_bytes: int) -> None: ...
 
@@ -45,7 +48,7 @@ class Lines:
         self._stream = stream
         self._remaining: Remaining | None = None
 
-    def begin(self, plan: Plan, forecast: Forecaster, at_once: int) -> None:
+    def begin(self, plan: Plan, forecast: Forecaster, at_once: int, place: str) -> None:
         self._remaining = Remaining(plan, forecast, at_once)
 
     def page(self, rows: int, body_bytes: int) -> None:
@@ -80,20 +83,25 @@ class _ToGo(ProgressColumn):
     def render(self, task: Task) -> Text:
         remaining: Remaining | None = task.fields["remaining"]
         left_s = None if remaining is None or task.finished else remaining.seconds()
-        return Text("" if left_s is None else f"about {lasting(left_s)} to go")
+        return Text("" if left_s is None else f"{lasting(left_s)} to go", no_wrap=True)
 
 
 class Bar:
-    """A bar per window: by rows where they were counted, else by slices."""
+    """A bar for the window at work: by rows where they were counted, else by slices.
+
+    Only that one: of a backfill of a year the finished windows would fill more than a screen.
+    """
 
     def __init__(self, stream: TextIO) -> None:
+        whole = Column(no_wrap=True)
         self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.fields[rows]} rows, {task.fields[slices]} slices"),
-            TimeElapsedColumn(),
-            _ToGo(),
+            TextColumn("{task.description}", table_column=whole),
+            BarColumn(bar_width=None, table_column=Column(ratio=1, min_width=4)),
+            TextColumn("{task.fields[rows]}", table_column=whole),
+            TextColumn("{task.fields[slices]}", table_column=whole),
+            _ToGo(table_column=whole),
             console=Console(file=stream),
+            expand=True,
         )
         self._task: TaskID | None = None
         self._by_rows = False
@@ -101,16 +109,18 @@ class Bar:
         self._planned = 0
         self._remaining: Remaining | None = None
 
-    def begin(self, plan: Plan, forecast: Forecaster, at_once: int) -> None:
+    def begin(self, plan: Plan, forecast: Forecaster, at_once: int, place: str) -> None:
+        if self._task is not None:
+            self._progress.remove_task(self._task)
         self._remaining = Remaining(plan, forecast, at_once)
         self._by_rows = bool(plan.rows)
         self._fetched = self._written = self._slices = 0
         self._planned = len(plan.slices)
         self._task = self._progress.add_task(
-            f"{plan.window.start} to {plan.window.end}",
+            place or compact(plan.window),
             total=plan.rows if self._by_rows else self._planned,
-            rows="0",
-            slices=f"0/{self._planned}",
+            rows="0 rows",
+            slices=f"0/{self._planned} slices",
             remaining=self._remaining,
         )
 
@@ -134,8 +144,8 @@ class Bar:
         self._progress.update(
             self._task,
             completed=self._fetched if self._by_rows else self._slices,
-            rows=number(self._fetched),
-            slices=f"{self._slices}/{self._planned}",
+            rows=counted(self._fetched, "row"),
+            slices=f"{self._slices}/{self._planned} slices",
         )
 
     def __enter__(self) -> Bar:

@@ -79,8 +79,13 @@ def _show(found: Verification) -> None:
     how = "with every row decoded" if found.deep else "byte by byte"
     if wrong:
         say(f"{looked}, {how}: {counted(wrong, 'finding')}")
-        if sum(one.damages for one in found.findings) > 1:
-            say(f"to mend all objects that are damaged: logferry gaps {found.export} --fill")
+        damaged = [one.window for one in found.findings if one.damages and one.window is not None]
+        if len(damaged) > 1:
+            start, end = min(one.start for one in damaged), max(one.end for one in damaged)
+            say(
+                "to mend all objects that are damaged (and what else is a gap there): "
+                f"logferry gaps {found.export} --from {start} --to {end} --fill"
+            )
     elif found.hash is None:
         say(f"the export {found.export!r} has published nothing yet")
     else:
