@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help run test chaos bench lint format sandbox lock clean environment environment-dev environment-bench
+.PHONY: help run test chaos bench screenshots lint format sandbox lock clean browser environment environment-dev environment-bench
 
 # Airflow is many processes: compiled modules must be kept, or each of them compiles Airflow again.
 unexport PYTHONDONTWRITEBYTECODE
@@ -13,12 +13,12 @@ BIN := .venv/bin
 LOCKS := requirements requirements-dev requirements-bench requirements-compose requirements-uv
 
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: environment ## export yesterday's logs through a local Airflow, show the result, stay up until Ctrl-C
 	@exec $(BIN)/python -m logferry_local
 
-test: lint ## check style and types, then run every test
+test: lint browser ## check style and types, then run every test
 	@exec $(BIN)/python -m pytest -n 2 --dist loadfile
 
 chaos: environment-dev ## random faults, kills and races for five minutes; is the lake the truth? (ARGS="--seed N")
@@ -26,6 +26,9 @@ chaos: environment-dev ## random faults, kills and races for five minutes; is th
 
 bench: environment-bench ## measure Logferry beside its peers, into benchmarks/RESULTS.md (ARGS="--quick", ARGS="--help")
 	@exec $(BIN)/python -m benchmarks $(ARGS)
+
+screenshots: environment-dev browser ## take the pictures of the documentation anew, from a running Airflow
+	@exec $(BIN)/python -m scripts.screenshots
 
 lint: environment-dev ## ruff and mypy
 	@$(BIN)/ruff check --quiet .
@@ -48,6 +51,9 @@ lock: environment ## write the requirements*.txt anew from the .in files (make l
 clean: ## remove the environment and the caches; exported data and Airflow's state stay
 	@rm -rf .venv .venv-bench build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find benchmarks dags include plugins tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+browser:
+	@scripts/browser.sh >/dev/null
 
 environment:
 	@scripts/environment.sh

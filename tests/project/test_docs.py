@@ -14,7 +14,7 @@ import typer.main
 import yaml
 from pydantic import BaseModel
 
-from logferry.cli.app import command_line
+from logferry.cli.app import COMMANDS, command_line
 from logferry.connection import parse_connection
 from logferry.credentials.aws import s3_settings
 from logferry.credentials.azure import azure_access
@@ -38,9 +38,13 @@ DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
 
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+_PICTURE = re.compile(r"<(?:img|source)\b[^>]*?\b(?:src|srcset)=\"([^\"]+)\"")
 _HEADING = re.compile(r"^#+ +(.+)$", re.MULTILINE)
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_COMMAND = re.compile(r"\blogferry (search|plan|export|coverage|gaps|verify|doctor)\b(.*)")
+_COMMAND = re.compile(rf"\blogferry ({'|'.join(COMMANDS)})\b(.*)")
+_WRITTEN = re.compile(r"(?<![\w./-])(?:\.venv/bin/)?logferry (?!…)([a-z]+)")
+_TARGET = re.compile(r"^(?:\$ )?(?:[A-Z_]+=\S+ )*make ([a-z]+)", re.MULTILINE)
+_PROJECT_FILE = re.compile(r"`((?:include|plugins|dags|tests|scripts|benchmarks|docs)/[\w./<>-]+)`")
 _OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 
 
@@ -75,9 +79,71 @@ def test_every_relative_link_leads_to_a_file_and_its_heading(page: Path) -> None
     assert lost == []
 
 
-def test_the_readme_leads_to_the_pages() -> None:
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_picture_of_a_page_is_there_in_both_themes(page: Path) -> None:
+    pictures = _PICTURE.findall(page.read_text())
+    assert [name for name in pictures if not (page.parent / name).is_file()] == []
+    light, dark = ({name for name in pictures if f"-{theme}." in name} for theme in ("light", "dark"))
+    assert {name.replace("-light.", "-dark.") for name in light} == dark
+
+
+def test_the_readme_leads_to_every_page() -> None:
+    """Directly, or through a page that it names."""
+    found: set[Path] = set()
+    waiting = [ROOT / "README.md"]
+    while waiting:
+        page = waiting.pop()
+        if page in found or page.suffix != ".md":
+            continue
+        found.add(page)
+        for target in _LINK.findall(prose(page)):
+            path = unquote(target).partition("#")[0]
+            if path and "://" not in path:
+                waiting.append((page.parent / path).resolve())
+    assert [page.name for page in PAGES if page not in found] == []
     linked = set(_LINK.findall((ROOT / "README.md").read_text()))
-    assert {"docs/definition.md", "docs/connections.md", "docs/commands.md"} <= linked
+    pages = {
+        "definition",
+        "connections",
+        "commands",
+        "tour",
+        "operations",
+        "datadog",
+        "azure",
+        "coverage-page",
+    }
+    assert {f"docs/{name}.md" for name in pages} <= linked
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_command_and_make_target_named_in_code_exists(page: Path) -> None:
+    text = page.read_text()
+    code = "\n".join([*(body for _, body in _FENCE.findall(text)), *re.findall(r"`([^`\n]+)`", prose(page))])
+    assert {name for name in _WRITTEN.findall(code) if name not in COMMANDS} == set()
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert {name for name in _TARGET.findall(code) if name not in targets} == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_file_of_the_project_named_exists(page: Path) -> None:
+    named = [name for name in _PROJECT_FILE.findall(prose(page)) if "<" not in name]
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_the_sizing_table_is_what_its_formula_says() -> None:
+    """requests = hours x full answers of an hour; time = requests / (allowance x 0.9)."""
+    text = (DOCS / "operations.md").read_text()
+    head, *rows = re.findall(r"^\| (?:searches allowed|[0-9]+ (?:an|in|a) ).*$", text, re.MULTILINE)
+    days = [int(number.replace(",", "")) for number in re.findall(r"(?<= of )[\d,]+", head)]
+    assert days == [24_000, 1_000_000, 10_000_000]
+    assert len(rows) == 4
+    for row in rows:
+        allowed, requests, in_an_hour, *times = [cell.strip() for cell in row.strip("|").split("|")]
+        limit, period = re.fullmatch(r"(\d+) (an hour|a minute|in 10 s)", allowed).groups()  # type: ignore[union-attr]
+        rate = int(limit) * 3600 / {"an hour": 3600, "a minute": 60, "in 10 s": 10}[period] * 0.9
+        assert (requests, in_an_hour) == (f"{rate:,.0f}", f"{rate * 1000:,.0f}")
+        hours = [365 * 24 * -(-rows_a_day // 24_000) / rate for rows_a_day in days]
+        assert times == [f"{one:,.0f} h" if one < 72 else f"{one / 24:,.0f} days" for one in hours]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
@@ -214,7 +280,7 @@ def test_every_option_of_a_command_shown_exists(page: Path) -> None:
     assert unknown == []
 
 
-@pytest.mark.parametrize("command", ["search", "plan", "export", "coverage", "gaps", "verify", "doctor"])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_the_section_of_a_command_names_its_options_and_no_others(command: str) -> None:
     text = (DOCS / "commands.md").read_text()
     section = text.partition(f"\n## {command}\n")[2].partition("\n## ")[0]

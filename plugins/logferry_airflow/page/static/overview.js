@@ -52,7 +52,7 @@ function useArchive(want) {
 }
 
 const listPath = (offset) => `/exports?offset=${offset}&limit=50`;
-const sameList = (a, b) => a.parts.length === b.parts.length && a.parts.every((part, i) => part === b.parts[i]);
+const sameList = (a, b) => a.parts?.length === b.parts.length && a.parts.every((part, i) => part === b.parts[i]);
 
 async function definitions(want, signal) {
   const parts = [];

@@ -1,0 +1,350 @@
+"""The coverage page as people meet it: a real browser at a real Airflow, over archives that were really exported.
+
+One Airflow serves the module. The tests that change an archive come last, in the order of this file.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+from playwright.sync_api import FrameLocator, Locator, Page, expect
+from tests.integration.browser import FailurePictures, Theme, Visitor, chromium, grave_violations
+from tests.integration.page_airflow import PageAirflow, free_port
+from tests.integration.page_lake import DARK, HOSTILE, MARKUP, NAMES, SHOP, PreparedLake
+
+from logferry.records.manifest import content_hash
+from logferry.window import TICK_PER_HOUR, Window, format_instant
+from logferry_sandbox.datadog_sandbox import DatadogSandbox
+
+pytestmark = [pytest.mark.airflow, pytest.mark.integration, pytest.mark.timeout(300)]
+
+RUN_S = 90_000
+"""How long Airflow may take for a few runs on a busy machine, in milliseconds."""
+NARROW = 360
+
+
+@dataclass
+class Stage:
+    """What the module's tests share."""
+
+    airflow: PageAirflow
+    lake: PreparedLake
+    admin: Visitor
+    viewer: Visitor
+
+    @property
+    def shop(self) -> str:
+        """The hash of the shop's export view, over all that it holds."""
+        begin = self.lake.places.hour(8, 0).start
+        return export_view(SHOP, Window(begin, self.lake.places.today))
+
+    @property
+    def views(self) -> dict[str, str]:
+        """The hash of each of the page's three views."""
+        seq = self.lake.seq_of(self.lake.places.late)
+        return {"overview": "#/", "export": self.shop, "record": f"#/export/{SHOP}/record/{seq}"}
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Stage]:
+    folder = tmp_path_factory.mktemp("page")
+    with DatadogSandbox(events_per_day=600, burst=20) as datadog:
+        lake = PreparedLake(folder, datadog, dark_port=free_port())
+        with (
+            PageAirflow(folder / "airflow", lake.variables(), meanwhile=lake.prepare) as airflow,
+            chromium() as browser,
+        ):
+            airflow.unpause(f"export_{SHOP}")
+            admin, viewer = (Visitor(browser, airflow.url, user) for user in ("admin", "eve"))
+            pictures = FailurePictures(folder, [admin, viewer])
+            request.config.pluginmanager.register(pictures)
+            yield Stage(airflow, lake, admin, viewer)
+            request.config.pluginmanager.unregister(pictures)
+
+
+@pytest.fixture(autouse=True)
+def no_complaints(stage: Stage) -> Iterator[None]:
+    """No page may raise, open a dialog, or write an error to the console; a violated Content-Security-Policy does.
+
+    What Chromium itself writes there when the cells of the dark lake cannot be had (503) is no complaint.
+    """
+    yield
+    found = [*stage.admin.complaints, *stage.viewer.complaints]
+    for visitor in (stage.admin, stage.viewer):
+        visitor.complaints.clear()
+        visitor.close()
+    assert [one for one in found if not ("503" in one and f"/exports/{DARK}/" in one)] == []
+
+
+def export_view(name: str, range_: Window) -> str:
+    return f"#/export/{name}?from={format_instant(range_.start)}&to={format_instant(range_.end)}"
+
+
+def open_view(visitor: Visitor, hash_: str, *, theme: Theme = "light", width: int = 1280) -> Page:
+    """The page by itself, outside Airflow's frame."""
+    page = visitor.page(theme=theme, width=width)
+    page.goto(f"{visitor.url}/logferry/{hash_}")
+    return page
+
+
+def cell(shown: Page | FrameLocator, slice_: Window) -> Locator:
+    return shown.locator(f'[role="gridcell"][data-from="{format_instant(slice_.start)}"]')
+
+
+def row(shown: Page | FrameLocator, name: str) -> Locator:
+    return shown.get_by_test_id(f"row-{name}")
+
+
+def all_filled(page: Page | FrameLocator) -> None:
+    for name in NAMES:
+        expect(row(page, name).get_by_test_id("status")).to_be_visible()
+
+
+def states_are(page: Page, expected: dict[str, list[Window]]) -> None:
+    for state, windows in expected.items():
+        for window in windows:
+            for slice_ in window.slices(TICK_PER_HOUR):
+                expect(cell(page, slice_)).to_have_accessible_name(re.compile(rf", {state}\b"))
+
+
+def select_by_keyboard(page: Page, range_: Window) -> None:
+    """From the first hour of ``range_``, which must lie within one day or be whole days, to its last."""
+    cell(page, range_).focus()
+    for _ in range((range_.end - range_.start) // TICK_PER_HOUR - 1):
+        page.keyboard.press("Shift+ArrowRight")
+
+
+def test_the_archive_is_an_entry_of_airflows_navigation(stage: Stage) -> None:
+    page = stage.admin.page()
+    page.goto(stage.airflow.url)
+    page.get_by_role("link", name="Archive").click()
+    page.wait_for_url("**/plugin/logferry**")
+    shown = page.frame_locator("iframe")
+    expect(shown.get_by_role("heading", name="Archive", level=1)).to_be_visible()
+    all_filled(shown)
+
+
+def test_a_deep_link_opens_the_export_inside_airflow_and_the_address_stays_in_step(stage: Stage) -> None:
+    page = stage.admin.page()
+    page.goto(f"{stage.airflow.url}/plugin/logferry{stage.shop}")
+    shown = page.frame_locator("iframe")
+    expect(cell(shown, stage.lake.places.short)).to_be_visible()
+    shown.get_by_role("link", name="Archive").first.click()
+    all_filled(shown)
+    expect(page).to_have_url(re.compile(r"/plugin/logferry.*#/$"))
+
+
+def test_the_overview_says_what_is_wrong_with_which_export(stage: Stage) -> None:
+    page = open_view(stage.admin, "#/")
+    all_filled(page)
+    shop = row(page, SHOP)
+    expect(shop.get_by_test_id("status")).to_contain_text("Needs attention")
+    # The gap's six hours, and the hole's one.
+    expect(shop).to_contain_text("7 h missing")
+    expect(shop).to_contain_text("1 short")
+    expect(shop).to_contain_text("6 interrupted")
+    expect(shop).to_contain_text("service:web-store")
+    expect(page.get_by_test_id("verdict")).to_contain_text("3 of 3")
+
+
+def test_the_calendar_tells_the_state_of_every_slice_by_name(stage: Stage) -> None:
+    page = open_view(stage.admin, stage.shop)
+    places = stage.lake.places
+    states_are(
+        page,
+        {
+            "proven": [places.proven, places.late],
+            "unproven": [places.hour(8, 0, 3)],
+            "short": [places.short],
+            "missing": [places.gap, places.hole],
+            "interrupted": [places.interrupted],
+        },
+    )
+
+
+def test_a_slice_that_was_exported_again_tells_of_its_late_rows(stage: Stage) -> None:
+    page = open_view(stage.admin, stage.shop)
+    slice_, before, after = stage.lake.late_rows()
+    cell(page, slice_).hover()
+    panel = page.get_by_test_id("slice-panel")
+    expect(panel).to_contain_text(f"{after - before} rows arrived after the first export")
+    expect(panel).to_contain_text(f"{after} written, {after} at the source")
+    expect(panel).to_contain_text(f"{before} row")
+
+
+def test_the_keyboard_alone_reaches_a_cell_reads_it_and_selects_a_range(stage: Stage) -> None:
+    page = open_view(stage.admin, stage.shop)
+    places = stage.lake.places
+    expect(cell(page, places.proven)).to_be_visible()
+    page.keyboard.press("Tab")
+    for _ in range(60):
+        if page.evaluate("document.activeElement.getAttribute('role')") == "gridcell":
+            break
+        page.keyboard.press("Tab")
+    focused = page.locator(":focus")
+    expect(focused).to_have_role("gridcell")
+    page.keyboard.press("Control+Home")
+    expect(focused).to_have_attribute("data-from", format_instant(places.hour(8, 0).start))
+    for _ in range(3):
+        page.keyboard.press("ArrowDown")
+    for _ in range(7):
+        page.keyboard.press("ArrowRight")
+    expect(focused).to_have_attribute("data-from", format_instant(places.short.start))
+    panel = page.get_by_test_id("slice-panel")
+    expect(panel.get_by_test_id("slice-state")).to_have_text("short")
+    expect(panel).to_contain_text("too few")
+    for _ in range(2):
+        page.keyboard.press("Shift+ArrowRight")
+    expect(page.locator('[role="gridcell"][aria-selected="true"]')).to_have_count(3)
+
+
+def test_a_window_shows_its_manifest_and_its_place_in_the_chain(stage: Stage) -> None:
+    page = open_view(stage.admin, stage.views["record"])
+    manifest = stage.lake.manifest(stage.lake.places.late)
+    expect(page.locator("main")).to_contain_text(manifest.run.id)
+    expect(page.get_by_test_id("record-slices")).to_contain_text(manifest.slices[0].file.key[:60])
+    chain = page.get_by_test_id("record-chain")
+    expect(chain).to_contain_text(content_hash(manifest.encode())[:20])
+    expect(chain).to_contain_text(f"no. {manifest.seq - 1} ✓ agrees")
+    expect(chain).to_contain_text(f"no. {manifest.seq + 1} ✓ agrees")
+
+
+@pytest.mark.parametrize("path", ["/", "/static/app.js", "/api/exports", f"/api/exports/{SHOP}", "/docs"])
+def test_who_is_not_logged_in_gets_nothing(stage: Stage, path: str) -> None:
+    answer = stage.airflow.anonymous().call("GET", f"/logferry{path}")
+    assert answer.status_code == 401
+    assert SHOP not in answer.text
+    assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+
+
+def test_a_viewer_sees_the_page_and_can_start_nothing(stage: Stage) -> None:
+    page = open_view(stage.viewer, stage.shop)
+    states_are(page, {"missing": [stage.lake.places.gap]})
+    select_by_keyboard(page, stage.lake.places.gap)
+    for button in (page.get_by_test_id("fill"), page.get_by_test_id("verify")):
+        expect(button).to_be_disabled()
+        expect(button).to_have_accessible_description(re.compile("Your Airflow role may"))
+
+    api = stage.airflow.api("eve")
+    asked = api.call("GET", f"/logferry/api/exports/{SHOP}/fill?{query(stage.lake.places.gap)}").json()
+    (action,) = asked["actions"]
+    assert api.call("POST", "/api/v2/backfills", action["body"]).status_code == 403
+    for dag_id in (f"export_{SHOP}", "archive_verify"):
+        run = {"logical_date": None, "conf": {}}
+        assert api.call("POST", f"/api/v2/dags/{dag_id}/dagRuns", run).status_code == 403
+
+
+def query(window: Window) -> str:
+    return f"from={format_instant(window.start)}&to={format_instant(window.end)}"
+
+
+def test_markup_in_a_definition_and_in_a_manifest_is_only_text(stage: Stage) -> None:
+    page = open_view(stage.admin, "#/")
+    expect(row(page, HOSTILE)).to_contain_text(MARKUP)
+    page.goto(f"{stage.admin.url}/logferry/#/export/{HOSTILE}/record/{stage.lake.hostile_seq()}")
+    main = page.locator("main")
+    expect(main).to_contain_text(MARKUP)
+    # What would ring, colour the terminal or turn the line round is spelled out.
+    expect(main).to_contain_text(r"bell\u0007 escape\u001b[31m")
+    assert page.locator("img[src=x]").count() == 0
+    assert page.evaluate("document.scripts.length") == page.evaluate(
+        "document.querySelectorAll('head script[src]').length"
+    )
+
+
+def test_a_broken_record_is_shown_as_broken_and_the_page_stays_up(stage: Stage) -> None:
+    page = open_view(stage.admin, "#/")
+    expect(row(page, HOSTILE)).to_contain_text("journal damaged")
+    page.goto(f"{stage.admin.url}/logferry/#/export/{HOSTILE}/record/2")
+    expect(page.locator("main")).to_contain_text(re.compile("broken|no record|not readable", re.IGNORECASE))
+    page.goto(
+        f"{stage.admin.url}/logferry/"
+        + export_view(HOSTILE, Window(stage.lake.places.hour(5, 0).start, stage.lake.places.today))
+    )
+    expect(cell(page, stage.lake.places.hour(2, 5))).to_have_accessible_name(re.compile(", proven"))
+    expect(page.locator("main")).to_contain_text(re.compile("record 2|damaged", re.IGNORECASE))
+
+
+def test_a_lake_that_cannot_be_reached_says_since_when_and_why(stage: Stage) -> None:
+    page = open_view(stage.admin, "#/")
+    expect(row(page, DARK)).to_contain_text(re.compile(r"lake unreachable since \d{4}-\d\d-\d\d \d\d:\d\d"))
+    page.goto(f"{stage.admin.url}/logferry/#/export/{DARK}")
+    expect(page.locator("main")).to_contain_text(re.compile("connect|reach", re.IGNORECASE))
+    expect(page.locator("main")).to_contain_text("acme-lake")
+    expect(row(open_view(stage.admin, "#/"), SHOP).get_by_test_id("status")).to_be_visible()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_theme_is_airflows(stage: Stage, theme: Theme) -> None:
+    page = stage.admin.page(theme=theme)
+    page.goto(f"{stage.airflow.url}/plugin/logferry")
+    shown = page.frame_locator("iframe")
+    all_filled(shown)
+    colour = shown.locator("h1").evaluate("(heading) => getComputedStyle(heading).color")
+    brightness = sum(int(part) for part in re.findall(r"\d+", colour)[:3]) / 3
+    assert brightness < 60 if theme == "light" else brightness > 200, colour
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("view", ["overview", "export", "record"])
+def test_axe_finds_no_grave_violation(stage: Stage, view: str, theme: Theme) -> None:
+    page = open_view(stage.admin, stage.views[view], theme=theme)
+    shown_in_full(page, view, stage)
+    assert grave_violations(page) == []
+
+
+@pytest.mark.parametrize("view", ["overview", "export", "record"])
+def test_a_phone_scrolls_in_one_direction_only(stage: Stage, view: str) -> None:
+    page = open_view(stage.admin, stage.views[view], width=NARROW)
+    shown_in_full(page, view, stage)
+    assert page.evaluate("document.documentElement.scrollWidth") <= NARROW
+
+
+def shown_in_full(page: Page, view: str, stage: Stage) -> None:
+    match view:
+        case "overview":
+            all_filled(page)
+        case "export":
+            cell(page, stage.lake.places.short).hover()
+            expect(page.get_by_test_id("slice-panel")).to_contain_text("too few")
+        case _:
+            expect(page.locator("main")).to_contain_text(stage.lake.manifest(stage.lake.places.late).run.id)
+    expect(page.locator(".skeleton")).to_have_count(0)
+
+
+def test_a_corrupted_object_is_named_by_verify(stage: Stage) -> None:
+    places = stage.lake.places
+    key = stage.lake.corrupt(places.to_corrupt)
+    page = open_view(stage.admin, stage.shop)
+    day = places.hour(6, 8, 4)
+    select_by_keyboard(page, day)
+    page.get_by_test_id("verify").click()
+    expect(page.get_by_test_id("verify-result")).to_contain_text("1 slice damaged", timeout=RUN_S)
+    finding = page.get_by_test_id("finding")
+    expect(finding).to_contain_text(key)
+    states_are(page, {"damaged": [places.to_corrupt], "proven": [places.hour(6, 8, 2)]})
+
+
+def test_a_gap_is_filled_by_airflows_own_backfill_and_turns_proven(stage: Stage) -> None:
+    places = stage.lake.places
+    page = open_view(stage.admin, stage.shop)
+    states_are(page, {"missing": [places.gap]})
+    select_by_keyboard(page, places.gap)
+    page.get_by_test_id("fill").click()
+    preview = page.get_by_role("dialog", name="Fill gaps")
+    expect(preview.get_by_test_id("fill-windows")).to_have_text("1")
+    expect(preview).to_contain_text(re.compile(r"requests\s*≈ \d+"))
+    expect(preview.get_by_test_id("fill-action")).to_contain_text("Airflow backfill of 1 window")
+    preview.get_by_role("button", name="Start 1 window").click()
+    expect(preview.get_by_test_id("fill-result")).to_contain_text("Backfill 1 started")
+    preview.get_by_role("button", name="Close").click()
+    expect(page.get_by_test_id("fill-progress")).to_have_text("1 of 1 window published", timeout=RUN_S)
+    states_are(page, {"proven": [places.gap], "missing": [places.hole]})
+    backfills = stage.airflow.api("admin").get(f"/backfills?dag_id=export_{SHOP}")["backfills"]
+    assert [(one["from_date"], one["reprocess_behavior"]) for one in backfills] == [
+        (format_instant(places.gap.start), "completed")
+    ]
+    assert {stage.lake.cells()[slice_] for slice_ in places.gap.slices(TICK_PER_HOUR)} == {"proven"}
