@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 from logferry.audit.findings import Remembered
 from logferry.records.ledger import Ledger, Published
 from logferry.schedule import Schedule
 from logferry.spec import ExportSpec
-from logferry.window import TICK_PER_DAY, Window, format_instant, instant_or_none
+from logferry.window import TICK_PER_DAY, TICK_PER_HOUR, Window, format_instant, instant_or_none
 
 State = Literal["proven", "unproven", "short", "missing", "not_due"]
 STATES: tuple[State, ...] = ("proven", "unproven", "short", "missing", "not_due")
@@ -166,18 +167,13 @@ class Covering:
             damage=tuple(found for one in published for found in self._damage.get(one.window, ())),
         )
 
-    def touched(self) -> list[int]:
-        """The slices, ascending, of which anything is known, as multiples of the grid since the epoch.
+    def stretches(self) -> list[tuple[int, int]]:
+        """The slices, ascending, of which anything is known, as multiples of the grid since the epoch: stretches, from
+        the first to the one after the last, in which the same is known of every slice.
 
         Of every other slice it is known that nothing was published, and that no run began to.
         """
-        own = (
-            window.start // self._grid
-            for known in (self._ledger.slices, self._ledger.open_intents)
-            for window in known
-            if window.ticks == self._grid and window.on_grid(self._grid)
-        )
-        return sorted({*own, *self._elsewhere.touched()})
+        return _stretches(self._ledger, self._elsewhere, self._grid)
 
 
 def first_not_final(
@@ -188,19 +184,54 @@ def first_not_final(
     Every slice before it is proven by a count that was taken when no late row could come any more: at its end plus the
     horizon, or after. ``due``: see ``due_before``.
     """
-    elsewhere = _OtherGrids(ledger.slices.values(), spec.slice)
-    at = spec.start
-    while True:
-        slice_ = Window(at, at + spec.slice)
+    grid = spec.slice
+    elsewhere = _OtherGrids(ledger.slices.values(), grid)
+    slice_ = Window(spec.start, spec.start + grid)
+    for first, end in _stretches(ledger, elsewhere, grid):
+        if end * grid <= slice_.start:
+            continue
         own = ledger.slices.get(slice_)
         published = (own,) if own is not None else elsewhere.covering(slice_)
-        if not published:
-            return Holding(slice_, "it was never published" if slice_.end <= due else "it is not due yet")
+        if first * grid > slice_.start or not published:
+            break
         for one in published:
             reason = _not_final(one, spec.horizon, ledger, damage)
             if reason is not None:
                 return Holding(slice_, reason)
-        at = slice_.end
+        slice_ = Window(end * grid, (end + 1) * grid)
+    return Holding(slice_, "it was never published" if slice_.end <= due else "it is not due yet")
+
+
+def _stretches(ledger: Ledger, elsewhere: _OtherGrids, grid: int) -> list[tuple[int, int]]:
+    """See ``Covering.stretches``."""
+    own = {
+        window.start // grid
+        for known in (ledger.slices, ledger.open_intents)
+        for window in known
+        if window.ticks == grid and window.on_grid(grid)
+    }
+    known = [(number, number + 1) for number in sorted(own)]
+    if not elsewhere.windows:
+        return known
+    edges: set[int] = set()
+    begun: Counter[int] = Counter()
+    for window in elsewhere.windows:
+        first, end = window.start // grid, -(-window.end // grid)
+        # What it covers in part only is another stretch.
+        edges.update((first, -(-window.start // grid), window.end // grid, end))
+        begun[first] += 1
+        begun[end] -= 1
+    for first, end in known:
+        edges.update((first, end))
+        begun[first] += 1
+        begun[end] -= 1
+    found = []
+    under_way = 0
+    for first, end in pairwise(sorted(edges)):
+        under_way += begun[first]
+        if under_way:
+            found.append((first, end))
+    return found
 
 
 def _not_final(
@@ -235,10 +266,13 @@ def proved_at(published: Published) -> int | None:
 
 
 class _OtherGrids:
-    """Published slices of other lengths than the present grid's, by the days that they touch."""
+    """Published slices of other lengths than the present grid's, by the hours that they touch: by single slices one of
+    a day would be kept 1,440 times on a grid of minutes.
+    """
 
     def __init__(self, published: Iterable[Published], grid: int) -> None:
-        self._grid = grid
+        self.windows: list[Window] = []
+        self._ticks = grid * max(1, TICK_PER_HOUR // grid)
         self._at: dict[int, list[Published]] = {}
         for one in published:
             ours = one.window.ticks == grid and one.window.on_grid(grid)
@@ -246,19 +280,19 @@ class _OtherGrids:
                 ours or one.window.ticks > TICK_PER_DAY
             ):  # no slice is longer, so a record that says so is forged
                 continue
-            for cell in range(one.window.start // grid, -(-one.window.end // grid)):
-                self._at.setdefault(cell, []).append(one)
-
-    def touched(self) -> Iterable[int]:
-        """The slices of the grid that they touch, as multiples of it since the epoch."""
-        return self._at.keys()
+            self.windows.append(one.window)
+            for hour in range(one.window.start // self._ticks, -(-one.window.end // self._ticks)):
+                self._at.setdefault(hour, []).append(one)
+        for found in self._at.values():
+            found.sort(key=lambda one: one.window)
 
     def covering(self, slice_: Window) -> tuple[Published, ...]:
         """The slices of other grids that hold every instant of this one; none when some instant is in none."""
-        found = self._at.get(slice_.start // self._grid)
-        if not found:
-            return ()
-        found.sort(key=lambda one: one.window)
+        found = [
+            one
+            for one in self._at.get(slice_.start // self._ticks, ())
+            if one.window.start < slice_.end and slice_.start < one.window.end
+        ]
         at = slice_.start
         for one in found:
             if one.window.start > at:

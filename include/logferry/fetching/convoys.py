@@ -12,7 +12,8 @@ from logferry.fetching.job import Fetched
 def convoys(jobs: Iterator[Fetched]) -> Iterator[Fetched]:
     """The jobs, those of one piece as one; each is to be taken before the next is asked for.
 
-    What is left of a convoy then is passed over, so whoever stops in the middle fetches the rest of it otherwise.
+    What is left of a convoy then is passed over, so whoever stops in the middle fetches the rest of it otherwise. What
+    went wrong there nobody is told of here: the line raises it at its end, as it ended the line.
     """
     for first in jobs:
         if first.job.ends_piece:
@@ -42,11 +43,20 @@ class _Convoy:
 
     def _finals(self) -> Iterator[Final]:
         while True:
-            yield from self._newest.finals
-            self._account.to_end &= self._newest.account.to_end
+            chain = self._newest
+            for final in chain.finals:
+                if final.before >= chain.job.span.end:
+                    self._ended(chain)
+                yield final
+            self._ended(chain)
             if self._newest.job.ends_piece:
                 return
             self._advance()
+
+    def _ended(self, chain: Fetched) -> None:
+        self._account.to_end &= chain.account.to_end
+        if not chain.account.to_end:
+            self._account.stopped_at.add(chain.job.span.end)
 
     def _advance(self) -> None:
         newest = next(self._jobs, None)

@@ -59,9 +59,14 @@ class Final:
 
 @dataclass(slots=True)
 class Account:
-    """Whether the source itself said that the end was reached (``to_end``) or the planned number of rows did."""
+    """Whether the source itself said that the end was reached (``to_end``) or the planned number of rows did.
+
+    ``stopped_at``: of several chains handed on as one, the ends of those that the planned number stopped, each told
+    before the last rows of its chain are handed on.
+    """
 
     to_end: bool = True
+    stopped_at: set[int] = field(default_factory=set)
 
 
 class Fetcher:

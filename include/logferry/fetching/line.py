@@ -39,6 +39,8 @@ class Place:
     left: bool = False
     """Nobody takes what else comes of it."""
     error: BaseException | None = None
+    told: bool = False
+    """Whoever took its rows was told of the error."""
     spool: Spool | None = None
     spooled: int = 0
 
@@ -91,7 +93,8 @@ class Line:
     def end(self, error: BaseException | None = None) -> None:
         """No more jobs come; an error that is why is raised behind all places. With the lock."""
         self._ended = True
-        self._end_error = error
+        if self._end_error is None:
+            self._end_error = error
         self._came.notify_all()
         self._moved.notify_all()
 
@@ -154,7 +157,10 @@ class Line:
     # The consumer's side
 
     def places(self) -> Iterator[Place]:
-        """Every job's place in order, each at the head until the next is asked for."""
+        """Every job's place in order, each at the head until the next is asked for.
+
+        Raises, at the end, what ended the line: also the error of a place whose rows nobody took to their end.
+        """
         while True:
             with self.lock:
                 while not self._places and not self._ended:
@@ -183,6 +189,7 @@ class Line:
             else:
                 yield Final(place.spool.read(one.spooled), one.final.before, one.final.notes)
         if place.error is not None:
+            place.told = True
             raise place.error
 
     def end_behind_head(self) -> None:
@@ -222,6 +229,8 @@ class Line:
     def _leave(self, place: Place) -> None:
         with self.lock:
             self._places.popleft()
+            if place.error is not None and not place.told and not isinstance(place.error, Restart):
+                self._end_error = place.error
             self._empty(place)
             self._moved.notify_all()
 

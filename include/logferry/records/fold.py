@@ -20,7 +20,8 @@ _LONGEST_TIME = 40
 class Published:
     """The last word on one slice. ``fingerprint``: of the definition its rows were written under.
 
-    ``first_rows``: rows of its first publication under that definition; None where an older checkpoint does not tell.
+    ``first_rows``: rows of its first publication under that definition that was not short: what mends a short one came
+    late to nobody. None where there is none yet, and where an older checkpoint does not tell.
     """
 
     window: Window
@@ -145,7 +146,7 @@ class Ledger:
             fingerprint = entry.fingerprint or manifest.fingerprint
             before = self.slices.get(slice_)
             proof = _proof(entry, fingerprint, before)
-            first = entry.rows if before is None or before.fingerprint != fingerprint else before.first_rows
+            first = _first_rows(entry, fingerprint, before)
             self.slices[slice_] = Published(slice_, entry, fingerprint, record.seq, proof, first)
             self._close(slice_, manifest.intent)
         for removed in record.removed:
@@ -196,6 +197,15 @@ def _add(to: dict[Window, list[str]], slice_: Window, what: str) -> None:
 
 def _time(text: str) -> str | None:
     return text if len(text) <= _LONGEST_TIME else None
+
+
+def _first_rows(entry: SliceEntry, fingerprint: str, before: Published | None) -> int | None:
+    """See ``Published``."""
+    if before is not None and before.fingerprint == fingerprint:
+        only_short = before.first_rows is None and before.entry.status == "short"
+        if not only_short:
+            return before.first_rows
+    return None if entry.status == "short" else entry.rows
 
 
 def _proof(entry: SliceEntry, fingerprint: str, before: Published | None) -> SliceEntry | None:

@@ -30,14 +30,20 @@ from logferry.sources.bounds import text_of
 _DEEPEST = 12
 _MOST_ERROR_BYTES = 64 * 1024
 _TOO_LARGE_CODES = frozenset({"-2133196797", "0x80DA0003", "ResponsePayloadTooLarge", "ResponseSizeTooLarge"})
+_NUMBER = r"(?:\d{1,3}(?:,\d{3})+|\d{1,18})"
 _TOO_LARGE = re.compile(
     r"E_QUERY_RESULT_SET_TOO_LARGE|0x80DA0003"
-    r"|exceeds? the set limit of \d+ (?:bytes|records)"
+    rf"|exceeds? the set limit of {_NUMBER}\s*(?:bytes|records|rows|[KMGT]i?B)\b"
     r"|exceeded the internal (?:data size|record count) limit"
-    r"|Maximum response size of \d+ bytes exceeded",
+    rf"|Maximum response size of {_NUMBER} bytes exceeded",
     re.IGNORECASE,
 )
-_MOST_ROWS = re.compile(r"(?:set limit of|record count limit) (\d{1,9})\b(?! bytes)", re.IGNORECASE)
+_MOST_ROWS = re.compile(
+    rf"set limit of ({_NUMBER})\s+(?:records|rows)\b"
+    rf"|record count limit ({_NUMBER})\b(?![.,]\d|\s*(?:bytes|[KMGT]i?B)\b)",
+    re.IGNORECASE,
+)
+"""Rows only where they are said to be: bytes or a cut number taken for them would multiply the requests."""
 _UNRESOLVED = re.compile(r"Failed to resolve .*?named '([^']*)'", re.DOTALL)
 _LEGACY_TYPE = re.compile(r"\bType\s*[=:]\s*\"?([A-Za-z0-9_]+)", re.IGNORECASE)
 
@@ -82,7 +88,7 @@ class AzureError:
         """The most records of an answer, where that is the limit that was exceeded and it is named."""
         for layer in self.layers:
             if match := _MOST_ROWS.search(layer.message):
-                return int(match[1])
+                return int((match[1] or match[2]).replace(",", "")) or None
         return None
 
     @property

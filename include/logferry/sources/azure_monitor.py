@@ -99,7 +99,8 @@ class AzureMonitorSource:
         self._workspace = Workspace(query_endpoint, spec.workspace)
         self._pipeline = spec.parsed_pipeline()
         self._named_rows = _ANSWER_ROWS
-        """The fewest rows that the service named as the most of an answer. Threads may overwrite each other's."""
+        """The fewest rows that the service named as the most of an answer, until a larger one comes whole. Threads may
+        overwrite each other's."""
 
     @property
     def answer_rows(self) -> int | None:
@@ -306,6 +307,9 @@ class AzureMonitorSource:
             answer = yield from self._workspace.ask(
                 query, hint, purpose=purpose, table=self._spec.table, patient=patient
             )
+        if len(answer.rows) > self._named_rows:
+            # What was named is not the limit, or not any more; one that holds after all is named again.
+            self._named_rows = _ANSWER_ROWS
         return answer
 
     @contextmanager

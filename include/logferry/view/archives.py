@@ -31,8 +31,8 @@ _FRESH = 2 * TICK_PER_SECOND
 _RETRY = 10 * TICK_PER_SECOND
 """One that could not be read is tried again after so long."""
 _MOST_ARCHIVES = 200
-_MOST_SLICES = 400_000
-"""Some 110 MB, and 320 MB where every slice is a publication of its own."""
+_MOST_ENTRIES = 400_000
+"""Of all indexes together (``Index.entries``): some 150 MB."""
 
 
 class LakeUnread(StoreError):
@@ -72,7 +72,13 @@ class ArchiveState:
 
     @property
     def slices(self) -> int:
+        """Published, on any grid."""
         return 0 if self.read is None else self.read.slices
+
+    @property
+    def entries(self) -> int:
+        """See ``Index.entries``."""
+        return 0 if self.read is None else self.read.index.entries
 
     @property
     def version(self) -> str:
@@ -170,10 +176,10 @@ class Archives:
             if entry is None:
                 entry = self._entries[spec.name] = _Entry(self._blank(spec))
             self._entries.move_to_end(spec.name)
-            slices = sum(one.state.slices for one in self._entries.values())
-            while len(self._entries) > 1 and (len(self._entries) > _MOST_ARCHIVES or slices > _MOST_SLICES):
+            kept = sum(one.state.entries for one in self._entries.values())
+            while len(self._entries) > 1 and (len(self._entries) > _MOST_ARCHIVES or kept > _MOST_ENTRIES):
                 _, dropped = self._entries.popitem(last=False)
-                slices -= dropped.state.slices
+                kept -= dropped.state.entries
             return entry
 
     def _blank(self, spec: ExportSpec) -> ArchiveState:
@@ -198,7 +204,9 @@ class Archives:
 
 
 def _silent(state: ArchiveState, reading: _Reading) -> ArchiveState:
-    """A state while its lake keeps a caller waiting."""
+    """A state while its lake keeps a caller waiting: why it could not be read before says more than that."""
+    if not state.reachable:
+        return state
     since = format_instant(_second(reading.began_at))
     reason = (
         f"The lake has not answered since {since}."

@@ -7,7 +7,7 @@ from typing import Any
 
 from logferry.audit.gaps import Gap
 from logferry.view.archives import ArchiveState
-from logferry.view.plain import first, more, span
+from logferry.view.plain import more, span
 from logferry.window import TICK_PER_SECOND, Window, format_instant
 
 MOST_SLICES = 20_000
@@ -17,7 +17,8 @@ def cells(state: ArchiveState, window: Window, *, now: int) -> dict[str, Any]:
     """The body of ``…/cells``, of a window on the grid. ``rows``, ``source_rows``, ``bytes``, ``seq``: parallel to
     ``cells``, None where there is none; ``marks`` and ``gaps`` only where there are any.
 
-    ``totals`` and ``gaps`` are those of the slices in this answer. Raises LakeUnread.
+    ``totals`` and ``gaps`` are those of the slices in this answer; of very many gaps the newest are listed, oldest
+    first, and ``gaps_more`` counts the others. Raises LakeUnread.
     """
     index = state.index
     spec = state.spec
@@ -30,14 +31,14 @@ def cells(state: ArchiveState, window: Window, *, now: int) -> dict[str, Any]:
     rows: list[int | None] = [None] * count
     source_rows, sizes, seqs = rows.copy(), rows.copy(), rows.copy()
     marks: dict[str, list[str]] = {}
-    for number, cell in index.known(begin, end):
-        at = number - begin
+    for first_alike, after_alike, cell in index.known(begin, end):
         if cell.letter is None:
             continue
-        letters[at] = ord(cell.letter)
-        rows[at], source_rows[at], sizes[at], seqs[at] = cell.rows, cell.source_rows, cell.bytes, cell.seq
-        if cell.marks:
-            marks[str(at)] = list(cell.marks)
+        for at in range(first_alike - begin, after_alike - begin):
+            letters[at] = ord(cell.letter)
+            rows[at], source_rows[at], sizes[at], seqs[at] = cell.rows, cell.source_rows, cell.bytes, cell.seq
+            if cell.marks:
+                marks[str(at)] = list(cell.marks)
     totals = index.totals(begin, end, due)
     found = index.gaps(begin, end, due)
     return {
@@ -53,7 +54,7 @@ def cells(state: ArchiveState, window: Window, *, now: int) -> dict[str, Any]:
         "bytes": sizes,
         "seq": seqs,
         "marks": marks,
-        "gaps": gap_list(first(found)),
+        "gaps": gap_list(found[more(found) :]),
         "gaps_more": more(found),
         "totals": {"rows": totals.rows, "bytes": totals.bytes, "cells": totals.cells},
     }

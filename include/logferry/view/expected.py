@@ -5,7 +5,7 @@ from __future__ import annotations
 from statistics import median_low
 from typing import Literal
 
-from logferry.view.index import Index
+from logferry.view.index import Cell, Index
 from logferry.window import TICK_PER_DAY
 
 _DAYS = 28
@@ -17,7 +17,6 @@ class Expected:
 
     def __init__(self, index: Index) -> None:
         self._index = index
-        self._a_day = TICK_PER_DAY // index.grid
         self._around: dict[int, int | None] = {}
         self.used: dict[Basis, int] = {}
         """How many slices each way of guessing was used for."""
@@ -26,7 +25,7 @@ class Expected:
         """Rows of a slice: what it is known to hold, else the median of the same hour of the same weekday, else of the
         same hour, else of all slices, within 28 days around it; None where there are none.
         """
-        cell = self._index.cells.get(number)
+        cell = self._index.cell(number)
         if cell is not None and cell.rows is not None:
             return self._used("archive", max(cell.rows, cell.source_rows or 0, 0))
         weekly = self._held(number, range(7, _DAYS + 1, 7))
@@ -44,25 +43,33 @@ class Expected:
 
     def _held(self, number: int, days: range) -> list[int]:
         found = []
+        start, grid = number * self._index.grid, self._index.grid
         for day in days:
-            for other in (number - day * self._a_day, number + day * self._a_day):
-                rows = self._whole(other)
+            for other in (start - day * TICK_PER_DAY, start + day * TICK_PER_DAY):
+                rows = self._whole(other // grid)
                 if rows is not None:
                     found.append(rows)
         return found
 
     def _of_the_time(self, number: int) -> int | None:
         """One guess for all slices of a day: they are few."""
-        day = number // self._a_day
+        grid = self._index.grid
+        day = number * grid // TICK_PER_DAY
         if day not in self._around:
-            first, end = (day - _DAYS) * self._a_day, (day + _DAYS + 1) * self._a_day
+            first, end = (-(-one * TICK_PER_DAY // grid) for one in (day - _DAYS, day + _DAYS + 1))
             held = [
-                rows for other, _ in self._index.known(first, end) if (rows := self._whole(other)) is not None
+                rows
+                for _, _, cell in self._index.known(first, end)
+                if (rows := _whole_rows(cell)) is not None
             ]
             self._around[day] = median_low(held) if held else None
         return self._around[day]
 
     def _whole(self, number: int) -> int | None:
-        """Rows of a slice that is not known to lack any."""
-        cell = self._index.cells.get(number)
-        return cell.rows if cell is not None and cell.letter in ("P", "U") else None
+        cell = self._index.cell(number)
+        return None if cell is None else _whole_rows(cell)
+
+
+def _whole_rows(cell: Cell) -> int | None:
+    """Rows of a slice that is not known to lack any."""
+    return cell.rows if cell.letter in ("P", "U") else None

@@ -12,23 +12,26 @@ import json
 import shlex
 from typing import Any
 
-from logferry.audit.gaps import Gap, Remedy, remedies
+from logferry.audit.gaps import Gap, Remedy, backfill_command, export_command, remedies
+from logferry.dag_ids import dag_id
 from logferry.errors import LogferryError
 from logferry.plan import SlicePlan, estimate_requests, eta_s
 from logferry.records.manifest import Span
+from logferry.schedule import Schedule
 from logferry.sources.base import LogSource
 from logferry.spec import ExportSpec
 from logferry.view.archives import ArchiveState
 from logferry.view.budgets import forecast_for
 from logferry.view.expected import Basis, Expected
-from logferry.view.listing import dag_id
 from logferry.view.plain import MOST_ENTRIES, bounded, span
 from logferry.window import Window, format_duration, format_instant
 from logferry.wording import counted
 
 RUNS_AT_ONCE = 4
 """Runs of a backfill under way together, as many as the export's DAG itself allows."""
-MOST_SLICES = 100_000
+MOST_WINDOWS = 1_000
+"""Of one answer: a year of minutes would be half a million runs."""
+MOST_SLICES = 30_000
 """Of a range that is reckoned slice by slice; a longer one is filled all the same, without a guess."""
 
 _BASES: dict[Basis, str] = {
@@ -52,16 +55,17 @@ def fill(state: ArchiveState, window: Window, *, now: int) -> dict[str, Any]:
     gaps = index.gaps(first, end, due)
     wanted = [gap.window for gap in gaps] or [window]
     warnings: list[str] = []
-    held = _still_held(spec, wanted, now, warnings)
-    found = remedies(spec, held, now=now)
+    oldest = _oldest(spec, now)
+    held = _oldest_windows(spec, _still_held(spec, wanted, oldest, warnings), warnings)
+    found = _from(spec, oldest, remedies(spec, held, now=now))
     _warn_of_unsettled(spec, held, found, warnings)
     _warn_of_interrupted(gaps, warnings)
     longest = _longest(found)
     found.sort(key=lambda remedy: remedy is not longest)
     if len(found) > MOST_ENTRIES:
         warnings.append(
-            f"The gaps lie in {len(found):,} stretches, and this is about {MOST_ENTRIES} of them: fill these, then come "
-            "back."
+            f"The gaps lie in {len(found):,} stretches, and this is about {MOST_ENTRIES} of them: fill these, then "
+            "come back."
         )
         found = found[:MOST_ENTRIES]
     actions = [_action(spec, remedy, backfill=remedy is longest) for remedy in found]
@@ -120,20 +124,65 @@ def _offset(text: str) -> str:
     return f"{text.removesuffix('Z')}+00:00"
 
 
-def _still_held(spec: ExportSpec, wanted: list[Window], now: int, warnings: list[str]) -> list[Window]:
-    """The parts of the windows that the source still holds, in whole slices."""
+def _oldest(spec: ExportSpec, now: int) -> int:
+    """Where the first slice begins that the source holds as a whole still."""
     retention = spec.source.retention
-    if retention is None:
-        return wanted
-    oldest = -(-(now - retention) // spec.slice) * spec.slice
+    return (
+        spec.start if retention is None else max(spec.start, -(-(now - retention) // spec.slice) * spec.slice)
+    )
+
+
+def _still_held(spec: ExportSpec, wanted: list[Window], oldest: int, warnings: list[str]) -> list[Window]:
+    """The parts of the windows that the source still holds, in whole slices."""
     held = [Window(max(one.start, oldest), one.end) for one in wanted if one.end > oldest]
     lost = sum((min(one.end, oldest) - one.start) // spec.slice for one in wanted if one.start < oldest)
-    if lost:
+    if lost and spec.source.retention is not None:
         warnings.append(
             f"{counted(lost, 'slice')} before {format_instant(oldest)} cannot be filled: the source keeps rows for "
-            f"{format_duration(retention)}."
+            f"{format_duration(spec.source.retention)}."
         )
     return held
+
+
+def _oldest_windows(spec: ExportSpec, wanted: list[Window], warnings: list[str]) -> list[Window]:
+    """As much of it as lies in MOST_WINDOWS windows of the schedule: the oldest, which the source drops first."""
+    schedule = Schedule(spec.schedule)
+    found: list[Window] = []
+    at, windows = spec.start, 0
+    for one in wanted:
+        if at <= one.start:
+            at = schedule.previous_at_or_before(one.start)
+        while at < one.end and windows < MOST_WINDOWS:
+            at = schedule.next_after(at)
+            windows += 1
+        if at < one.end:
+            if one.start < at:
+                found.append(Window(one.start, at))
+            warnings.append(
+                f"This is about the {MOST_WINDOWS:,} oldest windows, up to {format_instant(found[-1].end)}: fill "
+                "these first, then come back."
+            )
+            break
+        found.append(one)
+    return found
+
+
+def _from(spec: ExportSpec, oldest: int, found: list[Remedy]) -> list[Remedy]:
+    """The remedies without what lies before ``oldest``.
+
+    Of a window that begins earlier only the rest is run: its lost slices would be published without rows.
+    """
+    cut: list[Remedy] = []
+    for remedy in found:
+        for one in remedy.windows:
+            if one.start < oldest < one.end:
+                rest = (Window(oldest, one.end),)
+                cut.append(Remedy(rest, export_command(spec, rest)))
+        later = tuple(one for one in remedy.windows if one.start >= oldest)
+        if later:
+            command = backfill_command(spec, later) if remedy.whole else export_command(spec, later)
+            cut.append(Remedy(later, command, remedy.whole))
+    return cut
 
 
 def _warn_of_unsettled(
@@ -153,8 +202,8 @@ def _warn_of_interrupted(gaps: list[Gap], warnings: list[str]) -> None:
     begun = sum(gap.slices for gap in gaps if "a run began" in gap.reason)
     if begun:
         warnings.append(
-            f"A run began to publish {counted(begun, 'slice')} of this and has not ended: see whether it is at work; of "
-            "two runs of one window only the later one publishes."
+            f"A run began to publish {counted(begun, 'slice')} of this and has not ended: see whether it is at work; "
+            "of two runs of one window only the later one publishes."
         )
 
 

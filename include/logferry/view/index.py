@@ -1,11 +1,13 @@
 """A ledger as the page needs it: a few numbers for each slice, so that many archives fit into memory.
 
 A year of hourly slices takes some 3 MB here and 11 MB as a ledger. What is left out is read from the slice's record.
+Slices of the present grid of which the same is known, as they lie in one longer slice of an older grid, are kept once.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from array import array
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -92,21 +94,29 @@ class Index:
         self.grid = spec.slice
         self.first = spec.start // spec.slice
         self.schedule = Schedule(spec.schedule)
-        self.cells: dict[int, Cell] = {}
-        self.others: dict[int, tuple[Elsewhere, ...]] = {}
-        self.damage: dict[int, tuple[Remembered, ...]] = {}
+        # By the first of the cells of which the same is known.
+        self._cells: dict[int, Cell] = {}
+        self._others: dict[int, tuple[Elsewhere, ...]] = {}
+        self._damage: dict[int, tuple[Remembered, ...]] = {}
+        self._firsts, self._ends = array("q"), array("q")
         self._same: dict[str, str] = {}
         covering = Covering(spec, ledger, fingerprint=fingerprint, damage=damage)
-        for number in covering.touched():
+        for number, after in covering.stretches():
             known = covering.at(self.window(number), due=spec.start)
             if known.published or known.interrupted:
                 self._add(number, known)
-        self._numbers = sorted(self.cells)
+                self._firsts.append(number)
+                self._ends.append(after)
         self.publications = sorted(map(self._publication, ledger.windows.values()), reverse=True)
         self.of_seq = {one.seq: one for one in self.publications}
         self.seqs = sorted(self.of_seq)
         # The clock decides one thing here only: how the slice that nobody published is called.
         self._holding = first_not_final(spec, ledger, damage=damage, due=spec.start)
+
+    @property
+    def entries(self) -> int:
+        """What it keeps, some hundreds of bytes each."""
+        return len(self._firsts) + len(self.publications) + sum(map(len, self._others.values()))
 
     def window(self, number: int) -> Window:
         return Window(number * self.grid, (number + 1) * self.grid)
@@ -126,29 +136,50 @@ class Index:
 
     def letter(self, number: int, due: int) -> Letter:
         """``due``: a tick."""
-        cell = self.cells.get(number)
+        cell = self.cell(number)
         if cell is None or cell.letter is None:
             return "M" if number < due // self.grid else "N"
         return cell.letter
 
-    def known(self, first: int, end: int) -> Iterator[tuple[int, Cell]]:
-        """The cells of a range of which something is known, ascending."""
-        for number in self._numbers[bisect_left(self._numbers, first) : bisect_left(self._numbers, end)]:
-            yield number, self.cells[number]
+    def cell(self, number: int) -> Cell | None:
+        """None where nothing is known."""
+        return self._cells.get(self._first(number))
+
+    def others_of(self, number: int) -> tuple[Elsewhere, ...]:
+        """The slices of other lengths that a cell's rows lie in."""
+        return self._others.get(self._first(number), ())
+
+    def damage_of(self, number: int) -> tuple[Remembered, ...]:
+        return self._damage.get(self._first(number), ())
+
+    def known(self, first: int, end: int) -> Iterator[tuple[int, int, Cell]]:
+        """The cells of a range of which something is known, ascending: from the first to the one after the last of
+        which the same is. Those of the present grid come one by one.
+        """
+        begin, after = bisect_right(self._ends, first), bisect_left(self._firsts, end)
+        for at in range(begin, after):
+            number = self._firsts[at]
+            yield max(number, first), min(self._ends[at], end), self._cells[number]
+
+    def published(self, first: int, end: int) -> int:
+        """How many cells of a range are published."""
+        return sum(
+            after - number for number, after, cell in self.known(first, end) if cell.letter is not None
+        )
 
     def totals(self, first: int, end: int, due: int) -> Totals:
         rows = size = published = missing = 0
         found: Counter[Letter] = Counter()
         elsewhere: set[Elsewhere] = set()
         due_number = min(max(due // self.grid, first), end)
-        for number, cell in self.known(first, end):
+        for number, after, cell in self.known(first, end):
             if cell.letter is None:
                 continue
-            found[cell.letter] += 1
-            published += 1
-            missing -= number < due_number
+            found[cell.letter] += after - number
+            published += after - number
+            missing -= max(0, min(after, due_number) - number)
             if cell.rows is None:
-                elsewhere.update(self.others[number])
+                elsewhere.update(self.others_of(number))
             else:
                 rows += cell.rows
                 size += cell.bytes or 0
@@ -171,13 +202,14 @@ class Index:
 
         due_number = min(due // self.grid, end)
         at = first
-        for number, cell in self.known(first, end):
+        for number, next_, cell in self.known(first, end):
             if at < min(number, due_number):
                 add(at, min(number, due_number), "M", "never published")
-            at = number + 1
+            at = next_
+            # What nobody published is known of single cells: a run began it.
             state = cell.letter or ("M" if number < due_number else "N")
             if state in GAPS:
-                add(number, number + 1, state, cell.reason or "")
+                add(number, next_, state, cell.reason or "")
         if at < due_number:
             add(at, due_number, "M", "never published")
         return [
@@ -187,15 +219,17 @@ class Index:
 
     def last_published(self, end: int) -> int | None:
         """The last cell before ``end`` that is published."""
-        for number in reversed(self._numbers[: bisect_left(self._numbers, end)]):
-            if number >= self.first and self.cells[number].letter is not None:
-                return number
+        for at in range(bisect_left(self._firsts, end) - 1, -1, -1):
+            if self._ends[at] <= self.first:
+                break
+            if self._cells[self._firsts[at]].letter is not None:
+                return min(self._ends[at], end) - 1
         return None
 
     def holding(self, due: int) -> Holding:
         """The first slice that may still change, see ``coverage.first_not_final``."""
         held = self._holding
-        cell = self.cells.get(held.window.start // self.grid)
+        cell = self.cell(held.window.start // self.grid)
         if cell is None or cell.letter is None:
             return Holding(
                 held.window, "it was never published" if held.window.end <= due else "it is not due yet"
@@ -206,18 +240,15 @@ class Index:
         """The newest window whose slices are all proven."""
         for one in self.publications:
             first, end = self.numbers(one.window)
-            if one.window.on_grid(self.grid) and all(
-                (cell := self.cells.get(number)) is not None and cell.letter == "P"
-                for number in range(first, end)
-            ):
+            if one.window.on_grid(self.grid) and self._all_proven(first, end):
                 return one
         return None
 
     def first_told(self) -> int | None:
         """The tick from which every slice knows how many rows its first publication had; None when none does."""
         since = None
-        for number in reversed(self._numbers):
-            cell = self.cells[number]
+        for number in reversed(self._firsts):
+            cell = self._cells[number]
             if cell.rows is None:
                 continue
             if cell.first_rows is None:
@@ -225,7 +256,23 @@ class Index:
             since = number * self.grid
         return since
 
+    def _first(self, number: int) -> int:
+        """Under which number a cell is kept; its own where it is not."""
+        if number in self._cells:
+            return number
+        at = bisect_right(self._firsts, number) - 1
+        return self._firsts[at] if at >= 0 and number < self._ends[at] else number
+
+    def _all_proven(self, first: int, end: int) -> bool:
+        at = first
+        for number, after, cell in self.known(first, end):
+            if number != at or cell.letter != "P":
+                return False
+            at = after
+        return at == end
+
     def _add(self, number: int, known: SliceCover) -> None:
+        """Keep what is known of a slice, and of those after it that are alike."""
         own = known.published[0] if known.published and known.published[0].window == known.window else None
         told = letter(known) if known.published else None
         reason = None
@@ -234,7 +281,7 @@ class Index:
         elif told is None:
             reason = gap_reason(known, "missing")
         if own is None and known.published:
-            self.others[number] = tuple(
+            self._others[number] = tuple(
                 Elsewhere(
                     one.window,
                     bounded(one.entry.rows),
@@ -245,17 +292,18 @@ class Index:
                 for one in known.published
             )
         if known.damage:
-            self.damage[number] = known.damage
+            self._damage[number] = known.damage
         rows = None if own is None else bounded(own.entry.rows)
         counted = None if own is None else bounded_or_none(own.entry.source_rows)
+        first = None if own is None else _first_rows(own)
         fingerprint = known.published[0].fingerprint if known.published else None
-        self.cells[number] = Cell(
+        self._cells[number] = Cell(
             told,
             rows,
             rows if counted == rows else counted,
             None if own is None else bounded(own.entry.file.bytes),
             max((one.seq for one in known.published), default=0),
-            None if own is None else rows if own.first_rows == rows else bounded_or_none(own.first_rows),
+            rows if first == rows else bounded_or_none(first),
             None if fingerprint is None else self._once(fingerprint),
             None if reason is None else self._once(cut(reason)),
             tuple(map(self._once, _marks(known, own))),
@@ -285,7 +333,8 @@ def _marks(known: SliceCover, own: Published | None) -> Iterable[str]:
         if known.published:
             yield "other_grid"
     else:
-        before = own.entry.previous_rows if own.first_rows is None else own.first_rows
+        first = _first_rows(own)
+        before = own.entry.previous_rows if first is None else first
         moved = bounded(own.entry.rows - (own.entry.rows if before is None else before))
         if moved:
             yield f"late:+{moved}" if moved > 0 else f"fewer:{moved}"
@@ -293,3 +342,8 @@ def _marks(known: SliceCover, own: Published | None) -> Iterable[str]:
             yield "kept"
     if known.other_definition:
         yield "other_definition"
+
+
+def _first_rows(own: Published) -> int | None:
+    """Rows from which on late ones count; a slice that was never more than short has none."""
+    return own.entry.rows if own.first_rows is None and own.entry.status == "short" else own.first_rows

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from logferry.dag_ids import VERIFY_DAG, dag_id
 from logferry.spec import (
     AzureLogSearchSourceSpec,
     AzureMonitorSourceSpec,
@@ -16,14 +17,7 @@ from logferry.spec import (
 from logferry.view.plain import cut
 from logferry.window import TICK_PER_SECOND, format_duration, format_instant
 
-DAG_PREFIX = "export_"
-VERIFY_DAG = "archive_verify"
 _MOST_LISTED = 200
-
-
-def dag_id(name: str) -> str:
-    """The DAG of an export."""
-    return f"{DAG_PREFIX}{name}"
 
 
 def exports(

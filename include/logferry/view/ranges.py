@@ -12,10 +12,10 @@ _YEARS_AHEAD = 366 * TICK_PER_DAY
 
 
 def default_range(spec: ExportSpec, *, now: int) -> Window:
-    """The last 31 days of an export, whole days of UTC, up to the end of the slice under way."""
+    """The last 31 days of an export, up to the end of the slice under way: whole days of UTC, as far as slices go."""
     life = whole_life(spec, now)
     start = (life.end - 1) // TICK_PER_DAY * TICK_PER_DAY - (_DAYS - 1) * TICK_PER_DAY
-    return Window(max(spec.start, start), life.end)
+    return Window(max(spec.start, -(-start // spec.slice) * spec.slice), life.end)
 
 
 def asked(spec: ExportSpec, start: str | None, end: str | None, *, now: int) -> Window:

@@ -3,26 +3,36 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from dataclasses import dataclass, replace
 
 from logferry.audit.archive import Archive, Connect, Definition, open_archive
 from logferry.audit.findings import Remembered, beside, damage, remembered
-from logferry.layout import findings_key, head_key, journal_key
+from logferry.errors import CredentialsError, StoreError
+from logferry.layout import findings_key, head_key, journal_key, manifests_prefix
 from logferry.records.journal import Damage
 from logferry.records.ledger import Ledger, read_ledger
 from logferry.spec import ExportSpec
-from logferry.stores.base import NotFound
+from logferry.stores.base import NotFound, Store
 from logferry.view.index import Index
 from logferry.view.plain import MOST_ENTRIES
 from logferry.window import TICK_PER_MINUTE, Window
+from logferry.wording import counted
+
+log = logging.getLogger(__name__)
 
 _OPENED_FOR = 10 * TICK_PER_MINUTE
 """How long a connection is believed: credentials are rotated."""
 
 
+class EmptiedLake(StoreError):
+    """Records were read there, and nothing of the export is there any more: a disk that is not mounted looks so."""
+
+
 @dataclass(frozen=True, slots=True)
 class Read:
-    """What one reading found. ``head``: the bytes of HEAD.json; ``findings``: the ETag of what ``verify`` remembers.
+    """What one reading found. ``head``: the bytes of HEAD.json; ``findings``: the ETag of what ``verify`` remembers;
+    ``newest_etag``: that of the last record.
 
     ``version``: changes with everything here. ``beside``: findings that are about no slice's rows.
     """
@@ -31,6 +41,7 @@ class Read:
     opened_at: int
     head: bytes | None
     findings: str | None
+    newest_etag: str | None
     version: str
     seq: int
     slices: int
@@ -42,36 +53,47 @@ class Read:
 
 
 def read(spec: ExportSpec, connect: Connect, before: Read | None, *, now: int) -> Read:
-    """The archive as it stands; ``before`` itself where nothing changed, which three small requests tell.
+    """The archive as it stands; ``before`` itself where nothing changed, which four small requests tell.
 
-    Raises StoreError, CredentialsError and DefinitionError where the lake cannot be opened or read.
+    A connection that is refused is opened once more, as its credentials may have been rotated. Raises StoreError,
+    CredentialsError and DefinitionError where the lake cannot be opened or read.
     """
     if before is not None and before.archive.spec == spec and 0 <= now - before.opened_at < _OPENED_FOR:
-        archive, opened_at = before.archive, before.opened_at
-    else:
-        archive, opened_at = open_archive(spec, connect), now
-    return look(archive, before, opened_at=opened_at)
+        try:
+            return look(before.archive, before, opened_at=before.opened_at)
+        except EmptiedLake:
+            raise
+        except (StoreError, CredentialsError) as error:
+            log.info("the lake of %s is opened anew: %s", spec.name, error)
+    return look(open_archive(spec, connect), before, opened_at=now)
 
 
 def look(archive: Archive, before: Read | None = None, *, opened_at: int) -> Read:
-    """``read`` of an archive that was opened at a tick. Raises StoreError and CredentialsError."""
+    """``read`` of an archive that was opened at a tick. Raises StoreError (EmptiedLake where nothing is left of
+    ``before``) and CredentialsError."""
     spec, store, name = archive.spec, archive.store, archive.spec.name
     try:
         head = store.read(head_key(name))
     except NotFound:
         head = None
-    info = store.head(findings_key(name))
-    findings = None if info is None else info.etag
+    findings = _etag(store, findings_key(name))
+    if before is not None and (before.archive.spec, before.archive.store.url) != (spec, store.url):
+        before = None
+    if before is not None and before.seq and head is None and not any(store.list(manifests_prefix(name))):
+        raise EmptiedLake(
+            f"The lake held {counted(before.seq, 'record')} and holds none now: see whether its disk is mounted."
+        )
     if (
         before is not None
-        and (before.archive.spec, before.archive.store.url) == (spec, store.url)
         and (before.head, before.findings) == (head, findings)
         # A run appends its publication before HEAD names it.
         and store.head(journal_key(name, before.seq + 1)) is None
+        and _etag(store, journal_key(name, before.seq)) == before.newest_etag
         and (before.archive is archive or before.definition == archive.definition(before.newest))
     ):
         return replace(before, archive=archive, opened_at=opened_at)
     ledger = read_ledger(store, name)
+    newest_etag = _etag(store, journal_key(name, ledger.head.seq))
     definition = archive.definition(ledger.source)
     found = remembered(store, name)
     index = Index(
@@ -81,14 +103,15 @@ def look(archive: Archive, before: Read | None = None, *, opened_at: int) -> Rea
         damage=damage(found, {slice_: one.seq for slice_, one in ledger.slices.items()}),
     )
     decides = (
-        spec.model_dump_json(), store.url, ledger.head.seq, ledger.head.hash, head, findings,
-        definition.fingerprint, definition.note,
+        spec.model_dump_json(), store.url, ledger.head.seq, ledger.head.hash, head, findings, newest_etag,
+        ledger.damage, definition.fingerprint, definition.note,
     )  # fmt: skip
     return Read(
         archive,
         opened_at,
         head,
         findings,
+        newest_etag,
         hashlib.sha256(repr(decides).encode()).hexdigest()[:24],
         ledger.head.seq,
         len(ledger.slices),
@@ -98,6 +121,11 @@ def look(archive: Archive, before: Read | None = None, *, opened_at: int) -> Rea
         tuple(ledger.damage[:MOST_ENTRIES]),
         tuple(beside(found, _newest(ledger))[:MOST_ENTRIES]),
     )
+
+
+def _etag(store: Store, key: str) -> str | None:
+    info = store.head(key)
+    return None if info is None else info.etag
 
 
 def _newest(ledger: Ledger) -> dict[Window, int]:

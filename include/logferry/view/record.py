@@ -163,12 +163,12 @@ def _publication(state: ArchiveState, record: Record, manifest: Manifest) -> dic
     current = []
     for slice_ in record.slices:
         number = slice_.start // index.grid
-        cell = index.cells.get(number)
+        cell = index.cell(number)
         newest = None
         if index.window(number) == slice_ and cell is not None and cell.rows is not None:
             newest = cell.seq
         elif index.window(number) != slice_:
-            newest = next((one.seq for one in index.others.get(number, ()) if one.window == slice_), None)
+            newest = next((one.seq for one in index.others_of(number) if one.window == slice_), None)
         current.append(newest == record.seq)
         if newest != record.seq:
             lost += 1

@@ -38,7 +38,9 @@ def series(state: ArchiveState, window: Window, *, now: int) -> dict[str, Any]:
     first_day = window.start // TICK_PER_DAY
     last_day = min(-(-window.end // TICK_PER_DAY), first_day + MOST_DAYS)
     days = [_Day() for _ in range(last_day - first_day)]
-    begin, end = index.numbers(Window(window.start, min(window.end, last_day * TICK_PER_DAY)))
+    begin, end = index.numbers(window)
+    # A slice need not divide a day, so the last one may end in the day after.
+    end = min(end, _first_of(index, last_day))
     _count_slices(index, days, first_day, begin, end, due)
     for one in index.publications:
         day = one.window.start // TICK_PER_DAY - first_day
@@ -69,14 +71,15 @@ def series(state: ArchiveState, window: Window, *, now: int) -> dict[str, Any]:
 
 def _count_slices(index: Index, days: list[_Day], first_day: int, begin: int, end: int, due: int) -> None:
     elsewhere: set[Elsewhere] = set()
-    for number, cell in index.known(begin, end):
+    for first, after, cell in index.known(begin, end):
         if cell.letter is None:
             continue
-        day = days[number * index.grid // TICK_PER_DAY - first_day]
-        day.cells[cell.letter] += 1
         if cell.rows is None:
-            elsewhere.update(index.others[number])
+            _count_alike(index, days, first_day, first, after, cell.letter)
+            elsewhere.update(index.others_of(first))
             continue
+        day = days[first * index.grid // TICK_PER_DAY - first_day]
+        day.cells[cell.letter] += 1
         day.rows += cell.rows
         day.bytes += cell.bytes or 0
         if cell.first_rows is not None:
@@ -87,10 +90,22 @@ def _count_slices(index: Index, days: list[_Day], first_day: int, begin: int, en
         day.bytes += one.bytes
     due_number = min(max(due // index.grid, begin), end)
     for number, day in enumerate(days):
-        start = max((first_day + number) * TICK_PER_DAY // index.grid, begin)
-        after = min((first_day + number + 1) * TICK_PER_DAY // index.grid, end)
+        start = max(_first_of(index, first_day + number), begin)
+        after = max(start, min(_first_of(index, first_day + number + 1), end))
         due_here = min(max(due_number, start), after)
-        published_due = sum(cell.letter is not None for _, cell in index.known(start, due_here))
-        published_later = sum(cell.letter is not None for _, cell in index.known(due_here, after))
-        day.cells["M"] = due_here - start - published_due
-        day.cells["N"] = after - due_here - published_later
+        day.cells["M"] = due_here - start - index.published(start, due_here)
+        day.cells["N"] = after - due_here - index.published(due_here, after)
+
+
+def _count_alike(index: Index, days: list[_Day], first_day: int, first: int, end: int, letter: str) -> None:
+    """Adjoining cells of one letter, each in the day that it begins in."""
+    while first < end:
+        day = first * index.grid // TICK_PER_DAY
+        after = min(end, _first_of(index, day + 1))
+        days[day - first_day].cells[letter] += after - first
+        first = after
+
+
+def _first_of(index: Index, day: int) -> int:
+    """The first cell that begins on a day."""
+    return -(-day * TICK_PER_DAY // index.grid)

@@ -29,7 +29,7 @@ def slice_view(state: ArchiveState, start: int, *, now: int) -> dict[str, Any]:
     number = start // index.grid
     window = index.window(number)
     letter = index.letter(number, index.due_before(spec, now))
-    cell = index.cells.get(number)
+    cell = index.cell(number)
     record, note = _record(state, cell)
     entry = None if record is None else _entry(record, window)
     reason = None
@@ -63,13 +63,13 @@ def slice_view(state: ArchiveState, start: int, *, now: int) -> dict[str, Any]:
                 "remedy": cut(one.finding.remedy),
                 "found_at": time_or_none(one.found_at),
             }
-            for one in index.damage.get(number, ())[:20]
+            for one in index.damage_of(number)[:20]
         ],
         "definition": {"fingerprint": text_or_none(fingerprint), "present": present},
         "marks": [] if cell is None else list(cell.marks),
         "lies_in": [
             {**span(one.window), "rows": one.rows, "bytes": one.bytes, "seq": one.seq, "status": one.status}
-            for one in index.others.get(number, ())[:100]
+            for one in index.others_of(number)[:100]
         ],
         "note": note,
         "now": instant(now),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from logferry.layout import journal_key
@@ -14,6 +16,8 @@ from logferry.view.plain import cut
 
 _MOST_BYTES = 32 * 1024 * 1024
 _MOST_REASON = 300
+_KEPT_S = 600.0
+"""How long a record is believed to lie there still as it was read: somebody may damage or delete it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,36 +29,54 @@ class Stored:
     record: Record | None
     broken: str | None
 
+    @property
+    def bytes(self) -> int:
+        """Roughly what it takes here, decoded too."""
+        return 4 * len(self.data) + 1_000
+
 
 class StoredRecords:
-    """A bounded memory of records, for many threads. ``version``: of the archive when it was looked at."""
+    """A bounded memory of records, for many threads. ``version``: of the archive when it was looked at.
 
-    def __init__(self, most_bytes: int = _MOST_BYTES) -> None:
+    ``seconds``: a clock that never goes back.
+    """
+
+    def __init__(
+        self, most_bytes: int = _MOST_BYTES, *, seconds: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._seconds = seconds
         self._most = most_bytes
         self._bytes = 0
         self._lock = threading.Lock()
-        self._kept: OrderedDict[tuple[str, int], Stored] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, int], tuple[Stored, float]] = OrderedDict()
 
     def read(self, store: Store, export: str, seq: int, *, version: str) -> Stored | None:
         """None when there is no such object. Raises StoreError and CredentialsError."""
         place = (version, seq)
+        now = self._seconds()
         with self._lock:
             if place in self._kept:
-                self._kept.move_to_end(place)
-                return self._kept[place]
+                stored, read_at = self._kept[place]
+                if now - read_at < _KEPT_S:
+                    self._kept.move_to_end(place)
+                    return stored
+                self._drop(place)
         try:
             data = store.read(journal_key(export, seq))
         except NotFound:
             return None
         stored = _stored(export, seq, data)
         with self._lock:
-            if place not in self._kept and len(data) <= self._most:
-                self._kept[place] = stored
-                self._bytes += len(data)
+            if place not in self._kept and stored.bytes <= self._most:
+                self._kept[place] = stored, now
+                self._bytes += stored.bytes
             while self._bytes > self._most:
-                _, dropped = self._kept.popitem(last=False)
-                self._bytes -= len(dropped.data)
+                self._drop(next(iter(self._kept)))
         return stored
+
+    def _drop(self, place: tuple[str, int]) -> None:
+        stored, _ = self._kept.pop(place)
+        self._bytes -= stored.bytes
 
 
 def _stored(export: str, seq: int, data: bytes) -> Stored:

@@ -101,8 +101,9 @@ def _days(index: Index, due: int, end: int) -> list[dict[str, Any]]:
     found = []
     for day in range(today - _DAYS + 1, today + 1):
         window = Window(day * TICK_PER_DAY, (day + 1) * TICK_PER_DAY)
-        first = max(window.start // index.grid, index.first)
-        after = min(window.end // index.grid, end)
+        # The slices that begin on the day: they need not divide it.
+        first = max(-(-window.start // index.grid), index.first)
+        after = min(-(-window.end // index.grid), end)
         if first >= after:
             continue
         totals = index.totals(first, after, due)

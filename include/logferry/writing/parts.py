@@ -121,8 +121,9 @@ class PartFiles:
                 part = file.close(Window(start, end))
             self._run = _Run(slice_, end, file.running)
             left = None if left is None else left - part.rows
-            last = end == span.end
-            yield replace(part, to_end=account.to_end if last else True)
+            # Rows go on behind a part that is not the last, but a chain of a convoy may have stopped within it.
+            stopped = any(start < at <= end for at in account.stopped_at)
+            yield replace(part, to_end=account.to_end if end == span.end else not stopped)
             start = end
 
     def empty(self, span: Window) -> Part:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -10,8 +11,9 @@ import pytest
 from logferry.errors import Unavailable
 from logferry.fetching.answer_size import StretchSize
 from logferry.fetching.convoys import convoys
-from logferry.fetching.fetch import Account, Final
+from logferry.fetching.fetch import Account, Final, Restart
 from logferry.fetching.job import Fetched, Job
+from logferry.fetching.line import Line
 from logferry.fetching.pieces import Piece
 from logferry.window import Window
 
@@ -84,3 +86,27 @@ def test_jobs_that_end_within_a_piece_are_no_whole_piece() -> None:
     piece = Piece(Window(0, 30), 30)
     with pytest.raises(AssertionError, match="ended within a piece"):
         borders(next(convoys(iter([fetched(0, 10, piece)]))))
+
+
+def test_a_chain_that_stopped_at_its_number_is_told_of_before_its_last_rows() -> None:
+    piece = Piece(Window(0, 20), 20)
+    jobs = [fetched(0, 10, piece), fetched(10, 20, piece, to_end=True)]
+    one = next(convoys(iter(jobs)))
+    told = [(final.before, set(one.account.stopped_at)) for final in one.finals]
+    assert told == [(5, set()), (10, {10}), (15, {10}), (20, {10})]
+
+
+def test_a_chain_that_failed_while_it_was_passed_over_fails_with_its_own_error(tmp_path: Path) -> None:
+    piece = Piece(Window(0, 30), 30)
+    line = Line(tmp_path)
+    with line.lock:
+        places = [line.begin(fetched(start, start + 10, piece).job) for start in (0, 10, 20)]
+    line.put(places[0], Final(None, 5))
+    line.finish(places[0], Restart())
+    line.finish(places[1], Unavailable("come back later", wait_s=300.0))
+    found = convoys(Fetched(place.job, place.account, line.finals(place)) for place in line.places())
+    with pytest.raises(Restart):
+        borders(next(found))
+    with pytest.raises(Unavailable, match="come back later") as caught:
+        next(found)
+    assert caught.value.wait_s == 300.0

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tests.logferry.fetching.turnstile import Turnstile
 from tests.logferry.memory_source import SCHEMA, DirectClient, Event, MemorySource
 
-from logferry.errors import FailedAnswer, SourceError, StoreError
+from logferry.errors import CredentialsError, FailedAnswer, SourceError, StoreError, Unavailable
 from logferry.fetching import lanes as lanes_module
 from logferry.fetching import line as line_module
 from logferry.fetching import spool
@@ -462,3 +462,47 @@ def test_a_source_that_fails_for_good_fails_with_its_own_error(tmp_path: Path) -
     with pytest.raises(SourceError):
         pier.ids()
     assert lanes_alive() == []
+
+
+@pytest.mark.parametrize("error", [Unavailable("come back later", wait_s=300.0), CredentialsError("no key")])
+def test_the_error_of_a_job_that_was_passed_over_is_raised_behind_what_is_whole(
+    tmp_path: Path, error: SourceError | CredentialsError
+) -> None:
+    line = Line(tmp_path)
+    with line.lock:
+        places = [line.begin(cast(Job, number)) for number in range(5)]
+    line.finish(places[0], Restart())
+    line.finish(places[3], None)
+    line.finish(places[1], error)
+    with line.lock:
+        line.end()  # a lane that finds no more jobs tells so too
+    left = line.places()
+    assert [next(left).job for _ in range(3)] == [0, 1, 3]
+    with pytest.raises(type(error)) as caught:
+        next(left)
+    assert caught.value is error
+
+
+def test_an_error_that_was_told_with_its_rows_is_not_raised_again(tmp_path: Path) -> None:
+    line = Line(tmp_path)
+    with line.lock:
+        place = line.begin(cast(Job, 0))
+    line.finish(place, StoreError("it broke"))
+    places = line.places()
+    with pytest.raises(StoreError, match="it broke"):
+        list(line.finals(next(places)))
+    assert list(places) == []
+
+
+def test_a_job_that_was_left_before_it_failed_is_nobodys_error(tmp_path: Path) -> None:
+    line = Line(tmp_path)
+    with line.lock:
+        first, second = (line.begin(cast(Job, number)) for number in range(2))
+    places = line.places()
+    next(places)
+    assert next(places) is second
+    line.finish(first, StoreError("it broke"))
+    line.finish(second, None)
+    with line.lock:
+        line.end()
+    assert list(places) == []

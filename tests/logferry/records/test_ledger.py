@@ -483,6 +483,26 @@ def test_a_slice_remembers_the_rows_of_its_first_publication_under_its_definitio
     ]
 
 
+def test_the_first_publication_that_is_not_short_is_the_one_whose_rows_are_remembered(
+    store: MemoryStore,
+) -> None:
+    scribe = Scribe(store)
+    told = []
+    publications: list[tuple[str, int, Status]] = [
+        ("short", 4, "short"),
+        ("short again", 5, "short"),
+        ("mended", 9, "proven"),
+        ("short later", 7, "short"),
+        ("late", 12, "proven"),
+    ]
+    for run, rows, status in publications:
+        scribe.record(Publisher(run, [Rows(run, rows)], status=status))
+        ledger = read_ledger(store, EXPORT)
+        assert decode_checkpoint(EXPORT, encode_checkpoint(EXPORT, ledger)).slices == ledger.slices
+        told.append(ledger.slices[hours(0)].first_rows)
+    assert told == [None, None, 9, 9, 9]
+
+
 def test_a_window_remembers_its_run_and_its_requests(store: MemoryStore) -> None:
     Publisher("one", [Rows("a", 3), Rows("b", 2)], attempt=2).carry(store)
     window = read_ledger(store, EXPORT).windows[hours(0, 2)]

@@ -430,6 +430,39 @@ class TestRefusals:
             page(answer(PAGE_COLUMNS, [], error=partial(message)))
         assert caught.value.most_rows == most_rows
 
+    @pytest.mark.parametrize(
+        ("message", "most_rows"),
+        [
+            ("The results of this query exceed the set limit of 500,000 records, so not all", 500_000),
+            ("The results of this query exceed the set limit of 30000 rows", 30_000),
+            ("Query result set has exceeded the internal record count limit 500,000", 500_000),
+            ("Query result set has exceeded the internal record count limit 500.000", None),
+            ("Query result set has exceeded the internal record count limit 64 MB", None),
+            ("The results of this query exceed the set limit of 64 MB, so not all", None),
+            ("The results of this query exceed the set limit of 64,000,000 bytes, so not all", None),
+            ("The results of this query exceed the set limit of 64000000\nbytes", None),
+            ("The results of this query exceed the set limit of 1,00 records (0x80DA0003)", None),
+            ("The results of this query exceed the set limit of 0 records, so not all", None),
+        ],
+    )
+    def test_a_number_that_is_not_said_to_be_rows_is_not_taken_for_them(
+        self, message: str, most_rows: int | None
+    ) -> None:
+        with pytest.raises(TooMuch) as caught:
+            page(answer(PAGE_COLUMNS, [], error=partial(message, code="0")))
+        assert caught.value.most_rows == most_rows
+
+    def test_a_larger_answer_that_comes_whole_lifts_the_limit_that_was_named(self) -> None:
+        reader = source()
+        cut = answer(PAGE_COLUMNS, [], error=partial(TOO_LARGE[2].replace("500000", "100")))
+        with pytest.raises(TooMuch):
+            ask(reader.page(WINDOW, None, schema_of()), cut)
+        rows = [[T, "a", T, "1"]] * 100
+        ask(reader.page(WINDOW, None, schema_of()), answer(PAGE_COLUMNS, rows))
+        assert reader.answer_rows == 100
+        ask(reader.page(WINDOW, None, schema_of()), answer(PAGE_COLUMNS, [*rows, rows[0]]))
+        assert (reader.answer_rows, reader.page_rows) == (500_000, 500_000)
+
     @pytest.mark.parametrize(("named", "kept"), [("1250", 1_250), ("7", 100), ("900000", 500_000)])
     def test_fewer_rows_to_an_answer_are_kept_to_once_the_service_named_them(
         self, named: str, kept: int

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import msgspec
 import pytest
 from tests.logferry.memory_store import MemoryStore
 from tests.logferry.view.made_year import YEAR_START, connect, make_year, year_spec
+from tests.logferry.view.states import state_of
 
 from logferry.audit import archive as archive_module
+from logferry.audit.archive import open_archive
 from logferry.connection import Connection
 from logferry.errors import CredentialsError, StoreError
 from logferry.layout import findings_key, head_key, journal_key
@@ -21,8 +24,9 @@ from logferry.view import archives as archives_module
 from logferry.view.archives import Archives, LakeUnread, etag
 from logferry.view.cells import cells
 from logferry.view.ranges import default_range
+from logferry.view.stored_records import StoredRecords
 from logferry.view.summary import summary
-from logferry.window import TICK_PER_DAY, TICK_PER_HOUR, TICK_PER_SECOND
+from logferry.window import TICK_PER_DAY, TICK_PER_HOUR, TICK_PER_SECOND, Window
 
 NOW = YEAR_START + 4 * TICK_PER_DAY
 
@@ -80,7 +84,7 @@ def later(clock: Hands, seconds: int = 3) -> None:
     clock.tick += seconds * TICK_PER_SECOND
 
 
-def test_an_archive_that_did_not_change_costs_three_small_requests_every_two_seconds(
+def test_an_archive_that_did_not_change_costs_four_small_requests_every_two_seconds(
     lakes: Lakes, clock: Hands, archives: Archives
 ) -> None:
     spec = made(lakes)
@@ -92,7 +96,7 @@ def test_an_archive_that_did_not_change_costs_three_small_requests_every_two_sec
     assert sum(store.counted.values()) == 0
     later(clock)
     again = archives.state(spec)
-    assert dict(store.counted) == {"read": 1, "head": 2}
+    assert dict(store.counted) == {"read": 1, "head": 3}
     assert (again.version, again.read_at) == (first.version, clock.tick)
 
 
@@ -238,7 +242,7 @@ def test_a_changed_definition_opens_the_archive_anew(lakes: Lakes, clock: Hands,
 def test_the_least_lately_used_archives_are_dropped(
     lakes: Lakes, clock: Hands, archives: Archives, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(archives_module, "_MOST_SLICES", 200)
+    monkeypatch.setattr(archives_module, "_MOST_ENTRIES", 200)
     specs = [made(lakes, f"web{number}") for number in range(4)]
     for spec in specs:
         archives.state(spec)
@@ -260,3 +264,173 @@ def test_records_that_were_looked_at_are_not_read_again(
     assert state.record(2) is state.record(2)
     assert dict(store.counted) == {"read": 1}
     assert state.record(99) is None
+
+
+def test_a_local_lake_whose_disk_is_not_mounted_any_more_is_not_called_empty(
+    tmp_path: Path, clock: Hands, archives: Archives
+) -> None:
+    root = tmp_path / "mount" / "lake"
+    spec = year_spec(url=root.as_uri())
+    make_year(open_archive(spec, connect).store, spec, slices=96)
+    archives.state(spec)
+    root.rename(tmp_path / "away")
+    later(clock)
+    state = archives.state(spec)
+    answer = summary(state, now=clock.tick)
+    assert (answer["lake"]["reachable"], answer["cells"]["P"]) == (False, 96)
+    assert answer["lake"]["reason"] == (
+        "The lake held 4 records and holds none now: see whether its disk is mounted."
+    )
+    assert not root.exists()
+
+    (tmp_path / "away").rename(root)
+    later(clock, 60)
+    assert archives.state(spec).reachable
+
+
+def test_a_lake_that_holds_nothing_from_the_beginning_is_a_fresh_export(
+    lakes: Lakes, clock: Hands, archives: Archives
+) -> None:
+    spec = made(lakes, slices=0)
+    for _ in range(2):
+        state = archives.state(spec)
+        assert (state.known, state.reachable, state.slices) == (True, True, 0)
+        later(clock)
+
+
+def test_a_head_that_is_lost_beside_its_journal_is_damage_and_no_lost_lake(
+    lakes: Lakes, clock: Hands, archives: Archives
+) -> None:
+    spec = made(lakes)
+    archives.state(spec)
+    lakes.of("web").forget(head_key("web"))
+    later(clock)
+    assert archives.state(spec).reachable
+
+
+def test_rotated_credentials_open_the_lake_anew_at_once(
+    lakes: Lakes, clock: Hands, archives: Archives, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = made(lakes)
+    key = "old"
+    opened: list[str] = []
+
+    def open_with_key(url: str, connection: Connection | None) -> Store:
+        given = key
+        opened.append(given)
+        store = MemoryStore(url=url, objects=lakes.of("web").objects)
+
+        def check(operation: str, at: str) -> None:
+            if given != key:
+                raise CredentialsError("The key is not valid any more.")
+
+        store.before = check
+        return store
+
+    monkeypatch.setattr(archive_module, "open_store", open_with_key)
+    archives.state(spec)
+    key = "new"
+    later(clock)
+    state = archives.state(spec)
+    assert (state.reachable, opened) == (True, ["old", "new"])
+    assert state.record(1) is not None
+
+
+def test_a_lake_that_refuses_is_opened_once_more_and_not_again(
+    lakes: Lakes, clock: Hands, archives: Archives
+) -> None:
+    spec = made(lakes)
+    archives.state(spec)
+    asked: list[str] = []
+
+    def refuse(operation: str, key: str) -> None:
+        asked.append(key)
+        raise StoreError("The bucket lake does not answer.")
+
+    lakes.of("web").before = refuse
+    later(clock)
+    assert not archives.state(spec).reachable
+    assert asked == [head_key("web")] * 2
+
+
+@pytest.mark.parametrize("damaged", [b"{", None])
+def test_a_newest_record_that_is_damaged_behind_head_is_seen(
+    lakes: Lakes, clock: Hands, archives: Archives, damaged: bytes | None
+) -> None:
+    spec = made(lakes)
+    before = archives.state(spec)
+    store = lakes.of("web")
+    key = journal_key("web", before.have().seq)
+    if damaged is None:
+        store.forget(key)
+    else:
+        store.seed(key, damaged)
+    later(clock)
+    after = archives.state(spec)
+    assert [one.key for one in after.have().damage] == [key]
+    assert after.version != before.version
+    store.counted.clear()
+    later(clock)
+    archives.state(spec)
+    assert sum(store.counted.values()) == 4
+
+
+def test_a_lake_that_failed_and_now_hangs_says_why_it_failed(lakes: Lakes, clock: Hands) -> None:
+    spec = made(lakes)
+    archives = Archives(connect, clock, patience_s=0.2)
+    free = threading.Event()
+
+    def refused(operation: str, key: str) -> None:
+        raise CredentialsError("Access is denied: give the key s3:GetObject.")
+
+    def hang(operation: str, key: str) -> None:
+        free.wait(30)
+
+    lakes.of("web").before = refused
+    failed = archives.state(spec)
+    while not failed.reachable and "Access" not in (failed.reason or ""):
+        failed = archives.state(spec)
+    lakes.of("web").before = hang
+    later(clock, 60)
+    state = archives.state(spec)
+    assert (state.reason, state.since) == ("Access is denied: give the key s3:GetObject.", NOW)
+    free.set()
+
+
+def test_an_older_grid_of_long_slices_is_kept_once_for_each_of_them() -> None:
+    store = MemoryStore()
+    make_year(store, year_spec(slice_="1d"), slices=365, per_window=1, recorded=1)
+    spec = year_spec(slice_="1m")
+    state = state_of(store, spec)
+    assert state.entries == 3 * 365
+    now = spec.start + 365 * TICK_PER_DAY
+    assert summary(state, now=now)["cells"]["P"] == 365 * 1_440
+    part = cells(state, Window(spec.start, now), now=now)
+    assert part["cells"] == "P" * 20_000
+    assert part["marks"]["19999"] == ["other_grid", "other_definition"]
+
+
+def test_records_are_read_again_after_ten_minutes_and_counted_by_what_they_take() -> None:
+    store = MemoryStore()
+    make_year(store, year_spec(), slices=48)
+    seconds = 0.0
+    kept = StoredRecords(seconds=lambda: seconds)
+    first = kept.read(store, "web", 1, version="v")
+    store.forget(journal_key("web", 1))
+    seconds = 599.0
+    assert kept.read(store, "web", 1, version="v") is first
+    seconds = 600.0
+    assert kept.read(store, "web", 1, version="v") is None
+
+
+def test_empty_records_do_not_pile_up() -> None:
+    store = MemoryStore()
+    for seq in range(1, 5):
+        store.seed(journal_key("web", seq), b"")
+    kept = StoredRecords(2_500)
+    for seq in range(1, 5):
+        kept.read(store, "web", seq, version="v")
+    store.counted.clear()
+    for seq in (4, 3, 2, 1):
+        kept.read(store, "web", seq, version="v")
+    assert store.counted["read"] == 2

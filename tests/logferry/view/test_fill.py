@@ -204,3 +204,65 @@ def test_airflow_takes_the_bodies(schedule: str) -> None:
     for action in answer["actions"]:
         model = backfills.BackfillPostBody if action["kind"] == "backfill" else dag_runs.TriggerDAGRunPostBody
         model.model_validate_json(json.dumps(action["body"]))
+
+
+def test_of_a_window_that_the_source_holds_in_part_only_the_rest_is_run() -> None:
+    state = made(missing=range(96), retention="15d")
+    now = YEAR_START + 16 * TICK_PER_DAY + 5 * TICK_PER_HOUR
+    answer = fill(state, Window(YEAR_START, YEAR_START + 5 * TICK_PER_DAY), now=now)
+    assert [(one["kind"], one["from"], one["to"], one["windows"]) for one in answer["actions"]] == [
+        ("backfill", "2025-11-22T00:00:00Z", "2025-11-24T00:00:00Z", 2),
+        ("run", "2025-11-21T05:00:00Z", "2025-11-22T00:00:00Z", 1),
+    ]
+    assert answer["actions"][1]["body"]["conf"] == {
+        "from": "2025-11-21T05:00:00Z",
+        "to": "2025-11-22T00:00:00Z",
+    }
+    assert "(43 slices)" in answer["basis"]
+    assert "(24 slices)" in answer["basis"]
+    assert answer["warnings"] == [
+        "29 slices before 2025-11-21T05:00:00Z cannot be filled: the source keeps rows for 15d."
+    ]
+
+
+@given(
+    schedule=st.sampled_from(SCHEDULES),
+    missing=st.sets(st.integers(0, 239), max_size=12),
+    now=st.integers(5 * 24 * 60, 16 * 24 * 60),
+)
+def test_nothing_is_run_that_the_source_does_not_hold(schedule: str, missing: set[int], now: int) -> None:
+    state = made(schedule, missing=missing, retention="5d")
+    spec = state.spec
+    at = spec.start + now * TICK_PER_MINUTE
+    held_from = at - 5 * TICK_PER_DAY
+    answer = fill(state, Window(spec.start, spec.start + 240 * spec.slice), now=at)
+    filled = filled_windows(answer, spec)
+    assert all(one.start >= held_from for one in filled)
+    due = state.index.due_before(spec, at)
+    for number in range(*state.index.numbers(Window(spec.start, spec.start + 240 * spec.slice))):
+        slice_ = state.index.window(number)
+        if state.index.letter(number, due) == "M" and slice_.start >= held_from:
+            assert any(one.covers(slice_) for one in filled)
+
+
+@pytest.mark.parametrize("gaps", [{}, {"missing": range(0, 3_000, 2)}])
+def test_of_very_many_windows_the_oldest_thousand_come_first(gaps: dict[str, Any]) -> None:
+    store = MemoryStore()
+    spec = year_spec(schedule="* * * * *", slice_="1m")
+    make_year(store, spec, slices=3_000, per_window=60, recorded=1, **gaps)
+    state = state_of(store, spec)
+    now = spec.start + 365 * TICK_PER_DAY
+    first = spec.start if gaps else spec.start + 3_000 * TICK_PER_MINUTE
+    answer = fill(state, Window(spec.start, now), now=now)
+    filled = sorted(filled_windows(answer, spec))
+    assert filled[0].start == first
+    if gaps:
+        # Single minutes: so many stretches are not listed.
+        assert (answer["windows"], len(answer["actions"])) == (500, 500)
+        return
+    assert answer["gaps"] > 500_000
+    assert (answer["windows"], len(answer["actions"]), answer["rows_expected"] is None) == (1_000, 1, False)
+    end = format_instant(filled[-1].end)
+    assert answer["warnings"] == [
+        f"This is about the 1,000 oldest windows, up to {end}: fill these first, then come back."
+    ]

@@ -112,7 +112,7 @@ def test_every_slice_has_the_state_the_coverage_gives_it(
     for slice_ in coverage.slices:
         number = slice_.window.start // SPEC.slice
         assert WORDS[index.letter(number, due)] == (gap_state(slice_) or slice_.state)
-        cell = index.cells.get(number)
+        cell = index.cell(number)
         if not slice_.published:
             assert cell is None or cell.letter is None
             continue
@@ -147,3 +147,32 @@ def test_what_holds_the_archive_up_rolls_with_the_clock(
 ) -> None:
     index, coverage = both(journal, hours, now, hour(0))
     assert index.holding(index.due_before(SPEC, now)) == coverage.held_by
+
+
+FINE = spec_of(horizon="2h", slice="10m")
+
+
+@given(journal=st.lists(steps, max_size=25), hours=damaged, now=nows, window=windows)
+def test_on_a_finer_grid_slices_of_older_ones_are_told_as_one_by_one(
+    journal: list[Step], hours: set[int], now: int, window: Window
+) -> None:
+    index, coverage = both(journal, hours, now, window, FINE)
+    due = index.due_before(FINE, now)
+    found = index.numbers(window)
+    for slice_ in coverage.slices:
+        number = slice_.window.start // FINE.slice
+        assert WORDS[index.letter(number, due)] == (gap_state(slice_) or slice_.state)
+        cell = index.cell(number)
+        assert (cell is not None and cell.letter is not None) == bool(slice_.published)
+        assert [one.window for one in index.others_of(number)] == [
+            one.window for one in slice_.published if one.window != slice_.window
+        ]
+        assert index.damage_of(number) == slice_.damage
+    assert index.gaps(*found, due) == gaps(coverage)
+    totals = index.totals(*found, due)
+    assert (totals.rows, totals.bytes) == (coverage.rows, coverage.bytes)
+    assert index.holding(due) == coverage.held_by
+    published = [one.window.start // FINE.slice for one in coverage.slices if one.published]
+    assert index.published(*found) == len(published)
+    last = index.last_published(found[1])
+    assert last == (published[-1] if published else last)

@@ -20,6 +20,7 @@ from tests.logferry.view.states import spec_of, state_of
 from logferry.errors import DefinitionError
 from logferry.spec import load_exports
 from logferry.view.cells import MOST_SLICES, cells
+from logferry.view.expected import Expected
 from logferry.view.listing import exports
 from logferry.view.ranges import asked, default_range
 from logferry.view.series import series
@@ -229,3 +230,52 @@ def test_the_connection_of_the_made_year_gives_its_fingerprint(store: MemoryStor
     state = state_of(store, year_spec())
     assert state.have().definition.fingerprint == year_fingerprint(year_spec())
     assert connect("x", "datadog").conn_type == "datadog_logs"
+
+
+def test_slices_that_do_not_divide_a_day_are_counted_in_the_day_they_begin_in() -> None:
+    store = MemoryStore()
+    spec = year_spec(schedule="0 0 * * 4", slice_="7m")
+    a_week = 7 * TICK_PER_DAY // spec.slice
+    make_year(store, spec, slices=a_week, per_window=a_week, rows=lambda number: 1, short=[205])
+    state = state_of(store, spec)
+    now = spec.start + 8 * TICK_PER_DAY
+    days = [0] * 9
+    for number in range(-(-8 * TICK_PER_DAY // spec.slice)):
+        days[number * spec.slice // TICK_PER_DAY] += 1
+    answer = series(state, Window(spec.start, spec.start + a_week * spec.slice), now=now)
+    assert [sum(day["cells"].values()) for day in answer["days"]] == days[:7]
+    assert [day["rows"] for day in answer["days"]] == days[:7]
+    assert [day["cells"]["S"] for day in answer["days"]] == [1, 0, 0, 0, 0, 0, 0]
+    shown = summary(state, now=now)
+    assert [day["rows"] for day in shown["days"]] == [*days[:7], 0]
+    assert default_range(spec, now=spec.start + 40 * TICK_PER_DAY).on_grid(spec.slice)
+
+
+def test_rows_are_expected_of_the_slice_at_the_same_hour_where_slices_do_not_divide_a_day() -> None:
+    store = MemoryStore()
+    spec = year_spec(schedule="0 0 * * 4", slice_="7m")
+    a_day = TICK_PER_DAY / spec.slice
+    make_year(store, spec, slices=1_440, per_window=1, recorded=1, rows=lambda number: round(number % a_day))
+    index = state_of(store, spec).index
+    expected = Expected(index)
+    assert expected.rows(index.first + 1_440 + 100) == 100
+    # Four weeks on, one of that weekday is near enough.
+    assert expected.rows(index.first + 4 * 1_440 + 300) == round(300 % a_day)
+    assert expected.used == {"weekday": 2}
+
+
+def test_rows_that_mend_a_short_slice_are_not_late_and_those_after_them_are() -> None:
+    store = MemoryStore()
+    scribe = Scribe(store)
+    scribe.record(Publisher("one", [Rows("a", 4), Rows("b", 2)], status="short"))
+    start = Window(START, START + TICK_PER_DAY)
+    told = series(state_of(store), start, now=START + 2 * TICK_PER_DAY)
+    assert told["days"][0]["late_rows"] == 0
+    assert told["lateness"]["known_from"] == format_instant(START)
+    scribe.record(Publisher("mended", [Rows("a", 9), Rows("b", 2)]))
+    told = series(state_of(store), start, now=START + 2 * TICK_PER_DAY)
+    assert told["days"][0]["late_rows"] == 0
+    scribe.record(Publisher("late", [Rows("a", 12), Rows("b", 2)]))
+    state = state_of(store)
+    assert series(state, start, now=START + 2 * TICK_PER_DAY)["days"][0]["late_rows"] == 3
+    assert cells(state, start, now=START + 2 * TICK_PER_DAY)["marks"]["0"][0] == "late:+3"

@@ -249,3 +249,16 @@ def test_a_disk_that_is_full_in_the_background_is_a_store_error_of_the_next_step
     with files_in(tmp_path) as files, pytest.raises(StoreError, match="No space left"):
         list(files.write(SPAN, SPAN, finals(AT, STEPS), Account(), planned=None))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_part_within_which_a_chain_of_a_convoy_stopped_does_not_reach_the_end(tmp_path: Path) -> None:
+    account = Account(to_end=False, stopped_at={1_500})
+    rows = list(range(1_000, 2_000, 10))
+    with files_in(tmp_path) as files:
+        written = list(files.write(SPAN, SPAN, finals(rows, [1_200, 1_500, 1_750]), account, planned=None))
+    assert [(part.span.end, part.to_end) for part in written] == [
+        (1_200, True),
+        (1_500, False),
+        (1_750, True),
+        (2_000, False),
+    ]
