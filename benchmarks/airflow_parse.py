@@ -22,7 +22,7 @@ from pathlib import Path
 
 from logferry.project import project_root
 
-FILES = ("log_exports.py", "archive_upkeep.py", "broken_exports.py")
+FILES = ("log_exports.py", "archive_upkeep.py", "archive_verify.py", "broken_exports.py")
 DEFINITION = """\
 name: export_{number}
 source:

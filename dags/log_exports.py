@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from airflow.sdk import DAG, get_parsing_context
 
+from logferry.dag_ids import DAG_PREFIX
 from logferry.spec import load_exports
-from logferry_airflow.export_dag import DAG_PREFIX, export_dag
+from logferry_airflow.export_dag import export_dag
 
 # A task's process parses this file too, and needs its own DAG only.
 asked_for = get_parsing_context().dag_id

@@ -48,9 +48,9 @@ class LogferryPlugin(AirflowPlugin):
     @cached_property
     def fastapi_apps(self) -> list[dict[str, Any]]:  # type: ignore[override]
         """The app, made at the first look: only the API server takes one."""
-        from logferry_airflow.page.app import create_app
+        from logferry_airflow.page.app import serve
 
-        return [{"app": create_app(), "url_prefix": f"/{ROUTE}", "name": "Logferry coverage"}]
+        return [{"app": serve(), "url_prefix": f"/{ROUTE}", "name": "Logferry coverage"}]
 
 
 def _icon(colour: str, halo: str = "none") -> str:

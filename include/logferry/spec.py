@@ -58,6 +58,7 @@ __all__ = [
     "WebhookNotifySpec",
     "export_from",
     "fingerprint",
+    "is_definition",
     "lake_url",
     "load_export",
     "load_exports",
@@ -254,7 +255,7 @@ def load_exports(folder: Path | None = None, *, only: str | None = None) -> Load
     names: dict[Path, str] = {}
     found: dict[str, list[ExportSpec]] = {}
     for path in sorted(folder.iterdir()):
-        if path.suffix not in (".yaml", ".yml") or path.name.startswith("."):
+        if not is_definition(path):
             continue
         if only is not None and is_plainly_another(path, only):
             continue
@@ -275,6 +276,11 @@ def load_exports(folder: Path | None = None, *, only: str | None = None) -> Load
                     names[spec.file] = name
     exports = {name: specs[0] for name, specs in found.items() if len(specs) == 1 and only in (None, name)}
     return LoadedExports(folder, exports, broken, names)
+
+
+def is_definition(path: Path) -> bool:
+    """Whether a file of the exports folder is one: by its name alone. Hidden files are an editor's."""
+    return path.suffix in (".yaml", ".yml") and not path.name.startswith(".")
 
 
 def _name_in(path: Path) -> str | None:

@@ -120,13 +120,28 @@ def _matching(pattern: re.Pattern[str], sentence: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+def is_export_name(value: str) -> bool:
+    """Whether an export can have this name; only such a one may go into a query or the name of a DAG."""
+    return _NAME.fullmatch(value) is not None and len(value) <= 200
+
+
 def _export_name(value: str) -> str:
-    if _NAME.fullmatch(value) is None or len(value) > 200:
+    if not is_export_name(value):
         raise ValueError(
             f"{value[:80]!r} is not a name; use small letters, digits and _, begin with a letter (at most "
             "200)"
         )
     return value
+
+
+def _notify_connection(value: str) -> str:
+    """An address is a secret, and the id is logged: so the value is not repeated here either."""
+    if "://" in value:
+        raise ValueError(
+            "is an address and not the ID of a connection; addresses are secrets: put this one into an Airflow "
+            "connection, as its password or host, and write the connection's ID here"
+        )
+    return _text(value)
 
 
 def _schedule(value: str) -> str:
@@ -270,6 +285,7 @@ def column_name(name: str) -> str | None:
 
 
 Text = Annotated[str, AfterValidator(_text)]
+NotifyConnection = Annotated[str, AfterValidator(_notify_connection)]
 ExportName = Annotated[str, AfterValidator(_export_name)]
 ScheduleText = Annotated[str, AfterValidator(_schedule)]
 DatadogQuery = Annotated[str, AfterValidator(_datadog_query)]

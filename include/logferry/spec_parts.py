@@ -92,7 +92,7 @@ class SmtpNotifySpec(Definition):
     """Mail through an Airflow connection of type ``smtp``, from the ``from_email`` that it names."""
 
     kind: Literal["smtp"] = "smtp"
-    connection: fields.Text
+    connection: fields.NotifyConnection
     to: fields.Addresses
     on: fields.Events = EVENTS
 
@@ -101,7 +101,7 @@ class WebhookNotifySpec(Definition):
     """A Slack-compatible incoming webhook, whose address is an Airflow connection's."""
 
     kind: Literal["webhook"] = "webhook"
-    connection: fields.Text
+    connection: fields.NotifyConnection
     on: fields.Events = EVENTS
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from logferry.dag_ids import dag_id
 from logferry.errors import LogferryError
 from logferry.spec import ExportSpec
 from logferry.window import TICK_PER_DAY, Window, format_instant
@@ -58,7 +59,7 @@ class Watched:
 
     @property
     def dag_id(self) -> str:
-        return f"export_{self.spec.name}"
+        return dag_id(self.spec.name)
 
     @property
     def finished(self) -> bool:

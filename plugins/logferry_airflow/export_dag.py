@@ -6,14 +6,13 @@ from datetime import timedelta
 
 from airflow.sdk import DAG, CronDataIntervalTimetable, Param
 
+from logferry.dag_ids import dag_id
 from logferry.spec import ExportSpec
 from logferry.window import to_datetime
 from logferry_airflow.assets import export_asset
 from logferry_airflow.operators.export import ExportChunkOperator, ExportPlanOperator, PublishOperator
 from logferry_airflow.retry import FERRY_RETRIES
 from logferry_airflow.tables import definition_table
-
-DAG_PREFIX = "export_"
 
 RUNS_AT_ONCE = 4
 """Runs of one export that may be under way together, beside those of a backfill (which has its own limit).
@@ -38,7 +37,7 @@ Runs named `upkeep__…` were started by `archive_upkeep`; their note says why."
 def export_dag(spec: ExportSpec) -> DAG:
     """The DAG ``export_<name>``, its window the run's data interval or its params ``from`` and ``to``."""
     with DAG(
-        dag_id=f"{DAG_PREFIX}{spec.name}",
+        dag_id=dag_id(spec.name),
         description=f"{spec.source.kind} to Parquet, {spec.schedule}",
         doc_md=f"{definition_table(spec)}\n\n{PARAMS_MD}",
         # A plain cron string would give a data interval of zero length in Airflow 3.

@@ -11,22 +11,27 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ParamSpec
 
+from logferry.audit.upkeep import never_published
 from logferry.clock import SystemClock
 from logferry.notices.behind import (
     BEHIND_KEY,
+    UNREADABLE_FOR,
     behind_notice,
     lost_notice,
     unreadable_notice,
 )
 from logferry.notices.delivery import deliver
-from logferry.notices.memory import LakeMemory, Memory
+from logferry.notices.memory import BackedMemory, LakeMemory, Memory
 from logferry.notices.notice import Notice
 from logferry.notices.repeats import Sent, without
-from logferry.notices.verification import verification_notice
+from logferry.notices.verification import unverified_notice, verification_notice
+from logferry.records.manifest import Span
 from logferry.spec import NotifySpec, SmtpNotifySpec
-from logferry.window import format_instant, instant_or_none
+from logferry.window import Window, format_instant, instant_or_none
 from logferry_airflow.assets import export_asset
 from logferry_airflow.links import page_url
+from logferry_airflow.retry import is_last_try
+from logferry_airflow.time_limit import within
 from logferry_airflow.webhook import WebhookNotifier
 
 if TYPE_CHECKING:
@@ -42,8 +47,20 @@ log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 
-SINCE_KEY = "logferry_unreadable_since"
-NOTICES_KEY = "logferry_notices"
+UNREADABLE = "logferry_unreadable"
+"""The lake or the source does not answer the survey."""
+UNVERIFIED = "logferry_unverified"
+"""The lake does not answer the audit."""
+UNPUBLISHED = "logferry_unpublished"
+"""Nothing of the export is published, and its DAG is not paused."""
+_SPARE = "logferry_spare"
+"""What the memory in the lake could not take."""
+
+_MOST_KEPT = 100
+"""Notices: Airflow keeps the value of a key in one field."""
+
+LIMIT_S = 30.0
+"""Seconds that a channel has for one notice; what takes longer counts as not sent."""
 
 
 def _best_effort(tell: Callable[P, None]) -> Callable[P, None]:
@@ -82,7 +99,7 @@ def notify_short(
     if on_page:
         next_step = f"{range_command('export', spec.name, manifest.window)}; or {way_on}"
     notice = short_notice(manifest, page=page, way_on=next_step)
-    _deliver(spec, notice, LakeMemory(store, spec.name), context, page)
+    _deliver(spec, notice, _memory(spec, store, context), context, page)
 
 
 @_best_effort
@@ -99,7 +116,7 @@ def notify_findings(
         spec.name, findings, page=lambda span: page_url(spec.name, None if span is None else span.window())
     )
     if notice is not None:
-        memory = LakeMemory(store or _store_of(spec), spec.name)
+        memory = _memory(spec, store or _store_of(spec), context)
         _deliver(spec, notice, memory, context, page_url(spec.name))
 
 
@@ -108,7 +125,7 @@ def notify_behind(spec: ExportSpec, found: Survey, context: Mapping[str, Any], *
     """Tell of windows that are long due or lost; where there are none, forget that there were."""
     if not _wanted(spec, "behind"):
         return
-    memory = LakeMemory(store, spec.name)
+    memory = _memory(spec, store, context)
     now = SystemClock().now()
     page = page_url(spec.name)
     behind = behind_notice(spec, found.missed, now, page=page)
@@ -120,13 +137,29 @@ def notify_behind(spec: ExportSpec, found: Survey, context: Mapping[str, Any], *
 
 
 @_best_effort
+def notify_unpublished(spec: ExportSpec, context: Mapping[str, Any], *, store: Store) -> None:
+    """Tell of an export that has never published anything although it is due; call it at each survey that sees so.
+
+    Since when it is seen is kept in Airflow, as of ``notify_unreadable``.
+    """
+    if not _wanted(spec, "behind") or (seen := _AirflowMemory.of(spec, context, UNPUBLISHED)) is None:
+        return
+    now = SystemClock().now()
+    page = page_url(spec.name)
+    missed = never_published(spec, seen.since(now), now)
+    notice = behind_notice(spec, missed, now, page=page, never=True)
+    if notice is not None:
+        _deliver(spec, notice, _memory(spec, store, context), context, page)
+
+
+@_best_effort
 def notify_unreadable(spec: ExportSpec, error: Exception, context: Mapping[str, Any]) -> None:
     """Tell of a lake or a source that upkeep could not read for hours; call it at each failure.
 
     Since when is kept in Airflow, as the lake may be what fails: in the state store of the export's asset, which must
     be an inlet of the task.
     """
-    if not _wanted(spec, "behind") or (memory := _AirflowMemory.of(spec, context)) is None:
+    if not _wanted(spec, "behind") or (memory := _AirflowMemory.of(spec, context, UNREADABLE)) is None:
         return
     now = SystemClock().now()
     since = memory.since(now)
@@ -137,10 +170,39 @@ def notify_unreadable(spec: ExportSpec, error: Exception, context: Mapping[str, 
 
 
 @_best_effort
-def forget_unreadable(spec: ExportSpec, context: Mapping[str, Any]) -> None:
-    """Everything could be read again."""
-    if _wanted(spec, "behind") and (memory := _AirflowMemory.of(spec, context)) is not None:
-        memory.forget()
+def notify_unverified_for_long(spec: ExportSpec, error: Exception, context: Mapping[str, Any]) -> None:
+    """Tell of a lake that the audit could not read for hours; as ``notify_unreadable``."""
+    if not _wanted(spec, "verification") or (memory := _AirflowMemory.of(spec, context, UNVERIFIED)) is None:
+        return
+    now = SystemClock().now()
+    if now - memory.since(now) >= UNREADABLE_FOR:
+        page = page_url(spec.name)
+        _deliver(spec, unverified_notice(spec, str(error), span=None, page=page), memory, context, page)
+
+
+@_best_effort
+def notify_unverified(
+    spec: ExportSpec, error: Exception, context: Mapping[str, Any], *, window: Window | None
+) -> None:
+    """Tell of a verification that somebody asked for and that found no lake to read, once it is not tried again.
+
+    It is not remembered: the lake would have to, and each was asked for.
+    """
+    if not _wanted(spec, "verification") or not is_last_try(error, context):
+        return
+    span = None if window is None else Span.of(window)
+    page = page_url(spec.name, window)
+    _deliver(spec, unverified_notice(spec, str(error), span=span, page=page), _NoMemory(), context, page)
+
+
+@_best_effort
+def forget(spec: ExportSpec, context: Mapping[str, Any], *what: str) -> None:
+    """What lasted (UNREADABLE, …) is over: the next time is news."""
+    if not spec.notify:
+        return
+    for one in what:
+        if (memory := _AirflowMemory.of(spec, context, one)) is not None:
+            memory.forget()
 
 
 def _wanted(spec: ExportSpec, kind: str) -> bool:
@@ -152,7 +214,8 @@ def _deliver(
 ) -> None:
     def send(channel: NotifySpec, chosen: Notice) -> None:
         # ``notify`` itself: calling the notifier would render the text as a template, and queries are in it.
-        notifier_for(channel, chosen).notify(context)  # type: ignore[arg-type]
+        notifier = notifier_for(channel, chosen)
+        within(LIMIT_S, lambda: notifier.notify(context))  # type: ignore[arg-type]
 
     deliver(notice, spec.notify, memory, send, SystemClock().now(), page=page)
 
@@ -183,39 +246,72 @@ def _store_of(spec: ExportSpec) -> Store:
     return open_archive(spec, connect).store
 
 
-class _AirflowMemory:
-    """What was told of an export whose lake may not answer, kept with its asset in Airflow's database."""
+def _memory(spec: ExportSpec, store: Store, context: Mapping[str, Any]) -> Memory:
+    """In the lake, and in Airflow what a lake that can only be read does not take."""
+    lake = LakeMemory(store, spec.name)
+    spare = _AirflowMemory.of(spec, context, _SPARE)
+    return lake if spare is None else BackedMemory(lake, spare)
 
-    def __init__(self, values: Any) -> None:
+
+class _NoMemory:
+    def load(self) -> list[Sent]:
+        return []
+
+    def change(self, work: Callable[[list[Sent]], list[Sent]]) -> bool:
+        return False
+
+
+class _AirflowMemory:
+    """What was told of one thing that lasts, and since when, kept with the export's asset in Airflow's database."""
+
+    def __init__(self, values: Any, what: str) -> None:
         self._values = values
+        self._since = f"{what}_since"
+        self._notices = f"{what}_notices"
 
     @classmethod
-    def of(cls, spec: ExportSpec, context: Mapping[str, Any]) -> _AirflowMemory | None:
-        """None where Airflow gives the task no such store."""
+    def of(cls, spec: ExportSpec, context: Mapping[str, Any], what: str) -> _AirflowMemory | None:
+        """None where Airflow gives the task no such store: the asset is neither an inlet nor an outlet of it."""
         stores = context.get("asset_state_store")
-        return None if stores is None else cls(stores[export_asset(spec.name)])
+        try:
+            return None if stores is None else cls(stores[export_asset(spec.name)], what)
+        except KeyError:
+            return None
 
     def since(self, now: int) -> int:
         """The tick of the first failure in a row: this one, unless an earlier one is kept."""
-        kept = instant_or_none(self._values.get(SINCE_KEY))
+        kept = instant_or_none(self._values.get(self._since))
         if kept is None:
-            self._values.set(SINCE_KEY, format_instant(now))
+            self._values.set(self._since, format_instant(now))
         return now if kept is None else kept
 
     def forget(self) -> None:
-        for key in (SINCE_KEY, NOTICES_KEY):
-            if self._values.get(key) is not None:
-                self._values.delete(key)
+        if self._values.get(self._since) is not None:
+            self._values.delete(self._since)
+            self._values.delete(self._notices)
 
     def load(self) -> list[Sent]:
         import msgspec
 
         try:
-            return msgspec.convert(self._values.get(NOTICES_KEY) or [], list[Sent])
-        except msgspec.ValidationError:
+            return msgspec.convert(self._values.get(self._notices) or [], list[Sent])
+        except (msgspec.ValidationError, RecursionError):
+            return []
+        except Exception as error:
+            log.warning(
+                "what was told lately cannot be read from Airflow (%s): %s", type(error).__name__, error
+            )
             return []
 
-    def change(self, work: Callable[[list[Sent]], list[Sent]]) -> None:
+    def change(self, work: Callable[[list[Sent]], list[Sent]]) -> bool:
         import msgspec
 
-        self._values.set(NOTICES_KEY, msgspec.to_builtins(work(self.load())))
+        before = self.load()
+        after = work(before)[-_MOST_KEPT:]
+        try:
+            if after != before:
+                self._values.set(self._notices, msgspec.to_builtins(after))
+        except Exception as error:
+            log.warning("what was told cannot be remembered in Airflow (%s): %s", type(error).__name__, error)
+            return False
+        return True

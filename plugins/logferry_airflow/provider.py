@@ -1,4 +1,4 @@
-"""What Airflow's provider manager reads: the two connection types and their forms.
+"""What Airflow's provider manager reads: the two connection types and their forms, and the notifier.
 
 Loaded through the ``apache_airflow_provider`` entry point at ``import airflow`` time in every component, so it
 imports nothing. https://airflow.apache.org/docs/apache-airflow-providers/howto/create-custom-providers.html
@@ -25,6 +25,7 @@ def get_provider_info() -> dict[str, Any]:
                 "python-modules": ["logferry_airflow.hooks.azure_log_analytics"],
             },
         ],
+        "notifications": ["logferry_airflow.webhook.WebhookNotifier"],
         "connection-types": [_datadog_logs(), _azure_log_analytics()],
     }
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import RetryDecision, RetryPolicy
 
@@ -11,6 +12,9 @@ from logferry.errors import CredentialsError, DefinitionError, ShortError, Unava
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+
+_HOPELESS = (DefinitionError, CredentialsError, ShortError)
 
 
 class FerryRetryPolicy(RetryPolicy):
@@ -27,7 +31,7 @@ class FerryRetryPolicy(RetryPolicy):
         context: Context | None = None,
     ) -> RetryDecision:
         """Definition, credentials and short windows fail; ``Unavailable`` with a wait is asked again after it."""
-        if isinstance(exception, DefinitionError | CredentialsError | ShortError):
+        if isinstance(exception, _HOPELESS):
             return RetryDecision.fail(reason=f"{type(exception).__name__}: trying again cannot help")
         if isinstance(exception, Unavailable) and exception.wait_s is not None:
             wait = timedelta(seconds=exception.wait_s)
@@ -39,3 +43,9 @@ class FerryRetryPolicy(RetryPolicy):
 
 FERRY_RETRIES = FerryRetryPolicy()
 """The policy every operator of this package has unless told otherwise."""
+
+
+def is_last_try(error: BaseException, context: Mapping[str, Any]) -> bool:
+    """Whether a task with this policy, that fails with the error now, is not tried again."""
+    ti = context.get("ti")
+    return isinstance(error, _HOPELESS) or ti is None or ti.try_number > ti.max_tries

@@ -8,7 +8,7 @@ from typing import Any
 
 from airflow.sdk import DAG, Param
 
-from logferry.view.listing import VERIFY_DAG
+from logferry.dag_ids import VERIFY_DAG
 from logferry_airflow.operators.verify import VerifyOperator
 
 DOC_MD = """\

@@ -6,6 +6,7 @@ and others take the same message. Whoever knows the address may post, so all of 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
@@ -46,7 +47,7 @@ class WebhookNotifier(BaseNotifier):
         self.text = text
 
     def notify(self, context: Mapping[str, Any]) -> None:
-        """Post the text, once, within about ten seconds."""
+        """Post the text, once. The server may take ten seconds to connect, and ten for each piece of its answer."""
         import requests
         from airflow.sdk import BaseHook
 
@@ -55,7 +56,8 @@ class WebhookNotifier(BaseNotifier):
         connection = from_airflow(self.webhook_conn_id, BaseHook.get_connection(self.webhook_conn_id))
         url = webhook_url(connection)
         # urllib3 logs paths and queries, at its lowest level.
-        mask(url, urlsplit(url).path, urlsplit(url).query or None, connection.password)
+        secret = connection.password
+        mask(url, urlsplit(url).path, urlsplit(url).query or None, secret, secret and secret.strip())
         try:
             answer = requests.post(
                 url,
@@ -93,21 +95,19 @@ _HOSTS = {"slackwebhook": "https://hooks.slack.com/services"}
 
 def webhook_url(connection: Connection) -> str:
     """The address; DefinitionError or CredentialsError, without it, where the connection gives none."""
-    text = connection.text("url") or connection.host or _HOSTS.get(connection.conn_type, "")
-    secret = connection.password or ""
+    # A line break at the end comes with a secret that was kept in a file.
+    given, host = (connection.text("url") or "").strip(), (connection.host or "").strip()
+    secret = (connection.password or "").strip()
     if secret.startswith(("https://", "http://")):
-        text, secret = secret, ""
-    if text and "://" not in text:
-        scheme = next(
-            (name for name in (connection.schema, connection.conn_type) if name in _SCHEMES), "https"
-        )
-        port = f":{connection.port}" if connection.port else ""
-        text = f"{scheme}://{text}{port}"
-        # In a connection that is written as a URI the path is called schema.
-        if connection.schema and connection.schema not in _SCHEMES:
-            text += f"/{connection.schema.lstrip('/')}"
+        given, secret = secret, ""
+    text = given or _of_host(host, connection) or _HOSTS.get(connection.conn_type, "")
     if secret:
-        text = f"{text.rstrip('/')}/{quote(secret.lstrip('/'), safe='/:')}"
+        text = _with_secret(text, secret)
+    if any(char.isspace() or not char.isprintable() for char in text):
+        raise DefinitionError(
+            f"Connection {connection.conn_id!r} has a space or a line break inside the address of its webhook: "
+            "remove it."
+        )
     try:
         parts = urlsplit(text)
         named = bool(parts.hostname)
@@ -124,6 +124,35 @@ def webhook_url(connection: Connection) -> str:
             f"Connection {connection.conn_id!r} names a host only: add the webhook's path, in the host or as password."
         )
     return text
+
+
+def _of_host(host: str, connection: Connection) -> str:
+    """A full URL, or a host name with or without a path; the connection's port where it names none itself.
+
+    https, unless the connection's schema says http.
+    """
+    if not host:
+        return ""
+    if "://" not in host:
+        host = f"{'http' if connection.schema == 'http' else 'https'}://{host}"
+        # In a connection that is written as a URI the path is called schema.
+        if connection.schema and connection.schema not in _SCHEMES:
+            host = f"{host.rstrip('/')}/{connection.schema.lstrip('/')}"
+    begin, slashes, rest = host.partition("://")
+    name, slash, path = rest.partition("/")
+    if connection.port and not re.search(r":\d*\Z", name):
+        name = f"{name}:{connection.port}"
+    return f"{begin}{slashes}{name}{slash}{path}"
+
+
+def _with_secret(text: str, secret: str) -> str:
+    """The address with the last part of its path, or of its query, where the secret begins with ``?``."""
+    base, _, query = text.partition("?")
+    path, _, more = secret.partition("?")
+    if path:
+        base = f"{base.rstrip('/')}/{quote(path.lstrip('/'), safe='/:')}"
+    query = "&".join(piece for piece in (query, quote(more, safe="/:?=&%+")) if piece)
+    return f"{base}?{query}" if query else base
 
 
 def escaped(text: str) -> str:

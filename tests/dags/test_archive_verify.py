@@ -9,8 +9,8 @@ from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk import DAG
 from airflow.serialization.serialized_objects import DagSerialization
 
+from logferry.dag_ids import VERIFY_DAG
 from logferry.spec import load_exports
-from logferry.view.listing import VERIFY_DAG
 
 pytestmark = pytest.mark.airflow
 

@@ -642,6 +642,20 @@ def test_nobody_is_told_where_no_channel_is_given(tmp_path: Path) -> None:
             "{kind: webhook, connection: x, on: [short, short]}",
             "notify[1].on: an event is named twice; name it once",
         ),
+        (
+            "{kind: webhook, connection: 'https://hooks.example.org/T0/s3cr3t'}",
+            (
+                "notify[1].connection: is an address and not the ID of a connection; addresses are secrets: put this "
+                "one into an Airflow connection, as its password or host, and write the connection's ID here"
+            ),
+        ),
+        (
+            "{kind: smtp, connection: ' smtp://user:s3cr3t@mail', to: [a@b.c]}",
+            (
+                "notify[1].connection: is an address and not the ID of a connection; addresses are secrets: put this "
+                "one into an Airflow connection, as its password or host, and write the connection's ID here"
+            ),
+        ),
         ("slack", "notify[1]: 'slack' is no block of 'key: value' lines; indent its keys below it"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import socketserver
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator
 from email import message_from_string
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -32,11 +34,15 @@ from logferry.window import TICK_PER_DAY, TICK_PER_HOUR, Window
 from logferry_airflow import notify
 from logferry_airflow.assets import export_asset
 from logferry_airflow.notify import (
-    forget_unreadable,
+    UNREADABLE,
+    forget,
     notifier_for,
     notify_behind,
     notify_findings,
+    notify_unpublished,
     notify_unreadable,
+    notify_unverified,
+    notify_unverified_for_long,
 )
 from logferry_airflow.operators.datadog import DatadogLogsToParquetOperator
 from logferry_airflow.webhook import NotSent, WebhookNotifier, webhook_url
@@ -172,6 +178,18 @@ def test_its_certificate_is_checked(
         ({"conn_type": "http", "host": "chat.local", "port": 8065, "schema": "http", "password": "hooks/abc"},
          "http://chat.local:8065/hooks/abc"),
         ({"host": "chat.example.org", "password": "hooks/abc"}, "https://chat.example.org/hooks/abc"),
+        ({"conn_type": "http", "host": "chat.example.org", "password": "hooks/abc"},
+         "https://chat.example.org/hooks/abc"),
+        ({"host": "chat.example.org/hooks", "port": 8065, "password": "abc"},
+         "https://chat.example.org:8065/hooks/abc"),
+        ({"host": "https://chat.example.org/hooks/abc", "port": 8065}, "https://chat.example.org:8065/hooks/abc"),
+        ({"host": "https://chat.example.org:1/hooks/abc", "port": 8065}, "https://chat.example.org:1/hooks/abc"),
+        ({"host": "https://chat.example.org/hooks", "password": "?key=1&t=x"},
+         "https://chat.example.org/hooks?key=1&t=x"),
+        ({"host": "https://chat.example.org/hooks?wait=true", "password": "abc"},
+         "https://chat.example.org/hooks/abc?wait=true"),
+        ({"password": f"{SECRET}\n"}, f"https://hooks.slack.com/services/{SECRET}"),
+        ({"host": " https://chat.example.org/hooks/abc\r\n"}, "https://chat.example.org/hooks/abc"),
     ],
 )  # fmt: skip
 def test_the_address_may_stand_in_a_connection_in_several_ways(fields: dict[str, Any], url: str) -> None:
@@ -184,6 +202,8 @@ def test_the_address_may_stand_in_a_connection_in_several_ways(fields: dict[str,
         ({}, DefinitionError),
         ({"host": "ftp://chat/s3cr3t"}, DefinitionError),
         ({"host": "https://[s3cr3t"}, DefinitionError),
+        ({"host": "https://chat.example.org/s3cr3t\nx"}, DefinitionError),
+        ({"host": "chat.example.org s3cr3t"}, DefinitionError),
         ({"host": "https://hooks.slack.com"}, CredentialsError),
     ],
 )
@@ -351,6 +371,32 @@ def test_being_behind_is_told_once_and_anew_after_it_was_over(
     assert [text.split(":")[0] for text in webhook.texts] == ["everything is behind"] * 2
 
 
+def test_a_server_that_drips_holds_the_task_up_for_a_while_and_is_not_told_of_as_told(
+    told: ExportSpec, lake: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    over = threading.Event()
+
+    class Drip(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            with contextlib.suppress(OSError):
+                self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+                while not over.wait(0.01):
+                    self.wfile.write(b".")
+
+    monkeypatch.setattr(notify, "LIMIT_S", 0.3)
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Drip) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        host = f"http://127.0.0.1:{server.server_address[1]}/hook"
+        monkeypatch.setenv("AIRFLOW_CONN_HOOK", json.dumps({"conn_type": "http", "host": host}))
+        try:
+            notify_findings(told, [a_finding(6)], {}, store=LocalStore(lake))
+        finally:
+            over.set()
+            server.shutdown()
+    assert any("could not be sent through hook (webhook): it took longer" in one for one in caplog.messages)
+    assert not (lake / notices_key("everything")).exists()
+
+
 class Values(dict[str, Any]):
     """The state store of one asset."""
 
@@ -358,7 +404,7 @@ class Values(dict[str, Any]):
         self[key] = json.loads(json.dumps(value))
 
     def delete(self, key: str) -> None:
-        del self[key]
+        self.pop(key, None)
 
 
 def test_a_lake_that_cannot_be_read_is_told_after_hours_and_once(
@@ -373,15 +419,97 @@ def test_a_lake_that_cannot_be_read_is_told_after_hours_and_once(
         assert len(webhook.posted) == (hour >= 3)
     assert "everything cannot be looked after since" in webhook.texts[0]
     assert "s3://acme-lake does not answer." in webhook.texts[0]
-    forget_unreadable(told, context)
+    forget(told, context, UNREADABLE)
     assert not values
+
+
+class ReadOnly(LocalStore):
+    def put_bytes(self, key: str, data: bytes, **conditions: Any) -> None:
+        raise StoreError(f"{key} may not be written.")
+
+
+def test_a_lake_that_can_only_be_read_does_not_make_upkeep_nag(
+    told: ExportSpec, webhook: Webhook, lake: Path
+) -> None:
+    values = Values()
+    context = {"asset_state_store": {export_asset("everything"): values}}
+    today = SystemClock().now() // TICK_PER_DAY * TICK_PER_DAY
+    late = Survey([], [Window(today - 2 * TICK_PER_DAY, today - 2 * TICK_PER_DAY + 6 * TICK_PER_HOUR)], [])
+    for _ in range(3):
+        notify_behind(told, late, context, store=ReadOnly(lake))
+    assert len(webhook.posted) == 1
+    notify_behind(told, Survey([], [], []), context, store=ReadOnly(lake))
+    notify_behind(told, late, context, store=LocalStore(lake))
+    assert len(webhook.posted) == 2, "it was over in between"
+    notify_findings(told, [a_finding(6)], context, store=ReadOnly(lake))
+    notify_behind(told, Survey([], [], []), context, store=LocalStore(lake))
+    notify_findings(told, [a_finding(6)], {}, store=LocalStore(lake))
+    assert len(webhook.posted) == 3
+    assert values == {"logferry_spare_notices": []}, "the lake has taken it over"
+
+
+def test_an_airflow_that_keeps_nothing_stops_no_notice(
+    told: ExportSpec, webhook: Webhook, lake: Path
+) -> None:
+    class Refusing(Values):
+        def get(self, key: str, default: Any = None) -> Any:
+            raise RuntimeError("no")
+
+    context = {"asset_state_store": {export_asset("everything"): Refusing()}}
+    for _ in range(2):
+        notify_findings(told, [a_finding(6)], context, store=LocalStore(lake))
+    assert len(webhook.posted) == 1
+
+
+def test_an_export_that_never_published_is_told_once_its_first_window_is_long_due(
+    told: ExportSpec, webhook: Webhook, lake: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was unpaused at 7: the window until 6 is due first, and late after 12, its period, and an hour."""
+    context = {"asset_state_store": {export_asset("everything"): Values()}}
+    midnight = SystemClock().now() // TICK_PER_DAY * TICK_PER_DAY
+    for hour in range(7, 20):
+        monkeypatch.setattr(SystemClock, "now", lambda self, hour=hour: midnight + hour * TICK_PER_HOUR)
+        notify_unpublished(told, context, store=LocalStore(lake))
+        assert len(webhook.posted) == (hour >= 13)
+    (text,) = webhook.texts
+    assert text.startswith("everything is behind: 1 window of its schedule")
+    assert "It has never published anything." in text
+
+
+def test_an_archive_that_the_audit_cannot_read_for_hours_is_told_once(
+    told: ExportSpec, webhook: Webhook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = {"asset_state_store": {export_asset("everything"): Values()}}
+    start = SystemClock().now()
+    for hour in range(6):
+        monkeypatch.setattr(SystemClock, "now", lambda self, hour=hour: start + hour * TICK_PER_HOUR)
+        notify_unverified_for_long(told, StoreError("s3://acme-lake does not answer."), context)
+        assert len(webhook.posted) == (hour >= 3)
+    assert webhook.texts[0].startswith("everything could not be verified: s3://acme-lake does not answer.")
+
+
+def test_a_verification_that_was_asked_for_and_could_not_be_made_is_told_after_its_last_try(
+    told: ExportSpec, webhook: Webhook
+) -> None:
+    away = StoreError("s3://acme-lake does not answer.")
+    window = Window(0, TICK_PER_DAY)
+    for number in (1, 2):
+        ti = SimpleNamespace(try_number=number, max_tries=1)
+        notify_unverified(told, away, {"ti": ti}, window=window)
+        assert len(webhook.posted) == number - 1
+    ti = SimpleNamespace(try_number=1, max_tries=1)
+    notify_unverified(told, CredentialsError("the key is not taken."), {"ti": ti}, window=None)
+    assert webhook.texts[0].startswith(
+        "everything could not be verified, 1970-01-01T00:00:00Z to 1970-01-02T00:00:00Z: s3://acme-lake"
+    )
+    assert webhook.texts[1].startswith("everything could not be verified: the key is not taken.")
 
 
 def test_where_airflow_keeps_no_state_nothing_is_said_of_hours(
     told: ExportSpec, webhook: Webhook, caplog: pytest.LogCaptureFixture
 ) -> None:
     notify_unreadable(told, StoreError("no answer"), {})
-    forget_unreadable(told, {})
+    forget(told, {}, UNREADABLE)
     assert not webhook.posted
     assert not caplog.messages
 

@@ -12,6 +12,7 @@ import airflow
 import jsonschema
 import pytest
 from airflow.providers_manager import ProvidersManager
+from airflow.sdk import BaseNotifier
 
 from logferry_airflow.provider import get_provider_info
 
@@ -45,6 +46,12 @@ CONTRACT = {
 def test_the_record_fits_airflows_schema() -> None:
     schema = Path(airflow.__path__[0]) / "provider_info.schema.json"
     jsonschema.validate(get_provider_info(), json.loads(schema.read_text()))
+
+
+def test_the_notifier_is_one_of_airflows() -> None:
+    (name,) = get_provider_info()["notifications"]
+    module, _, notifier = name.rpartition(".")
+    assert issubclass(getattr(import_module(module), notifier), BaseNotifier)
 
 
 def test_the_record_names_the_distribution_that_carries_it() -> None:

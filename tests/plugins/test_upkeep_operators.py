@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -18,7 +19,7 @@ from airflow.sdk.execution_time.comms import ErrorResponse
 
 from logferry.audit.upkeep import AUDIT_WHOLE, MOST_RUNS
 from logferry.clock import SystemClock
-from logferry.errors import CredentialsError
+from logferry.errors import CredentialsError, StoreError
 from logferry.ferry import open_ferry
 from logferry.spec import ExportSpec, load_export
 from logferry.stores.local import LocalStore
@@ -32,8 +33,10 @@ from logferry.window import (
     parse_instant,
     to_datetime,
 )
+from logferry_airflow.assets import export_asset
 from logferry_airflow.hooks.connections import connect
 from logferry_airflow.operators.upkeep import AuditOperator, GatherRunsOperator, SurveyOperator
+from logferry_airflow.webhook import WebhookNotifier
 from logferry_sandbox.datadog_sandbox import DatadogSandbox
 
 pytestmark = [pytest.mark.airflow, pytest.mark.integration]
@@ -289,6 +292,102 @@ def test_a_paused_export_is_left_alone_and_asked_nothing(
     before = datadog.api.plan.stats()["requests"]
     assert survey(context) == []
     assert datadog.api.plan.stats()["requests"] == before
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch, shop: ExportSpec, context: Any) -> list[str]:
+    """The texts that went to the channel of ``shop``, whose asset is an inlet of the tasks."""
+    assert shop.file is not None
+    with shop.file.open("a") as file:
+        file.write("notify:\n- {kind: webhook, connection: hook}\n")
+    texts: list[str] = []
+    monkeypatch.setattr(WebhookNotifier, "notify", lambda self, context: texts.append(self.text))
+    context["asset_state_store"] = {export_asset("shop"): Kept()}
+    return texts
+
+
+class Kept(dict[str, Any]):
+    """The state store of one asset."""
+
+    def set(self, key: str, value: Any) -> None:
+        self[key] = value
+
+    def delete(self, key: str) -> None:
+        self.pop(key, None)
+
+
+def at_hour(hour: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("logferry_airflow.operators.upkeep", "logferry_airflow.notify"):
+        monkeypatch.setattr(f"{module}.SystemClock", lambda: At(TODAY + hour * TICK_PER_HOUR))
+
+
+def test_an_export_that_never_publishes_its_first_window_is_told_and_a_pause_begins_anew(
+    told: list[str], context: Any, airflow: FakeAirflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for hour, paused, texts in (
+        (12, False, 0),
+        (24, False, 0),
+        (24, True, 0),
+        (26, False, 0),
+        (49, False, 1),
+    ):
+        airflow.dags["export_shop"] = paused
+        at_hour(hour, monkeypatch)
+        assert survey(context) == []
+        assert len(told) == texts, hour
+    assert told[0].startswith("shop is behind: 1 window of its schedule '@daily' not published")
+
+
+def test_an_export_that_has_published_is_no_longer_one_that_never_did(
+    told: list[str], shop: ExportSpec, context: Any
+) -> None:
+    survey(context)
+    (values,) = context["asset_state_store"].values()
+    assert values
+    publish(shop, day(1))
+    survey(context)
+    assert not values
+
+
+def test_a_lake_that_could_not_be_read_before_a_pause_is_no_news_after_it(
+    told: list[str], context: Any, airflow: FakeAirflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*given: Any, **more: Any) -> Any:
+        raise StoreError("the lake is away")
+
+    monkeypatch.setattr("logferry.audit.archive.open_archive", away)
+    for hour, paused in ((0, False), (1, True), (4, False)):
+        airflow.dags["export_shop"] = paused
+        at_hour(hour, monkeypatch)
+        with contextlib.nullcontext() if paused else pytest.raises(StoreError):
+            survey(context)
+        assert not told
+    at_hour(7, monkeypatch)
+    with pytest.raises(StoreError):
+        survey(context)
+    assert "cannot be looked after" in told[0]
+
+
+def test_an_audit_that_cannot_read_the_lake_for_hours_is_told(
+    told: list[str], context: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+
+        def away(*given: Any, **more: Any) -> Any:
+            raise StoreError("the lake is away")
+
+        patch.setattr("logferry.audit.archive.open_archive", away)
+        for hour in (0, 3, 4):
+            at_hour(hour, patch)
+            with pytest.raises(StoreError):
+                audit(context)
+            assert len(told) == (hour >= 3)
+    assert told == [told[0]]
+    assert told[0].startswith("shop could not be verified: the lake is away")
+    (values,) = context["asset_state_store"].values()
+    assert values
+    audit(context)
+    assert not values
 
 
 def test_an_export_that_has_never_run_needs_neither_keys_nor_a_lake(

@@ -13,11 +13,12 @@ import yaml
 from airflow.sdk.exceptions import AirflowFailException
 
 from logferry.connection import connection_for
-from logferry.errors import StoreError
+from logferry.errors import CredentialsError, StoreError
 from logferry.ferry import open_ferry
 from logferry.spec import ExportSpec, load_export
 from logferry.window import Window, parse_instant
 from logferry_airflow.operators.verify import VerifyOperator
+from logferry_airflow.webhook import WebhookNotifier
 from logferry_sandbox.datadog_sandbox import DatadogSandbox
 
 pytestmark = [pytest.mark.airflow, pytest.mark.integration]
@@ -139,3 +140,23 @@ def test_a_lake_that_does_not_answer_is_for_the_retry_policy(
     monkeypatch.setattr("logferry.audit.verify.verify", refuse)
     with pytest.raises(StoreError, match="the lake is away"):
         verify(export="shop")
+
+
+def test_a_lake_that_could_not_be_verified_is_told_with_the_range_that_was_asked_for(
+    shop: ExportSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*given: Any, **more: Any) -> None:
+        raise CredentialsError("the lake refuses the key")
+
+    assert shop.file is not None
+    with shop.file.open("a") as file:
+        file.write("notify:\n- {kind: webhook, connection: hook, on: [verification]}\n")
+    texts: list[str] = []
+    monkeypatch.setattr(WebhookNotifier, "notify", lambda self, context: texts.append(self.text))
+    monkeypatch.setattr("logferry.audit.archive.open_archive", refuse)
+    with pytest.raises(CredentialsError):
+        verify(export="shop", **FIRST)
+    (text,) = texts
+    assert text.startswith(
+        "shop could not be verified, 2026-03-02T00:00:00Z to 2026-03-02T06:00:00Z: the lake refuses the key"
+    )

@@ -136,6 +136,21 @@ def survey(spec: ExportSpec, ledger: Ledger, count: Count, now: int, *, fingerpr
     return _Surveyor(spec, ledger, count, now, fingerprint=fingerprint).survey()
 
 
+def never_published(spec: ExportSpec, since: int, now: int) -> list[Window]:
+    """The windows that an export without a publication should have published by tick ``now``, ascending.
+
+    ``since``: the tick from which it was seen with nothing published and its DAG not paused. The first of them is the
+    window that had ended by then: an unpaused DAG begins with it, and with none before ``spec.start``.
+    """
+    schedule = Schedule(spec.schedule)
+    ended = schedule.previous_at_or_before(since)
+    begin = max(spec.start, schedule.previous_at_or_before(ended - 1))
+    settled = now - spec.settle
+    if settled < begin:
+        return []
+    return [Window(*pair) for pair in pairwise(schedule.boundaries(Window(begin, settled + 1)))]
+
+
 class _Surveyor:
     """One survey under way."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from logferry.dag_ids import dag_id
 from logferry.notices.notice import Notice, compose, key_of, range_command, said_of
 from logferry.records.manifest import Span
 from logferry.schedule import Schedule
@@ -26,8 +27,13 @@ def late_windows(spec: ExportSpec, missed: Sequence[Window], now: int) -> list[W
     return [window for window in missed if now >= schedule.next_after(window.end) + spec.settle + GRACE]
 
 
-def behind_notice(spec: ExportSpec, missed: Sequence[Window], now: int, *, page: str | None) -> Notice | None:
-    """The notice of windows that are long due; None while there is none. ``missed``: ascending."""
+def behind_notice(
+    spec: ExportSpec, missed: Sequence[Window], now: int, *, page: str | None, never: bool = False
+) -> Notice | None:
+    """The notice of windows that are long due; None while there is none. ``missed``: ascending.
+
+    ``never``: nothing of the export was ever published.
+    """
     late = late_windows(spec, missed, now)
     if not late:
         return None
@@ -43,10 +49,11 @@ def behind_notice(spec: ExportSpec, missed: Sequence[Window], now: int, *, page:
             f"{spec.name} is behind: {windows} of its schedule {spec.schedule!r} not published, from "
             f"{said_of(span)}.",
             numbers=f"The oldest, {said_of(Span.of(late[0]))}, was due at {format_instant(due)}, "
-            f"{_ago(now - due)} ago.",
+            f"{_ago(now - due)} ago.{' It has never published anything.' if never else ''}",
             likely="its runs fail (look at the newest failed one), wait for a slot of its pool, or for the allowance "
             "of the source",
-            next_step=f"the runs of export_{spec.name} in Airflow; by hand: {range_command('export', spec.name, span)}",
+            next_step=f"the runs of {dag_id(spec.name)} in Airflow; by hand: "
+            f"{range_command('export', spec.name, span)}",
             page=page,
         ),
         keys=(BEHIND_KEY,),

@@ -7,14 +7,19 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from logferry.notices.notice import Notice, compose, key_of
+from logferry.spec_fields import Event
 from logferry.window import TICK_PER_DAY, TICK_PER_HOUR
 
 AGAIN_AFTER = TICK_PER_DAY
 """Ticks after which what lasts is told again."""
 MOST_AN_HOUR = 5
-"""Notices of one kind about one export, to one channel; then one says that there are more."""
+"""Notices of one kind about one export, to one channel; then one says that there are more. Tasks that tell at the same
+moment do not know of each other, and go beyond it."""
 _ONCE_FOR = 400 * TICK_PER_DAY
+_SKEW = TICK_PER_HOUR
 _MOST = 2_000
+_COMMANDS: dict[Event, str] = {"short": "gaps", "verification": "verify", "behind": "coverage"}
+"""What shows all there is of a kind."""
 _MORE = key_of("and more")
 
 
@@ -46,8 +51,9 @@ def news(notice: Notice, channel: str, sent: Iterable[Sent], now: int, *, page: 
         subject=f"{notice.export}: more of the kind {notice.kind!r}",
         text=compose(
             f"{notice.export}: there is more of the kind {notice.kind!r} than the {MOST_AN_HOUR} notices of the last "
-            "hour; the rest of the hour is silent.",
-            next_step=f"logferry gaps {notice.export}",
+            "hour. How many follow is not known; the rest of the hour is silent.",
+            next_step=f"{'look through the page below, or ' if page else ''}"
+            f"logferry {_COMMANDS[notice.kind]} {notice.export}",
             page=page,
         ),
         keys=(_MORE,),
@@ -59,8 +65,8 @@ def sent_now(notice: Notice, channel: str, now: int) -> Sent:
 
 
 def still_known(sent: Iterable[Sent], now: int) -> list[Sent]:
-    """What is not old enough to be told again."""
-    return [one for one in sent if now - one.at < (_ONCE_FOR if one.once else AGAIN_AFTER)]
+    """What is not old enough to be told again; what went out later than now, by more than clocks differ, did not."""
+    return [one for one in sent if -_SKEW <= now - one.at < (_ONCE_FOR if one.once else AGAIN_AFTER)]
 
 
 def added(sent: Sequence[Sent], new: Sequence[Sent], now: int) -> list[Sent]:

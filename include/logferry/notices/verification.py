@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from logferry.audit.findings import Finding
-from logferry.notices.notice import Notice, compose, keys_of, range_command, said_of
+from logferry.notices.notice import Notice, compose, key_of, keys_of, range_command, said_of
 from logferry.records.manifest import Span
+from logferry.spec import ExportSpec
 from logferry.wording import counted
 
 _MOST_NAMED = 3
@@ -54,6 +55,25 @@ def verification_notice(
             page=page(span),
         ),
         keys=keys_of("verification", (f"{one.kind} {one.key} {one.detail}" for one in found)),
+    )
+
+
+def unverified_notice(spec: ExportSpec, cause: str, *, span: Span | None, page: str | None) -> Notice:
+    """The notice of an archive that nobody could look at. ``cause``: one sentence without secrets."""
+    where = f", {said_of(span)}" if span is not None else ""
+    verify = f"logferry verify {spec.name}" if span is None else range_command("verify", spec.name, span)
+    return Notice(
+        kind="verification",
+        export=spec.name,
+        window=span,
+        subject=f"{spec.name} could not be verified{where}",
+        text=compose(
+            f"{spec.name} could not be verified{where}: {' '.join(cause.split())}",
+            likely="credentials of the lake that expired or changed, a network in between, or an outage of the store",
+            next_step=f"logferry coverage {spec.name}; once that reads the lake, {verify}",
+            page=page,
+        ),
+        keys=(key_of("unverified", *(() if span is None else (span.start, span.end))),),
     )
 
 

@@ -13,6 +13,7 @@ from airflow.sdk import BaseOperator, RetryPolicy, conf
 
 from logferry.audit.upkeep import Ended, RunState, Visit, audit_from, audit_sample, choose, survey
 from logferry.clock import SystemClock
+from logferry.dag_ids import dag_id
 from logferry.errors import LogferryError
 from logferry.spec import load_exports
 from logferry.window import TICK_PER_HOUR, Window, from_datetime, to_datetime
@@ -26,8 +27,10 @@ from logferry_airflow.retry import FERRY_RETRIES
 if TYPE_CHECKING:
     from airflow.sdk import Context, XComArg
 
+    from logferry.audit.verify import Verification
     from logferry.ferry import Ferry
     from logferry.spec import ExportSpec
+    from logferry.stores.base import Store
 
 UNDER_WAY = ["queued", "running"]
 WITNESSES = 24
@@ -68,25 +71,27 @@ class SurveyOperator(ExportUpkeepOperator):
     is unpaused. Its missed windows are found by the first pass after that. The source is asked only where there is
     something to count.
 
-    Windows that are long due, or lost, are told to the channels of the export's ``notify``; so is a lake or a source
-    that does not answer for hours, where the export's asset is an inlet of the task.
+    Windows that are long due, or lost, are told to the channels of the export's ``notify``; so are, where the export's
+    asset is an inlet of the task, a lake or a source that does not answer for hours, and an export that does not
+    publish its first window.
     """
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
-        from logferry_airflow.notify import forget_unreadable, notify_unreadable
+        from logferry_airflow.notify import UNPUBLISHED, UNREADABLE, forget, notify_unreadable
 
         spec = load_exports().get(self.export)
         self.shown = Shown(spec.name)
-        runs = ExportRuns(context["ti"], f"export_{spec.name}")
+        runs = ExportRuns(context["ti"], dag_id(spec.name))
         if not runs.wanted():
             self.log.info("%s is paused, or Airflow does not know it yet: nothing is started", runs.dag_id)
+            forget(spec, context, UNREADABLE, UNPUBLISHED)
             return []
         try:
             found = self._survey(spec, runs, context)
         except LogferryError as error:
             notify_unreadable(spec, error, context)
             raise
-        forget_unreadable(spec, context)
+        forget(spec, context, UNREADABLE)
         return found
 
     def _survey(self, spec: ExportSpec, runs: ExportRuns, context: Context) -> list[dict[str, Any]]:
@@ -96,7 +101,7 @@ class SurveyOperator(ExportUpkeepOperator):
         from logferry_airflow.ferries import open_run_ferry
         from logferry_airflow.hooks.connections import connect
         from logferry_airflow.metrics import counting_requests
-        from logferry_airflow.notify import notify_behind
+        from logferry_airflow.notify import UNPUBLISHED, forget, notify_behind, notify_unpublished
 
         archive = open_archive(spec, connect)
         ledger = read_ledger(archive.store, spec.name)
@@ -105,7 +110,9 @@ class SurveyOperator(ExportUpkeepOperator):
                 self.log.warning("%s: %s", damage.key, damage.detail)
         if ledger.first_published_at is None:
             self.log.info("%s has published nothing yet: there is nothing to keep up", spec.name)
+            notify_unpublished(spec, context, store=archive.store)
             return []
+        forget(spec, context, UNPUBLISHED)
         with contextlib.ExitStack() as opened:
 
             @cache
@@ -241,14 +248,27 @@ class AuditOperator(ExportUpkeepOperator):
 
     def execute(self, context: Context) -> None:
         from logferry.audit.archive import open_archive
-        from logferry.audit.verify import Witness, verify
-        from logferry.records.ledger import read_ledger
         from logferry_airflow.hooks.connections import connect
-        from logferry_airflow.notify import notify_findings
+        from logferry_airflow.notify import UNVERIFIED, forget, notify_findings, notify_unverified_for_long
 
         spec = load_exports().get(self.export)
         self.shown = Shown(spec.name)
-        store = open_archive(spec, connect).store
+        try:
+            store = open_archive(spec, connect).store
+            found = self._verify(spec, store, context)
+        except LogferryError as error:
+            notify_unverified_for_long(spec, error, context)
+            raise
+        forget(spec, context, UNVERIFIED)
+        if found is not None:
+            notify_findings(spec, found.findings, context, store=store)
+            fail_if_found(spec.name, found.findings, self.log)
+
+    def _verify(self, spec: ExportSpec, store: Store, context: Context) -> Verification | None:
+        """None where there is nothing to look at."""
+        from logferry.audit.verify import Witness, verify
+        from logferry.records.ledger import read_ledger
+
         witnesses = [Witness(seq, hash_) for seq, hash_ in self._told(context, store.url)]
         now = SystemClock().now()
         turn = now // TICK_PER_HOUR
@@ -256,7 +276,7 @@ class AuditOperator(ExportUpkeepOperator):
         sample = audit_sample(ledger.slices.values(), turn)
         if sample is None and not witnesses:
             self.log.info("%s has published nothing yet: there is nothing to audit", spec.name)
-            return
+            return None
         since = audit_from(spec.name, ledger.head.seq, [one.seq for one in witnesses], turn)
         if since is not None:
             witnesses = [one for one in witnesses if one.seq >= since]
@@ -272,8 +292,7 @@ class AuditOperator(ExportUpkeepOperator):
             counted(len(witnesses), "event"),
             counted(sum(one.level == "finding" for one in found.findings), "finding"),
         )
-        notify_findings(spec, found.findings, context, store=store)
-        fail_if_found(spec.name, found.findings, self.log)
+        return found
 
     def _told(self, context: Context, lake: str) -> list[tuple[int, str]]:
         """Sequence number and hash of the newest publications in this lake that Airflow was told of.

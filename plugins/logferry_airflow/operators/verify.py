@@ -9,7 +9,7 @@ from airflow.sdk import BaseOperator, RetryPolicy
 from airflow.sdk.exceptions import AirflowFailException
 
 from logferry.clock import SystemClock
-from logferry.errors import DefinitionError
+from logferry.errors import DefinitionError, LogferryError
 from logferry.spec import ExportSpec, load_exports
 from logferry.window import Window
 from logferry.wording import counted
@@ -43,7 +43,7 @@ class VerifyOperator(BaseOperator):
         from logferry.audit.archive import open_archive
         from logferry.audit.verify import verify
         from logferry_airflow.hooks.connections import connect
-        from logferry_airflow.notify import notify_findings
+        from logferry_airflow.notify import notify_findings, notify_unverified
 
         params: Mapping[str, Any] = context.get("params") or {}
         spec = _asked_export(params)
@@ -52,9 +52,13 @@ class VerifyOperator(BaseOperator):
         deep = run_switch(context, "deep", None)
         how = "with every row decoded" if deep else "byte by byte"
         self.log.info("verifying %s of %s, %s", window or "the whole archive", spec.name, how)
-        store = open_archive(spec, connect).store
-        with Heartbeat(self.log, f"verifying {spec.name}", since_now()):
-            found = verify(store, spec.name, now=SystemClock().now(), window=window, deep=deep)
+        try:
+            store = open_archive(spec, connect).store
+            with Heartbeat(self.log, f"verifying {spec.name}", since_now()):
+                found = verify(store, spec.name, now=SystemClock().now(), window=window, deep=deep)
+        except LogferryError as error:
+            notify_unverified(spec, error, context, window=window)
+            raise
         self.log.info(
             "looked at %s and %s of the journal in %s",
             counted(found.objects, "object"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from logferry.window import format_instant, from_datetime
 
+_HALF_SURROGATE = re.compile("[\ud800-\udfff]")
 _ENDED = (DagRunState.SUCCESS, DagRunState.FAILED)
 _UNDER_WAY = (DagRunState.QUEUED, DagRunState.RUNNING)
 
@@ -106,8 +108,10 @@ def has_active_backfill(session: Session, dag_id: str) -> bool:
 
 def existing_runs(session: Session, dag_id: str, run_ids: Collection[str]) -> set[str]:
     """Those of the runs that Airflow still has."""
+    # A manifest may name any run; PostgreSQL refuses to be asked for a NUL, and nobody can send half a surrogate.
+    asked = [run_id for run_id in run_ids if "\0" not in run_id and not _HALF_SURROGATE.search(run_id)]
     return set(
-        session.scalars(select(DagRun.run_id).where(DagRun.dag_id == dag_id, DagRun.run_id.in_(run_ids)))
+        session.scalars(select(DagRun.run_id).where(DagRun.dag_id == dag_id, DagRun.run_id.in_(asked)))
     )
 
 

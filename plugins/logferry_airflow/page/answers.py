@@ -6,7 +6,7 @@ import gzip
 import html
 import logging
 import re
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from http import HTTPStatus
 from typing import Any
 
@@ -38,6 +38,12 @@ _SENTENCES = {
     HTTPStatus.METHOD_NOT_ALLOWED: "this page only answers GET; what it starts, it asks of Airflow's REST API",
 }
 
+_OF_STATUS: Mapping[int, dict[str, str]] = {
+    HTTPStatus.UNAUTHORIZED: {"WWW-Authenticate": "Bearer"},
+    HTTPStatus.METHOD_NOT_ALLOWED: {"Allow": "GET, HEAD"},
+}
+"""Headers that a status demands (RFC 9110, 15.5)."""
+
 
 class Refusal(Exception):
     """An answer that is no page: its status and one sentence for the reader."""
@@ -45,6 +51,25 @@ class Refusal(Exception):
     def __init__(self, status: int, sentence: str) -> None:
         super().__init__(sentence)
         self.status = status
+
+
+def encoded(value: Any) -> bytes:
+    r"""JSON. Half a surrogate pair, which UTF-8 has no bytes for, is written out (``\udcff``): names of files and
+    texts of definitions may hold one."""
+    try:
+        return msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        return msgspec.json.encode(_written_out(value))
+
+
+def _written_out(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, Mapping):
+        return {_written_out(key): _written_out(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_written_out(one) for one in value]
+    return value
 
 
 def json_answer(request: Request, tag: str, make: Callable[[], Any]) -> Response:
@@ -55,7 +80,7 @@ def json_answer(request: Request, tag: str, make: Callable[[], Any]) -> Response
     zipped = _takes_gzip(request)
     if _has(request, _quoted(tag, zipped)):
         return _unchanged(_quoted(tag, zipped))
-    body = msgspec.json.encode(make())
+    body = encoded(make())
     if zipped and len(body) >= _WORTH_ZIPPING:
         return _content(gzip.compress(body, 5, mtime=0), "application/json", tag, zipped=True)
     # A body too small to be worth it has the tag that its reader will send: of an answer that may be compressed.
@@ -75,9 +100,8 @@ def error_answer(status: int, sentence: str | None = None) -> Response:
     """``{"error": "<one sentence>"}``. None: what the status means here."""
     said = sentence or _SENTENCES.get(HTTPStatus(status), "Airflow could not answer this; try again")
     # The engine says several things wrong with one definition in as many lines.
-    body = msgspec.json.encode({"error": "; ".join(said.split("\n"))})
-    headers = {"WWW-Authenticate": "Bearer"} if status == HTTPStatus.UNAUTHORIZED else None
-    return Response(body, status_code=status, media_type="application/json", headers=headers)
+    body = encoded({"error": "; ".join(said.split("\n"))})
+    return Response(body, status_code=status, media_type="application/json", headers=_OF_STATUS.get(status))
 
 
 def log_in_page(login_url: str) -> Response:
@@ -97,7 +121,8 @@ Send = Callable[[Message], Awaitable[None]]
 
 
 class Envelope:
-    """Around the app: the headers on every answer, and one sentence for an error that nobody foresaw.
+    """Around the app: the headers on every answer, HEAD as GET without its body, and one sentence for an error that
+    nobody foresaw.
 
     Such an error is logged here and goes no further: the reader learns nothing of it, and Airflow is left in peace.
     """
@@ -110,6 +135,9 @@ class Envelope:
             await self._app(scope, receive, send)
             return
         begun = False
+        bodiless = scope["method"] == "HEAD"
+        if bodiless:
+            scope = {**scope, "method": "GET"}
 
         async def send_with_headers(message: Message) -> None:
             nonlocal begun
@@ -124,12 +152,14 @@ class Envelope:
                         if name.lower().encode() not in given
                     ),
                 ]
+            elif bodiless and message["type"] == "http.response.body":
+                message = {**message, "body": b""}
             await send(message)
 
         try:
             await self._app(scope, receive, send_with_headers)
         except Exception:
-            log.exception("the coverage page could not answer %s", scope.get("path"))
+            log.exception("the coverage page could not answer %r", scope.get("path"))
             if begun:
                 raise
             sentence = "the page could not make this answer; the log of Airflow's API server says why"

@@ -30,12 +30,20 @@ from logferry_airflow.hooks.connections import connect
 from logferry_airflow.page.answers import Envelope, Refusal, error_answer, file_answer, log_in_page
 from logferry_airflow.page.exports import Exports
 from logferry_airflow.page.lane import Lane, SlowLake
+from logferry_airflow.page.read_ahead import read_ahead
 from logferry_airflow.page.reading import Reading
 from logferry_airflow.page.static_files import StaticFiles
 from logferry_airflow.page.times import on_grid, whole_window
 
 From = Annotated[str | None, Query(alias="from")]
 To = Annotated[str | None, Query()]
+
+
+def serve() -> FastAPI:
+    """The app of a server's process: the archives are read before the first visitor comes."""
+    archives = Archives(connect, SystemClock())
+    read_ahead(archives)
+    return create_app(archives=archives)
 
 
 def create_app(*, archives: Archives | None = None, lane: Lane | None = None) -> FastAPI:
@@ -166,7 +174,7 @@ def _add_errors(app: FastAPI) -> None:
             status = HTTPStatus.UNAUTHORIZED
         route = request.scope.get("route")
         if status == HTTPStatus.UNAUTHORIZED and getattr(route, "path", None) == "/":
-            return log_in_page(_login_url(request))
+            return log_in_page(_login_url())
         return error_answer(status)
 
     @app.exception_handler(RequestValidationError)
@@ -184,7 +192,9 @@ def _add_errors(app: FastAPI) -> None:
         app.exception_handler(unreachable)(say(HTTPStatus.SERVICE_UNAVAILABLE))
 
 
-def _login_url(request: Request) -> str:
-    """Airflow's own address for it, which leads to whatever auth manager is configured, and back to the page."""
-    back = f"{request.url.scheme}://{request.url.netloc}{API_ROOT_PATH}plugin/logferry"
-    return f"{API_ROOT_PATH}api/v2/auth/login?{urlencode({'next': back})}"
+def _login_url() -> str:
+    """Airflow's own address for it, which leads to whatever auth manager is configured, and back to the page.
+
+    Without scheme and host: behind a proxy those of the request are not the reader's.
+    """
+    return f"{API_ROOT_PATH}api/v2/auth/login?{urlencode({'next': f'{API_ROOT_PATH}plugin/logferry'})}"

@@ -7,13 +7,13 @@ from pathlib import Path
 
 from logferry.errors import DefinitionError
 from logferry.project import exports_folder
-from logferry.spec import LoadedExports, load_exports
+from logferry.spec import LoadedExports, is_definition, load_exports
 
 _Mark = tuple[tuple[str, int, int], ...]
 
 
 class Definitions:
-    """``load_exports()``, remembered for as long as name, time and size of every file stay the same. Thread-safe."""
+    """``load_exports()``, remembered while name, time and size of each definition's file stay the same. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -31,10 +31,19 @@ class Definitions:
 
 def _mark(folder: Path) -> _Mark:
     try:
-        files = [(path.name, path.stat()) for path in sorted(folder.iterdir())]
+        paths = sorted(folder.iterdir())
     except OSError as error:
         raise DefinitionError(
             f"the exports folder {folder} cannot be read ({error.strerror}); create it or point LOGFERRY_EXPORTS_DIR "
             "at the right one"
         ) from None
-    return tuple((name, stat.st_mtime_ns, stat.st_size) for name, stat in files)
+    return tuple(_mark_of(path) for path in paths if is_definition(path))
+
+
+def _mark_of(path: Path) -> tuple[str, int, int]:
+    """One that is going away, or a link that leads nowhere, is broken for itself alone: ``load_exports`` says so."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return (path.name, 0, 0)
+    return (path.name, stat.st_mtime_ns, stat.st_size)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -16,7 +18,7 @@ Answer = TypeVar("Answer")
 
 
 class SlowLake(Exception):
-    """A lake has not answered within ``LIMIT_S``."""
+    """A lake has not answered within ``LIMIT_S``, or was not asked because others keep the threads."""
 
 
 class Lane:
@@ -26,6 +28,8 @@ class Lane:
         self._limit_s = limit_s
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="logferry-page")
         self._turns: dict[str, asyncio.Semaphore] = {}
+        self._asking: Counter[str] = Counter()
+        self._lock = threading.Lock()
 
     async def run(self, export: str, work: Callable[[], Answer]) -> Answer:
         """What ``work`` returns or raises. SlowLake when it takes too long, or waited too long for its turn.
@@ -36,6 +40,12 @@ class Lane:
             async with asyncio.timeout(self._limit_s):
                 return await self._in_turn(export, work)
         except TimeoutError:
+            with self._lock:
+                asked = self._asking[export] > 0
+            if not asked:
+                raise SlowLake(
+                    f"the page is busy with lakes that do not answer, so that of {export} was not asked yet; try again"
+                ) from None
             raise SlowLake(
                 f"the lake of {export} has not answered for {self._limit_s:.0f} s; try again, and look at its "
                 "connection when it stays so"
@@ -45,7 +55,16 @@ class Lane:
         loop = asyncio.get_running_loop()
         turn = self._turns.setdefault(export, asyncio.Semaphore(_MOST_OF_ONE_EXPORT))
         await turn.acquire()
-        future = self._threads.submit(work)
+        future = self._threads.submit(self._ask, export, work)
         # The turn ends with the work, also when nobody waits for it any more.
         future.add_done_callback(lambda _: loop.call_soon_threadsafe(turn.release))
         return await asyncio.wrap_future(future)
+
+    def _ask(self, export: str, work: Callable[[], Answer]) -> Answer:
+        with self._lock:
+            self._asking[export] += 1
+        try:
+            return work()
+        finally:
+            with self._lock:
+                self._asking[export] -= 1

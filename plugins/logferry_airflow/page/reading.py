@@ -10,8 +10,8 @@ from airflow.utils.session import create_session
 from fastapi import Request, Response
 from fastapi.concurrency import run_in_threadpool
 
+from logferry.dag_ids import dag_id
 from logferry.view.archives import Archives, ArchiveState, etag
-from logferry.view.listing import dag_id
 from logferry_airflow.page.airflow_state import DagState, dag_states, existing_runs, has_active_backfill
 from logferry_airflow.page.answers import json_answer
 from logferry_airflow.page.exports import Exports, this_minute

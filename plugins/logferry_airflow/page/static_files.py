@@ -47,6 +47,13 @@ class StaticFiles:
         """None for what is no file of the folder, whatever the name looks like."""
         if "\0" in name or len(name) > 500:
             return None
+        try:
+            return self._get(name)
+        except (OSError, RuntimeError, UnicodeEncodeError):
+            # A part longer than the disk allows, links in a circle, half a surrogate; or it was removed just now.
+            return None
+
+    def _get(self, name: str) -> StaticFile | None:
         # Resolved first: neither "..", nor an absolute path, nor a link leads out.
         path = (self._folder / name).resolve()
         media_type = TYPES.get(path.suffix)

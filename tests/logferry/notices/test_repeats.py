@@ -123,7 +123,15 @@ def test_a_memory_that_cannot_be_read_or_kept_stops_no_notice(caplog: pytest.Log
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"[]", b'{"format": 1}', b"\xff", b'{"format":1,"export":"x","sent":[{}]}']
+    "content",
+    [
+        b"",
+        b"[]",
+        b'{"format":1,"export":"x","sent":[],"more":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+        b'{"format": 1}',
+        b"\xff",
+        b'{"format":1,"export":"x","sent":[{}]}',
+    ],
 )
 def test_an_unreadable_memory_is_as_good_as_none(content: bytes) -> None:
     store, post = MemoryStore(), Post()
@@ -131,6 +139,75 @@ def test_an_unreadable_memory_is_as_good_as_none(content: bytes) -> None:
     say(notice("a"), post, store, NOW)
     say(notice("a"), post, store, NOW)
     assert len(post.sent) == 1
+
+
+def test_what_was_told_in_a_future_that_never_came_is_not_known() -> None:
+    ahead = {hours: [sent_now(notice("a"), "c", NOW + hours * TICK_PER_HOUR)] for hours in (1, 2, 10_000)}
+    told = {hours: news(notice("a"), "c", sent, NOW, page=None) for hours, sent in ahead.items()}
+    assert told[1] is None, "clocks differ"
+    assert told[2] == told[10_000] == notice("a")
+    assert added(ahead[2], [], NOW) == []
+
+
+class Waits:
+    def __init__(self) -> None:
+        self.slept: list[float] = []
+
+    def now(self) -> int:
+        return NOW
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+
+
+def test_sixteen_tasks_that_remember_at_once_are_all_remembered() -> None:
+    """Each time the last one writes, another one was faster."""
+    others = iter(range(15))
+
+    def faster(operation: str, key: str) -> None:
+        if operation == "put_bytes" and (number := next(others, None)) is not None:
+            store.before = lambda operation, key: None
+            with_it = LakeMemory(store, "web_errors")
+            assert with_it.change(lambda old: added(old, [sent_now(notice(str(number)), "c", NOW)], NOW))
+            store.before = faster
+
+    store, clock = MemoryStore(), Waits()
+    store.before = faster
+    memory = LakeMemory(store, "web_errors", clock)
+    assert memory.change(lambda old: added(old, [sent_now(notice("last"), "c", NOW)], NOW))
+    assert len(memory.load()) == 16
+    assert len(clock.slept) == 15
+    assert len(set(clock.slept)) > 10, "no two tasks wait the same"
+
+
+def test_the_last_notice_of_an_hour_says_that_it_does_not_know_how_many_follow_and_where_to_look() -> None:
+    sent = [sent_now(notice(str(number)), "c", NOW) for number in range(MOST_AN_HOUR)]
+    told = news(notice("more"), "c", sent, NOW, page="http://airflow/page")
+    assert told is not None
+    assert "How many follow is not known" in told.text
+    assert (
+        "Next: look through the page below, or logferry gaps web_errors\nSee: http://airflow/page"
+        in told.text
+    )
+
+
+class Measured(MemoryStore):
+    """How many bytes were asked for."""
+
+    asked = 0
+
+    def read_range(self, key: str, start: int, length: int) -> bytes:
+        Measured.asked = max(Measured.asked, length)
+        return super().read_range(key, start, length)
+
+
+def test_a_memory_of_any_length_is_read_no_further_than_one_can_be() -> None:
+    store, post = Measured(), Post()
+    store.put_bytes(notices_key("web_errors"), b'{"format":1,"export":"x","sent":[]}' + b" " * 2**24)
+    say(notice("a"), post, store, NOW)
+    assert len(post.sent) == 1
+    assert 0 < Measured.asked <= 2**24 + 1
+    assert not store.counted["read"]
 
 
 def test_two_tasks_that_remember_at_once_lose_neither() -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 from tests.logferry.notices.made import at, entry, finding, short_manifest, span
 
+from logferry.audit.upkeep import never_published
 from logferry.notices.behind import behind_notice, late_windows, lost_notice, unreadable_notice
 from logferry.notices.notice import keys_of
 from logferry.notices.short import short_notice
 from logferry.notices.verification import verification_notice
 from logferry.records.manifest import Span
 from logferry.spec import ExportSpec, export_from
-from logferry.window import Window, format_instant
+from logferry.window import TICK_PER_DAY, Window, format_instant
 
 PAGE = "https://airflow.example.org/plugin/logferry#/export/web_errors"
 
@@ -111,6 +112,26 @@ def test_a_window_is_late_when_the_next_one_should_be_there_too(
     assert late_windows(spec, MISSED, at(now)) == MISSED[:late]
     told = behind_notice(spec, MISSED, at(now), page=None)
     assert (told is None) == (late == 0)
+
+
+@pytest.mark.parametrize(
+    ("start", "since", "now", "first", "count"),
+    [
+        ("01T00", "18T09", "18T12", "17T00", 1),
+        ("01T00", "18T09", "20T01", "17T00", 3),
+        ("01T00", "18T00", "18T01", "17T00", 1),
+        ("18T00", "18T09", "18T12", None, 0),
+        ("18T00", "18T09", "19T01", "18T00", 1),
+        ("25T00", "18T09", "20T01", None, 0),
+    ],
+)
+def test_an_export_that_never_published_owes_what_its_dag_would_have_begun_with(
+    spec: ExportSpec, start: str, since: str, now: str, first: str | None, count: int
+) -> None:
+    owed = never_published(spec.model_copy(update={"start": at(start)}), at(since), at(now))
+    assert len(owed) == count
+    assert (owed[0].start if owed else None) == (at(first) if first else None)
+    assert all(one.ticks == TICK_PER_DAY for one in owed)
 
 
 def test_an_export_behind_its_schedule_says_since_when(spec: ExportSpec) -> None:

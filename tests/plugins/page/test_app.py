@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import logging
 import threading
@@ -11,15 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow import settings
 from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
 from airflow.api_fastapi.core_api.security import get_user
 from airflow.models.backfill import Backfill
 from airflow.models.dag import DagModel
 from airflow.models.dagrun import DagRun
+from airflow.utils.session import create_session
 from airflow.utils.state import DagRunState
 from airflow.utils.types import DagRunTriggeredByType, DagRunType
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from sqlalchemy import event
 from tests.plugins.page.conftest import Permissions, define, mounted, publish
 
 from logferry.clock import SystemClock
@@ -27,8 +31,10 @@ from logferry.errors import CredentialsError, StoreError
 from logferry.view.archives import Archives
 from logferry.window import TICK_PER_MINUTE
 from logferry_airflow.hooks.connections import connect
-from logferry_airflow.page.answers import HEADERS
+from logferry_airflow.page.airflow_state import existing_runs
+from logferry_airflow.page.answers import HEADERS, Envelope
 from logferry_airflow.page.app import create_app
+from logferry_airflow.page.definitions import Definitions
 from logferry_airflow.page.lane import Lane
 
 pytestmark = [pytest.mark.airflow, pytest.mark.integration]
@@ -99,13 +105,12 @@ def test_the_page_leads_to_airflows_login_and_the_api_says_it_in_json(
     page = anonymous.get("/logferry/")
     assert page.status_code == 401
     assert page.headers["content-type"].startswith("text/html")
-    link = "/api/v2/auth/login?next=http%3A%2F%2Fairflow%2Fplugin%2Flogferry"
+    link = "/api/v2/auth/login?next=%2Fplugin%2Flogferry"
     assert f'<a href="{link}">' in page.text
     monkeypatch.setattr("logferry_airflow.page.app.API_ROOT_PATH", "/air/flow/")
-    assert (
-        'href="/air/flow/api/v2/auth/login?next=http%3A%2F%2Fairflow%2Fair%2Fflow%2Fplugin%2Flogferry"'
-        in (anonymous.get("/logferry/").text)
-    )
+    page = anonymous.get("/logferry/", headers={"Host": "elsewhere.example"})
+    assert 'href="/air/flow/api/v2/auth/login?next=%2Fair%2Fflow%2Fplugin%2Flogferry"' in page.text
+    assert "elsewhere" not in page.text
     for address in ("/logferry/api/exports", "/logferry/static/index.html"):
         assert "log in" in sentence(anonymous.get(address))
 
@@ -124,6 +129,15 @@ def test_the_app_changes_nothing(method: str, admin: TestClient) -> None:
         answer = admin.request(method, address)
         assert answer.status_code == 405
         assert "only answers GET" in sentence(answer)
+        assert answer.headers["allow"] == "GET, HEAD"
+
+
+def test_head_is_get_without_the_body(admin: TestClient, anonymous: TestClient, published: None) -> None:
+    for address in (*ADDRESSES, "/logferry/api/exports/nobody", "/logferry/nothing"):
+        whole, head = admin.get(address), admin.head(address)
+        assert head.content == b""
+        assert head.status_code == whole.status_code
+        assert {**head.headers} == {**whole.headers}
 
 
 # --- who sees what -----------------------------------------------------------------------------------------------
@@ -173,6 +187,125 @@ def test_an_export_that_is_not_there_is_said_to_be_so(name: str, admin: TestClie
     answer = admin.get(f"/logferry/api/exports/{name}")
     assert answer.status_code == 404
     assert len(sentence(answer)) < 300
+
+
+def test_no_body_of_an_answer_to_head_reaches_the_server() -> None:
+    """Which would leave it out, too, or take it for the next answer."""
+    sent: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"3")]})
+        await send({"type": "http.response.body", "body": scope["method"].encode()})
+
+    async def keep(message: Any) -> None:
+        sent.append(message)
+
+    for method in ("GET", "HEAD"):
+        asyncio.run(Envelope(app)({"type": "http", "method": method, "path": "/"}, keep, keep))
+    assert [message["body"] for message in sent if "body" in message] == [b"GET", b""]
+    assert [(b"content-length", b"3") in message["headers"] for message in sent if "headers" in message] == [
+        True
+    ] * 2
+
+
+NAMELESS = {
+    "nul.yaml": 'name: "a\\0b"\n',
+    "half.yaml": 'name: "\\ud800"\nsource: 1\n',
+    "My-Export.yaml": "source: 1\n",
+    "sh\udcffop.yaml": "source: 1\n",
+}
+
+
+def test_a_definition_whose_name_is_none_takes_nobodys_page_down(
+    admin: TestClient, exports: Path, permissions: Permissions, airflow_rows: Callable[..., None]
+) -> None:
+    for file, text in NAMELESS.items():
+        (exports / file).write_text(text)
+    define(exports, "odd", destination={"url": "file:///x"}, pool='"\ud800"')
+    asked: list[str] = []
+
+    def note(ids: Any, **more: Any) -> Any:
+        asked.extend(ids)
+        return {}
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DagModel, "get_dag_id_to_team_name_mapping", note)
+        answer = admin.get("/logferry/api/exports")
+        for name in ("%00", "a%00b", "%ED%A0%80", "sh%FFop", "My-Export"):
+            assert admin.get(f"/logferry/api/exports/{name}").status_code == 404
+    assert answer.status_code == 200
+    assert names(answer)[-2:] == ["shop", "till"]
+    listed = {one["file"] for one in answer.json()["broken"]}
+    assert listed >= {"nul.yaml", "half.yaml", "My-Export.yaml", "sh\\udcffop.yaml", "bent.yaml"}
+    assert set(asked) <= {f"export_{name}" for name in ("shop", "till", "bent", "odd", "")} | {
+        "archive_verify"
+    }
+
+
+@pytest.mark.parametrize("hidden", ["export_shop", "export_bent", "export_"])
+def test_a_broken_file_of_no_name_is_shown_to_those_alone_who_may_read_every_export(
+    hidden: str, admin: TestClient, exports: Path, permissions: Permissions
+) -> None:
+    (exports / "My-Export.yaml").write_text("source: secret\n")
+    assert "My-Export.yaml" in admin.get("/logferry/api/exports").text
+    permissions.hidden.add(hidden)
+    assert "My-Export.yaml" not in admin.get("/logferry/api/exports").text
+
+
+def test_the_reason_of_another_exports_broken_file_is_not_told(
+    admin: TestClient, exports: Path, permissions: Permissions
+) -> None:
+    (exports / "aaa.yaml").write_text("name: secret\nhidden_key: 1\n")
+    (exports / "bbb.yaml").write_text("name: aaa\nshown_key: 1\n")
+    permissions.hidden.add("export_secret")
+    said = sentence(admin.get("/logferry/api/exports/aaa"))
+    assert "shown_key" in said
+    assert "hidden_key" not in said
+    assert "aaa.yaml" not in said
+
+
+def test_what_an_editor_leaves_in_the_folder_takes_nothing_down(admin: TestClient, exports: Path) -> None:
+    (exports / ".#shop.yaml").symlink_to("me@host.1234:1")
+    (exports / "gone.yaml").symlink_to("nowhere")
+    answer = admin.get("/logferry/api/exports")
+    assert names(answer) == ["shop", "till"]
+    assert [one["file"] for one in answer.json()["broken"]] == ["bent.yaml", "gone.yaml"]
+    (exports / "gone.yaml").unlink()
+    define(exports, "gone")
+    assert names(admin.get("/logferry/api/exports")) == ["gone", "shop", "till"]
+
+
+def test_the_definitions_are_not_parsed_again_for_files_that_are_none(exports: Path) -> None:
+    definitions = Definitions()
+    before = definitions.current()
+    (exports / ".shop.yaml.swp").write_text("x")
+    (exports / ".hidden.yaml").write_text("x")
+    (exports / "notes.txt").write_text("x")
+    assert definitions.current() is before
+    define(exports, "more")
+    assert "more" in definitions.current().exports
+
+
+def test_a_run_of_an_impossible_name_is_one_that_airflow_does_not_have(
+    airflow_rows: Callable[..., None],
+) -> None:
+    airflow_rows(
+        DagModel(dag_id="export_shop", bundle_name="dags-folder", is_paused=False, is_stale=False),
+        a_run("manual__1", DagRunState.SUCCESS, 1),
+    )
+    sent: list[object] = []
+
+    def note(connection: Any, cursor: Any, statement: str, parameters: Any, *more: Any) -> None:
+        sent.extend(parameters)
+
+    event.listen(settings.engine, "before_cursor_execute", note)
+    try:
+        with create_session() as session:
+            found = existing_runs(session, "export_shop", ["manual__1", "a\0b", "\ud800", "x" * 10_000])
+    finally:
+        event.remove(settings.engine, "before_cursor_execute", note)
+    assert found == {"manual__1"}
+    assert not {"a\0b", "\ud800"} & set(map(str, sent))
 
 
 def test_a_broken_definition_says_why(admin: TestClient) -> None:
@@ -267,9 +400,6 @@ def test_a_dag_that_is_gone_is_unknown(admin: TestClient, airflow_rows: Callable
 
 
 def test_the_number_of_queries_does_not_grow_with_the_exports(admin: TestClient, exports: Path) -> None:
-    from airflow import settings
-    from sqlalchemy import event
-
     said: list[str] = []
 
     def note(connection: Any, cursor: Any, statement: str, *more: Any) -> None:
@@ -504,6 +634,15 @@ def test_a_lake_that_does_not_answer_in_time_is_unavailable_and_the_list_goes_on
             assert names(reader.get("/logferry/api/exports")) == ["shop", "till"]
     finally:
         answered.set()
+
+
+def test_the_log_names_the_address_in_one_line(
+    exports: Path, permissions: Permissions, database: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.ERROR):
+        _of(Failing(RuntimeError("no"))).get("/logferry/api/exports/shop/slices/x%0D%1B[2KERROR forged")
+    (message,) = (one for one in caplog.messages if "could not answer" in one)
+    assert message.isprintable()
 
 
 def test_an_error_that_nobody_foresaw_is_logged_and_not_told(

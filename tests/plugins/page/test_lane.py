@@ -41,6 +41,30 @@ def test_a_lake_that_hangs_is_given_up_and_keeps_no_other_export_waiting() -> No
     asyncio.run(scenario())
 
 
+def test_a_lake_that_was_not_asked_yet_is_not_blamed() -> None:
+    answered = threading.Event()
+
+    async def scenario() -> None:
+        lane = Lane(limit_s=0.2)
+        others = [
+            asyncio.create_task(lane.run(f"other_{number}", answered.wait))
+            for number in range(4)
+            for _ in range(2)
+        ]
+        try:
+            await asyncio.sleep(0)
+            with pytest.raises(
+                SlowLake, match="the page is busy with lakes that do not answer, so that of shop"
+            ):
+                await lane.run("shop", lambda: True)
+            for told in await asyncio.gather(*others, return_exceptions=True):
+                assert "the lake of other_" in str(told)
+        finally:
+            answered.set()
+
+    asyncio.run(scenario())
+
+
 def test_when_the_lake_answers_again_its_turn_comes() -> None:
     answered = threading.Event()
 

@@ -21,6 +21,7 @@ def folder(tmp_path: Path) -> Path:
     (folder / "vendor" / "kit.css").write_text("a{}")
     (tmp_path / "secret.js").write_text("secret")
     (folder / "link.js").symlink_to(tmp_path / "secret.js")
+    (folder / "round.js").symlink_to("round.js")
     return folder
 
 
@@ -53,7 +54,8 @@ def test_a_changed_file_has_another_tag(folder: Path) -> None:
 @pytest.mark.parametrize(
     "name",
     ["../secret.js", "vendor/../../secret.js", "/etc/passwd", "link.js", "vendor", "vendor/LICENSE", "", ".", "..",
-     "no.js", "page.js\0.css", "page.js/x.js", "a/" * 300 + "x.js", "..\\secret.js"],
+     "no.js", "page.js\0.css", "page.js/x.js", "a/" * 300 + "x.js", "..\\secret.js", "x" * 300 + ".js",
+     "round.js", "\ud800.js"],
 )  # fmt: skip
 def test_nothing_else_is_there(name: str, folder: Path) -> None:
     assert StaticFiles(folder).get(name) is None

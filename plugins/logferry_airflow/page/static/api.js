@@ -1,6 +1,6 @@
 // Everything the page asks over HTTP: its own read-only API, and Airflow's public API for what it starts.
 const TIMEOUT_MS = 30000;
-const KEPT = 200;
+const KEPT = 1000; // some hundred exports are asked in turn: each must find its last answer
 
 /** Path in front of Airflow: "" or e.g. "/airflow". The page is served at {prefix}/logferry/. */
 export const prefix = (location.pathname.match(/^(.*)\/logferry(?:\/|$)/) ?? ["", ""])[1];

@@ -9,7 +9,8 @@ const MOST = 150000; // slices held at once; beyond, the range is cut and says s
 const page = (name, from, to) => `/exports/${encodeURIComponent(name)}/cells?from=${iso(from)}&to=${iso(to)}`;
 
 /**
- * The slices of [from, to): {from, to, slice, letters, rows, source, bytes, seq, marks, gaps, totals, dueBefore, cutAt}.
+ * The slices of [from, to): {from, to, slice, letters, rows, source, bytes, seq, marks, gaps, gapsMore, totals, dueBefore,
+ * cutAt}. `gaps` are oldest first; `gapsMore` counts those that the answer leaves out, which are older than its first.
  * Instants are seconds; the arrays run in parallel; `cutAt` is set where the range was too fine to hold. While nothing
  * changed on the server the very same object comes back. Throws ApiError.
  */
@@ -40,6 +41,7 @@ export async function loadCells(name, from, to, signal, last) {
     seq: parts.flatMap((part) => part.seq),
     marks: {},
     gaps: [],
+    gapsMore: 0,
     totals: { rows: 0, bytes: 0, cells: {} },
     cutAt: at,
   };
@@ -53,6 +55,7 @@ export async function loadCells(name, from, to, signal, last) {
       joined.totals.cells[letter] = (joined.totals.cells[letter] ?? 0) + n;
     }
     for (const gap of part.gaps ?? []) addGap(joined.gaps, gap);
+    joined.gapsMore += part.gaps_more ?? 0;
   }
   joined.to = Math.max(joined.from, Math.min(at ?? joined.to, joined.from + joined.letters.length * joined.slice));
   return joined;

@@ -26,23 +26,35 @@ const CHARTS = [
   },
 ];
 
-export function Charts({ name, from, to, every }) {
+export function Charts({ name, from, to, every, budget }) {
   const { data, error, reload } = usePolled(`/exports/${encodeURIComponent(name)}/series?from=${iso(from)}&to=${iso(to)}`, every);
   return html`<section aria-labelledby="charts-h" data-testid="charts">
     <h2 id="charts-h">Day by day</h2>
     ${error && html`<${Failure} error=${error} retry=${reload} what="The days cannot be read." />`}
     ${!data && !error && html`<${Skeleton} lines=${4} label="reading the days" />`}
-    ${data && (data.days.length ? html`<div class="charts">${CHARTS.map((chart) => html`<${Chart} key=${chart.id} chart=${chart} days=${data.days} lateness=${data.lateness} />`)}</div>` : html`<p class="dim">Nothing was published in this range.</p>`)}
+    ${data && (data.days.length ? html`<div class="charts">${CHARTS.map((chart) => html`<${Chart} key=${chart.id} chart=${chart} days=${data.days} lateness=${data.lateness} carries=${chart.id === "requests" ? carriesADay(budget) : null} />`)}</div>` : html`<p class="dim">Nothing was published in this range.</p>`)}
   </section>`;
 }
 
-function Chart({ chart, days, lateness }) {
+/** How many requests a day the allowance carries for this and the exports it is shared with; null while it is not known. */
+function carriesADay(budget) {
+  if (!(budget?.limit > 0) || !(budget.period_s > 0)) return null;
+  return Math.floor((budget.limit * (1 - (budget.reserve ?? 0)) * 86400) / budget.period_s) || null;
+}
+
+/** 3 of 28,800 → "0.01%", never "0%" for some. */
+function percent(part, whole) {
+  const share = (100 * part) / whole;
+  return part === 0 ? "0%" : share < 0.01 ? "below 0.01%" : `${share < 1 ? share.toFixed(2) : share < 10 ? share.toFixed(1) : Math.round(share)}%`;
+}
+
+function Chart({ chart, days, lateness, carries }) {
   const host = useRef(null);
   const readout = useRef(null);
   useEffect(() => {
     const show = (i) => {
       const d = days[i];
-      if (readout.current) readout.current.textContent = d ? `${visible(d.day)}: ${chart.series.map((s) => `${chart.full(d[s.key])} ${s.name === "bytes" ? "" : s.name}`.trim()).join(", ")}` : "";
+      if (readout.current) readout.current.textContent = d ? `${visible(d.day)}: ${chart.series.map((s) => `${chart.full(d[s.key])} ${s.name === "bytes" ? "" : s.name}`.trim()).join(", ")}${carries ? `, ${percent(d.requests, carries)} of the allowance` : ""}` : "";
     };
     let plot = null;
     let gone = false;
@@ -67,19 +79,20 @@ function Chart({ chart, days, lateness }) {
       watch.disconnect();
       plot?.destroy();
     };
-  }, [days, chart]);
+  }, [days, chart, carries]);
   const sum = (key) => days.reduce((all, d) => all + (d[key] ?? 0), 0);
   const hint = chart.id === "late" && lateness?.known_from ? `${chart.hint}; known from ${visible(lateness.known_from).slice(0, 10)}` : chart.hint;
   return html`<figure class="chart" data-testid=${`chart-${chart.id}`}>
     <figcaption><h3>${chart.title}</h3>
       <span class="dim">${hint ? `${hint}. ` : ""}${chart.series.map((s) => `${chart.full(sum(s.key))} ${s.name === "bytes" ? "" : s.name}`.trim()).join(", ")} in all</span>
     </figcaption>
+    ${carries && html`<p class="dim share" data-testid="budget-share">The allowance carries ${count(carries)} requests a day, its reserve left free. Used of it: ${percent(sum("requests") / days.length, carries)} on the average day, ${percent(Math.max(...days.map((d) => d.requests ?? 0)), carries)} on the busiest.</p>`}
     ${chart.series.length > 1 && html`<ul class="legend" aria-hidden="true">${chart.series.map((s) => html`<li><span class=${`key k${s.colour}`}></span> ${s.name}</li>`)}</ul>`}
     <div ref=${host} class="plot" aria-hidden="true"></div>
     <p ref=${readout} class="readout dim" aria-hidden="true"></p>
     <details><summary>as a table</summary><div class="scroll" tabindex="0" role="region" aria-label=${`${chart.title}, table`}>
-      <table class="plain"><thead><tr><th scope="col">day</th>${chart.series.map((s) => html`<th scope="col" class="num">${s.name}</th>`)}</tr></thead>
-      <tbody>${[...days].reverse().map((d) => html`<tr><th scope="row">${visible(d.day)}</th>${chart.series.map((s) => html`<td class="num">${chart.full(d[s.key])}</td>`)}</tr>`)}</tbody></table>
+      <table class="plain"><thead><tr><th scope="col">day</th>${chart.series.map((s) => html`<th scope="col" class="num">${s.name}</th>`)}${carries && html`<th scope="col" class="num">of the allowance</th>`}</tr></thead>
+      <tbody>${[...days].reverse().map((d) => html`<tr><th scope="row">${visible(d.day)}</th>${chart.series.map((s) => html`<td class="num">${chart.full(d[s.key])}</td>`)}${carries && html`<td class="num">${percent(d.requests ?? 0, carries)}</td>`}</tr>`)}</tbody></table>
     </div></details>
   </figure>`;
 }

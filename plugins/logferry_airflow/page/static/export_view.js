@@ -14,10 +14,10 @@ import { RangePicker, rangeOf } from "./ranges.js";
 import { replace, toExport, toOverview } from "./route.js";
 import { SlicePanel } from "./slice_panel.js";
 import { startVerify } from "./start.js";
-import { empty, Legend } from "./states.js";
+import { beginsLater, empty, Legend, unread } from "./states.js";
 import { FinalUpTo, NextRun, Status } from "./summary.js";
 import { bytes, count, plural, Text, visible } from "./text.js";
-import { day, iso, now as clock, parse, range as inWords } from "./time.js";
+import { iso, now as clock, parse, range as inWords, stamp } from "./time.js";
 
 const EVERY_MS = 30000;
 
@@ -42,13 +42,18 @@ function useCells(name, from, to) {
   useEffect(() => {
     if (from === null) return undefined;
     const stop = new AbortController();
+    let busy = false;
     const ask = async () => {
+      if (busy) return;
+      busy = true;
       try {
         const cells = await loadCells(name, from, to, stop.signal, last.current);
         last.current = cells;
         if (!stop.signal.aborted) setState((was) => (was.cells === cells && was.key === key && !was.error ? was : { key, cells, error: null }));
       } catch (error) {
         if (!stop.signal.aborted) setState((was) => ({ key, cells: was.key === key ? was.cells : null, error }));
+      } finally {
+        busy = false;
       }
     };
     ask();
@@ -68,7 +73,8 @@ export function ExportView({ name, query }) {
   useEffect(() => {
     document.title = `${visible(name)} · Archive · Logferry`;
   }, [name]);
-  const heading = html`<nav class="crumbs" aria-label="Breadcrumb"><a href=${toOverview()}>Archive</a> <span aria-hidden="true">/</span></nav>`;
+  const later = beginsLater(listed, clock());
+  const heading = html`<nav class="crumbs" aria-label="Breadcrumb"><a href=${toOverview()}>Archive</a></nav>`;
   if (missing || summary.error?.status === 404 || summary.error?.status === 403) {
     return html`${heading}<h1><bdi>${visible(name)}</bdi></h1>
       <${Failure} error=${summary.error ?? new Error("There is no export of this name that you may read: it may have been renamed, or its DAG is hidden from your Airflow role.")} what="This export cannot be shown." />
@@ -85,8 +91,9 @@ export function ExportView({ name, query }) {
     ${listError && html`<${Failure} error=${listError} retry=${() => (reloadList(), summary.reload())} what=${listed ? "Airflow's part of this view is not up to date." : "This export cannot be read."} />`}
     ${listed && html`<p class="source-line"><span class="kind">${visible(listed.kind)}</span> <${Text} value=${listed.query} max=${140} mono=${true} /></p>`}
     ${(listed || summary.data || !listError) && html`<${Numbers} listed=${listed} summary=${summary.data} failed=${Boolean(summary.error)} />`}
-    ${listed && summary.data?.lake?.reachable && empty(summary.data) && html`<${FirstSteps} listed=${listed} />`}
-    ${listed && html`<${Coverage} key=${name} name=${name} listed=${listed} verifyDag=${verifyDag} query=${query} summary=${summary} />`}
+    ${later !== null && html`<${Later} listed=${listed} at=${later} />`}
+    ${listed && later === null && summary.data?.lake?.reachable && empty(summary.data) && html`<${FirstSteps} listed=${listed} />`}
+    ${listed && later === null && html`<${Coverage} key=${name} name=${name} listed=${listed} verifyDag=${verifyDag} query=${query} summary=${summary} />`}
     ${!listed && !listError && html`<${Skeleton} lines=${8} label="reading the export" />`}
   `;
 }
@@ -95,24 +102,32 @@ function Numbers({ listed, summary, failed }) {
   if (!listed && !summary) return html`<${Skeleton} lines=${2} label="reading the numbers" />`;
   const wait = failed ? html`<span class="none">not read</span>` : html`<${Skeleton} />`;
   const lake = summary?.lake;
+  const told = (content) => (!summary ? wait : unread(summary) ? html`<span class="none">–</span>` : content());
   return html`<dl class="facts wide" data-testid="numbers">
-    <${Fact} name="Last proven">${summary ? (summary.last_proven ? inWords(summary.last_proven.from, summary.last_proven.to) : "none yet") : wait}<//>
-    <${Fact} name="Final up to">${summary ? html`<${FinalUpTo} data=${summary} bare=${true} />` : wait}<//>
-    <${Fact} name="Archive">${summary ? html`${count(summary.rows)} rows, ${bytes(summary.bytes)}` : wait}<//>
-    <${Fact} name="Gaps in all">${summary ? html`${plural(summary.gaps?.slices ?? 0, "slice")}${summary.cells.S ? `, ${summary.cells.S} of them short` : ""}` : wait}<//>
+    <${Fact} name="Last proven">${told(() => (summary.last_proven ? inWords(summary.last_proven.from, summary.last_proven.to) : "none yet"))}<//>
+    <${Fact} name="Final up to">${told(() => html`<${FinalUpTo} data=${summary} bare=${true} />`)}<//>
+    <${Fact} name="Archive">${told(() => html`${count(summary.rows)} rows, ${bytes(summary.bytes)}`)}<//>
+    <${Fact} name="Gaps in all">${told(() => html`${plural(summary.gaps?.slices ?? 0, "slice")}${summary.cells.S ? `, ${summary.cells.S} of them short` : ""}`)}<//>
     ${listed && html`<${Fact} name="Next run"><${NextRun} airflow=${listed.airflow} now=${clock()} dag=${listed.dag_id} /><//>`}
     <${Fact} name="Requests left">${summary ? html`<${Budget} budget=${summary.budget} note=${summary.budget_note} />` : wait}<//>
     ${listed && html`<${Fact} name="DAG"><${AirflowLink} to=${dagPath(listed.dag_id)} testid="dag-link">${visible(listed.dag_id)}<//> <span class="dim">${visible(listed.schedule)}, slices of ${visible(listed.slice)}</span><//>`}
-    ${lake && html`<${Fact} name="Lake" wide=${!lake.reachable}><${Text} value=${lake.url} max=${60} mono=${true} />${!lake.reachable && html`<div class="bad-text" data-testid="lake-trouble">unreachable${lake.since && html` since <${Time} at=${lake.since} />`}: <${Text} value=${lake.reason ?? "no reason was given"} max=${200} />${lake.read_at && html` What you see was read <${Time} at=${lake.read_at} />.`}</div>`}<//>`}
+    ${lake && html`<${Fact} name="Lake" wide=${!lake.reachable}><${Text} value=${lake.url ?? listed?.destination ?? ""} max=${60} mono=${true} />${!lake.reachable && html`<div class="bad-text" data-testid="lake-trouble">unreachable${lake.since && html` since <${Time} at=${lake.since} />`}: <${Text} value=${lake.reason ?? "no reason was given"} max=${200} />${lake.read_at && html` What you see was read <${Time} at=${lake.read_at} />.`}</div>`}<//>`}
     ${summary?.journal?.damage?.length > 0 && html`<${Fact} name="Journal" wide=${true}><ul class="bad-text">${summary.journal.damage.slice(0, 10).map((one) => html`<li><${Text} value=${one} max=${240} /></li>`)}</ul><//>`}
     ${summary?.notes?.length > 0 && html`<${Fact} name="Notes" wide=${true}><ul>${summary.notes.slice(0, 10).map((one) => html`<li><${Text} value=${one} max=${240} /></li>`)}</ul><//>`}
   </dl>`;
 }
 
+/** The time of the export has not come. */
+const Later = ({ listed, at }) => html`<section class="notice" aria-labelledby="later-h" data-testid="begins-later">
+  <h2 id="later-h">This export begins on ${stamp(at)}</h2>
+  <p>Nothing is due before that, so there is nothing to show yet.${listed.airflow?.paused ? html` Its DAG is paused: <${AirflowLink} to=${dagPath(listed.dag_id)}>unpause ${visible(listed.dag_id)}<//>, and it runs when its time has come.` : ""}</p>
+</section>`;
+
 /** Nothing was ever published: how to begin. */
 function FirstSteps({ listed }) {
   const { airflow } = listed;
-  const yesterday = Math.floor(clock() / 86400) * 86400;
+  const today = Math.floor(clock() / 86400) * 86400;
+  const first = Math.max(today - 86400, parse(listed.start) ?? 0);
   return html`<section class="notice" aria-labelledby="first-h" data-testid="first-steps">
     <h2 id="first-h">Nothing has been published yet</h2>
     <p>${
@@ -122,8 +137,8 @@ function FirstSteps({ listed }) {
           ? html`<${AirflowLink} to=${dagPath(listed.dag_id)}>Unpause the DAG ${visible(listed.dag_id)}<//>: it exports the latest window at once, then each window on schedule. For the past, select a range below and press Fill gaps.`
           : html`The DAG runs on schedule; its first window appears here when it is published. For the past, select a range below and press Fill gaps.`
     }</p>
-    <p class="dim">Or in a shell:</p>
-    <${Copyable} text=${`logferry export ${visible(listed.name)} --from ${day(yesterday - 86400)}T00:00:00Z --to ${day(yesterday)}T00:00:00Z`} />
+    ${first < today && html`<p class="dim">Or in a shell:</p>
+      <${Copyable} text=${`logferry export ${visible(listed.name)} --from ${iso(first)} --to ${iso(today)}`} />`}
   </section>`;
 }
 
@@ -171,7 +186,7 @@ function Coverage({ name, listed, verifyDag, query, summary }) {
   return html`
     <section aria-labelledby="cov-h">
       <div class="cov-head"><h2 id="cov-h">Coverage</h2> <${Legend} /></div>
-      <${RangePicker} range=${range} now=${clock()} onChange=${change} />
+      <${RangePicker} range=${range} start=${listed.start} now=${clock()} onChange=${change} />
       ${jobs.map((job) =>
         job.kind === "fill"
           ? html`<${FillJob} key=${job.key} name=${name} job=${job} onChange=${changed} onClose=${() => setJobs((was) => was.filter((one) => one !== job))} />`
@@ -190,12 +205,12 @@ function Coverage({ name, listed, verifyDag, query, summary }) {
         </div>
         <div class="side">
           ${shown && html`<${SlicePanel} name=${name} dag=${listed.dag_id} cells=${shown} unit=${unit && unit.last <= shown.letters.length ? unit : null} heading=${panel} />`}
-          ${cells && html`<${GapList} gaps=${cells.gaps} onSelect=${selectGap} onFill=${(span) => (setSelection(span), setFilling(span))} obstacle=${obstacle} />`}
+          ${cells && html`<${GapList} gaps=${cells.gaps} more=${cells.gapsMore} onSelect=${selectGap} onFill=${(span) => (setSelection(span), setFilling(span))} obstacle=${obstacle} />`}
         </div>
       </div>
       ${filling && html`<${FillDialog} name=${name} listed=${listed} span=${filling} onClose=${() => setFilling(null)} onStarted=${(job) => addJob({ ...job, kind: "fill", key: `fill ${job.at} ${job.from}` })} />`}
     </section>
-    ${(cells || !error) && html`<${Charts} name=${name} from=${range.from} to=${range.to} every=${EVERY_MS * 2} />
+    ${(cells || !error) && html`<${Charts} name=${name} from=${range.from} to=${range.to} every=${EVERY_MS * 2} budget=${summary.data?.budget} />
       <${Publications} name=${name} dag=${listed.dag_id} every=${EVERY_MS} />`}
   `;
 }

@@ -21,13 +21,16 @@ export function hindrance(listed) {
 export function FillDialog({ name, listed, span, onClose, onStarted }) {
   const dialog = useRef(null);
   const path = `/exports/${encodeURIComponent(name)}/fill?from=${iso(span.from)}&to=${iso(span.to)}`;
-  const { data, error, reload } = usePolled(path);
+  const { data: found, error, loading, reload } = usePolled(path);
+  // Runs are started from a fresh answer only, never from one that an earlier visit left behind.
+  const data = loading || error ? null : found;
   const [wake, setWake] = useState(true);
   const [busy, setBusy] = useState(false);
   const [results, setResults] = useState([]);
   const [stuck, setStuck] = useState(null);
   const paused = Boolean(listed.airflow?.paused);
   const canWake = Boolean(listed.airflow?.can_unpause);
+  const waking = paused && canWake && wake;
   const obstacle = hindrance(listed);
 
   useEffect(() => {
@@ -40,7 +43,7 @@ export function FillDialog({ name, listed, span, onClose, onStarted }) {
     setBusy(true);
     setStuck(null);
     const before = await lastNumber(name);
-    if (paused && canWake && wake) {
+    if (waking) {
       const failed = await unpause(listed.dag_id);
       if (failed) {
         setStuck(failed);
@@ -69,9 +72,9 @@ export function FillDialog({ name, listed, span, onClose, onStarted }) {
   const blocked = obstacle ?? (data && !data.actions.length ? "There is nothing to start for this range." : null);
   return html`<dialog ref=${dialog} class="dialog" aria-labelledby="fill-h" data-testid="fill-dialog" onCancel=${(e) => busy && e.preventDefault()} onClose=${onClose}>
     <header><h2 id="fill-h">${data && data.gaps === 0 ? "Export again" : "Fill gaps"}</h2><span class="dim">${range(span.from, span.to)}</span></header>
-    ${error && html`<${Failure} error=${error} retry=${reload} what="It cannot be told what this would take." />`}
-    ${!data && !error && html`<${Skeleton} lines=${5} label="working out what it takes" />`}
-    ${data && html`<${Preview} data=${data} results=${results} dag=${listed.dag_id} />`}
+    ${error && !loading && html`<${Failure} error=${error} retry=${reload} what="It cannot be told what this would take." />`}
+    ${loading && html`<${Skeleton} lines=${5} label="working out what it takes" />`}
+    ${data && html`<${Preview} data=${data} results=${results} dag=${listed.dag_id} waking=${waking} />`}
     ${data && paused && !over && html`<${Paused} can=${canWake} wake=${wake} setWake=${setWake} dag=${listed.dag_id} />`}
     ${blocked && html`<p class="notice-line" id="fill-blocked" data-testid="fill-blocked">${visible(blocked)}</p>`}
     ${stuck && html`<p class="bad-text" role="alert">${visible(stuck)}</p>`}
@@ -79,7 +82,7 @@ export function FillDialog({ name, listed, span, onClose, onStarted }) {
       <button type="button" onClick=${() => dialog.current.close()} disabled=${busy}>${over ? "Close" : "Cancel"}</button>
       ${!over &&
       html`<button type="button" class="primary" data-testid="fill-confirm" onClick=${start} disabled=${busy || !data || Boolean(blocked)} aria-describedby=${blocked ? "fill-blocked" : undefined}
-        >${busy ? "Starting…" : data ? `Start ${plural(data.windows, "window")}` : "Start"}</button>`}
+        >${busy ? "Starting…" : data ? `${waking ? "Unpause and start" : "Start"} ${plural(data.windows, "window")}` : "Start"}</button>`}
     </footer>
   </dialog>`;
 }
@@ -93,19 +96,20 @@ async function lastNumber(name) {
   }
 }
 
-function Preview({ data, results, dag }) {
+function Preview({ data, results, dag, waking }) {
   return html`
     ${data.gaps === 0 && html`<p>There is no gap in this range. Starting exports it again; a file whose rows did not change is not written anew.</p>`}
     <dl class="numbers">
       <div><dt>windows</dt><dd data-testid="fill-windows">${count(data.windows)}</dd></div>
       <div><dt>rows expected</dt><dd>${data.rows_expected === null ? "unknown" : `≈ ${compact(data.rows_expected)}`}</dd></div>
       <div><dt>requests</dt><dd>${data.requests === null ? "unknown" : `≈ ${count(data.requests)}`}</dd></div>
-      <div><dt>time</dt><dd>${data.eta_s === null ? "unknown" : `≈ ${duration(data.eta_s)}`}</dd></div>
+      <div><dt>time</dt><dd>${data.eta_s === null ? "unknown" : data.eta_s < 1 ? "< 1 s" : `≈ ${duration(data.eta_s)}`}</dd></div>
     </dl>
     <p class="dim"><${Text} value=${data.basis} max=${400} /></p>
     ${(data.warnings ?? []).map((one) => html`<p class="notice-line"><span class="mark quiet" aria-hidden="true">!</span> <${Text} value=${one} max=${400} /></p>`)}
     <h3>What will be started</h3>
     <ol class="actions-list">
+      ${waking && html`<li data-testid="fill-unpaused">The DAG ${visible(dag)} is unpaused, and stays so: its schedule resumes too, beginning with the latest window that is due.</li>`}
       ${data.actions.map((action, i) => {
         const result = results[i];
         return html`<li data-testid="fill-action">
@@ -143,5 +147,5 @@ export function Copyable({ text, label = "commands" }) {
 
 const Paused = ({ can, wake, setWake, dag }) =>
   can
-    ? html`<label class="check notice-line"><input type="checkbox" checked=${wake} onChange=${(e) => setWake(e.target.checked)} data-testid="fill-unpause" /> The DAG is paused, and nothing runs until it is not: unpause the DAG first</label>`
+    ? html`<label class="check notice-line"><input type="checkbox" checked=${wake} onChange=${(e) => setWake(e.target.checked)} data-testid="fill-unpause" /> The DAG is paused, and nothing runs until it is not: unpause it</label>`
     : html`<p class="notice-line">The DAG ${visible(dag)} is paused: what is started waits until someone with permission unpauses it.</p>`;

@@ -1,17 +1,20 @@
 // The gaps of the range on view, newest first, each with its reason and the way to mend it.
 import { html, useState } from "./vendor/htm/standalone.module.js";
 import { State } from "./states.js";
-import { plural, Text, visible } from "./text.js";
+import { count, plural, Text, visible } from "./text.js";
 import { parse, range } from "./time.js";
 
 const FIRST = 12;
+const MOST = 500;
 
-export function GapList({ gaps, onSelect, onFill, obstacle }) {
+/** `more`: how many gaps of the range are not in `gaps`. */
+export function GapList({ gaps, more, onSelect, onFill, obstacle }) {
   const [all, setAll] = useState(false);
-  const newest = [...gaps].reverse();
-  const shown = all ? newest.slice(0, 300) : newest.slice(0, FIRST);
+  const total = gaps.length + more;
+  const newest = gaps.slice(-MOST).reverse();
+  const shown = all ? newest : newest.slice(0, FIRST);
   return html`<section class="panel" aria-labelledby="gaps-h" data-testid="gaps">
-    <h2 id="gaps-h">Gaps <span class="dim">in this range: ${gaps.length}</span></h2>
+    <h2 id="gaps-h">Gaps <span class="dim">in this range: ${count(total)}</span></h2>
     ${gaps.length === 0 && html`<p class="dim">None. Every slice that is due was published.</p>`}
     ${gaps.length > 0 && obstacle && html`<p id="gaps-why" class="dim" data-testid="gaps-cannot">${visible(obstacle)}</p>`}
     <ul class="gap-list">
@@ -29,6 +32,7 @@ export function GapList({ gaps, onSelect, onFill, obstacle }) {
         </li>`;
       })}
     </ul>
-    ${gaps.length > shown.length && !all && html`<button type="button" class="link" onClick=${() => setAll(true)}>show all ${gaps.length}</button>`}
+    ${newest.length > shown.length && html`<button type="button" class="link" onClick=${() => setAll(true)}>${total > newest.length ? `show the newest ${newest.length} of ${count(total)}` : `show all ${total}`}</button>`}
+    ${all && total > newest.length && html`<p class="dim" data-testid="gaps-more">The ${count(total - newest.length)} older ones are in the calendar, and here when a shorter range is chosen.</p>`}
   </section>`;
 }

@@ -11,6 +11,7 @@ import { iso, now, range } from "./time.js";
 
 const EVERY_MS = 4000;
 const PATIENCE_S = 60;
+const LAST_LOOKS = 2; // at the archive, after the runs ended: an answer may be some seconds old
 
 /**
  * Follows one fill: {from, to, windows, before, dag, started: [{kind, id}]}; `before` is the journal's last number at
@@ -19,6 +20,7 @@ const PATIENCE_S = 60;
 export function FillJob({ name, job, onChange, onClose }) {
   const [state, setState] = useState({ published: 0, done: false, text: "", trouble: null });
   const seen = useRef(0);
+  const looks = useRef(0);
   useRepeat(
     async () => {
       try {
@@ -33,16 +35,20 @@ export function FillJob({ name, job, onChange, onClose }) {
           onChange();
           say(`${published} of ${plural(job.windows, "window")} published`);
         }
-        const done = published >= job.windows || ended;
+        if (ended) looks.current += 1;
+        const done = published >= job.windows || looks.current > LAST_LOOKS;
         const open = found.gaps - found.short;
-        const left = open ? `${plural(open, "slice")} still ${open === 1 ? "is" : "are"} a gap: open the run to see why.` : "";
+        const fewer = published < job.windows;
+        const what = job.started.some((one) => one.kind === "backfill") ? "backfill" : "run";
+        const only = fewer ? `${published} of ${plural(job.windows, "window")} ${job.windows === 1 ? "was" : "were"} published: open the ${what} to see why.` : "";
+        const left = open ? `${plural(open, "slice")} still ${open === 1 ? "is" : "are"} a gap${fewer ? "." : ": open the run to see why."}` : "";
         const short = found.short ? `${found.short} short: fewer rows came than the source counted.` : "";
-        const text = !done ? "" : [failed ? "A run failed." : "", left, short].filter(Boolean).join(" ") || "No gap is left in this range.";
+        const text = !done ? "" : [failed ? "A run failed." : "", only, left, short].filter(Boolean).join(" ") || "No gap is left in this range.";
         if (done) {
           onChange();
           say(`${published} of ${plural(job.windows, "window")} published. ${text}`);
         }
-        setState({ published, done, text, trouble: null, bad: failed || Boolean(left) || Boolean(short) });
+        setState({ published, done, text, trouble: null, bad: failed || fewer || Boolean(left) || Boolean(short) });
       } catch (error) {
         setState((was) => ({ ...was, trouble: error.message }));
       }
@@ -104,7 +110,7 @@ export function VerifyJob({ name, job, onChange, onClose }) {
         (one) => html`<div class="damage" data-testid="finding"><p><${State} state="D" /> ${range(one.from, one.to)}${one.key && html` <${Text} value=${one.key} max=${120} mono=${true} />`}</p>
           ${one.damage.map((d) => html`<p><${Text} value=${d.detail} max=${200} />${d.remedy && html` <span class="dim">What to do:</span> <${Text} value=${d.remedy} max=${200} />`}</p>`)}</div>`,
       )}
-      ${state.findings?.total > state.findings?.list.length && html`<p class="dim">and ${state.findings.total - state.findings.list.length} more: they are marked ✕ in the calendar.</p>`}
+      ${state.findings?.total > state.findings?.list.length && html`<p class="dim">and ${state.findings.total - state.findings.list.length} more: they are marked ≠ in the calendar.</p>`}
       ${waiting && html`<p class="dim">Still queued: <${AirflowLink} to=${dagPath(job.dag)}>see whether the DAG ${job.dag} is paused<//>.</p>`}
       ${state.trouble && html`<p class="dim">${visible(state.trouble)} Asking again.</p>`}
       <p class="links"><${AirflowLink} to=${runPath(job.dag, job.run)}>the run and its log<//></p>

@@ -5,7 +5,7 @@ import { Budget, Failure, Skeleton } from "./parts.js";
 import { say } from "./polled.js";
 import { toExport } from "./route.js";
 import { Sparkline } from "./sparkline.js";
-import { empty, Legend, troubles } from "./states.js";
+import { beginsLater, empty, Legend, troubles, unread } from "./states.js";
 import { FinalUpTo, NextRun, Status } from "./summary.js";
 import { count, cut, plural, Text, visible } from "./text.js";
 import { now as clock, parse, range } from "./time.js";
@@ -13,10 +13,11 @@ import { now as clock, parse, range } from "./time.js";
 const EVERY_MS = 30000;
 const AT_ONCE = 6;
 const SETTLE_MS = 700;
+const STEP = 50; // rows drawn at first, and more each time
 
-/** Definitions of the first `want` exports, then each export's row, a few at a time; again every half minute. */
-function useArchive(want) {
-  const [list, setList] = useState(() => ({ data: remembered(listPath(0)), error: null }));
+/** All definitions, then each export's row, a few at a time; again every half minute. */
+function useArchive() {
+  const [list, setList] = useState(() => ({ data: whole(remembered(listPath(0))), error: null }));
   const [rows, setRows] = useState({});
   const [turn, setTurn] = useState(0);
   useEffect(() => {
@@ -26,7 +27,7 @@ function useArchive(want) {
       if (busy) return;
       busy = true;
       try {
-        const data = await definitions(want, stop.signal);
+        const data = await definitions(stop.signal);
         if (stop.signal.aborted) return;
         setList((was) => (was.data && sameList(was.data, data) && !was.error ? was : { data, error: null }));
         await fill(data.exports, stop.signal, (name, row) =>
@@ -47,22 +48,26 @@ function useArchive(want) {
       clearInterval(timer);
       document.removeEventListener("visibilitychange", again);
     };
-  }, [want, turn]);
+  }, [turn]);
   return { list, rows, reload: () => setTurn((n) => n + 1) };
 }
 
-const listPath = (offset) => `/exports?offset=${offset}&limit=50`;
+const listPath = (offset) => `/exports?offset=${offset}&limit=200`;
+/** The first page of the list where it is all of it. */
+const whole = (part) => (part && typeof part.next !== "number" ? part : undefined);
 const sameList = (a, b) => a.parts?.length === b.parts.length && a.parts.every((part, i) => part === b.parts[i]);
 
-async function definitions(want, signal) {
+async function definitions(signal) {
   const parts = [];
   let offset = 0;
-  while (offset !== null && offset < want) {
+  while (typeof offset === "number") {
     const part = await get(listPath(offset), signal);
     parts.push(part);
-    offset = part.next;
+    offset = part.next > offset ? part.next : null;
   }
-  return { ...parts[0], parts, exports: parts.flatMap((part) => part.exports) };
+  // A definition that came in between shifts the pages: an export may then be on two.
+  const exports = [...new Map(parts.flatMap((part) => part.exports).map((one) => [one.name, one])).values()];
+  return { ...parts[0], parts, exports };
 }
 
 async function fill(exports, signal, put) {
@@ -83,11 +88,11 @@ async function fill(exports, signal, put) {
 /** How much an export wants a person, 0 for not at all: by its gravest trouble; one that cannot be read comes first. */
 function urgency(listed, row) {
   if (row?.error && !row.data) return 10;
-  return row?.data ? Math.max(0, ...troubles(listed, row.data).map((t) => t.weight)) : 0;
+  return row?.data ? Math.max(0, ...troubles(listed, row.data, row.error).map((t) => t.weight)) : 0;
 }
 
-/** Below those that want a person: the ones that have not begun, then the quiet ones. */
-const place = (listed, row) => urgency(listed, row) || (row?.data && empty(row.data) ? 0.5 : 0);
+/** Below those that want a person: the ones that hold nothing yet, the quiet ones, then those whose time has not come. */
+const place = (listed, row) => urgency(listed, row) || (beginsLater(listed, clock()) !== null ? -1 : row?.data && empty(row.data) ? 0.5 : 0);
 
 /** The exports, urgent ones first. While rows come in the order changes once only: rows must not jump under the pointer. */
 function useOrder(exports, rows) {
@@ -114,8 +119,8 @@ function useOrder(exports, rows) {
 }
 
 export function Overview() {
-  const [want, setWant] = useState(50);
-  const { list, rows, reload } = useArchive(want);
+  const [most, setMost] = useState(STEP);
+  const { list, rows, reload } = useArchive();
   const [find, setFind] = useState("");
   const [only, setOnly] = useState(false);
   const [of, setOf] = useState("rows");
@@ -126,10 +131,13 @@ export function Overview() {
   }, []);
 
   const attention = exports.filter((one) => urgency(one, rows[one.name]) > 0).length;
-  const complete = exports.length > 0 && exports.every((one) => rows[one.name]);
+  const broken = list.data?.broken?.length ?? 0;
+  const read = exports.filter((one) => rows[one.name]).length;
+  const complete = Boolean(list.data) && read === exports.length;
+  const verdict = complete ? inAll(attention, exports.length, broken) : "";
   useEffect(() => {
-    if (complete) say(attention ? `${plural(attention, "export")} of ${exports.length} need attention` : `All ${exports.length} exports are in order`);
-  }, [complete, attention]);
+    if (verdict) say(verdict);
+  }, [verdict]);
 
   if (!list.data) {
     return list.error
@@ -137,18 +145,21 @@ export function Overview() {
       : html`<h1>Archive</h1><${Skeleton} lines=${6} label="loading the exports" />`;
   }
   const term = find.trim().toLowerCase();
-  const shown = ordered.filter(
+  const found = ordered.filter(
     (one) => (!only || urgency(one, rows[one.name]) > 0) && (!term || `${one.name} ${one.kind} ${one.query}`.toLowerCase().includes(term)),
   );
+  const shown = found.slice(0, most);
   return html`
     <header class="view-head">
       <h1>Archive</h1>
       <p class="verdict" data-testid="verdict">
         ${!complete
-          ? html`${attention > 0 && html`<span class="mark bad" aria-hidden="true">!</span> <strong>${attention}</strong> need attention so far,`} <span class="dim">reading ${exports.filter((one) => !rows[one.name]).length} of ${plural(list.data.total, "export")}…</span>`
-          : attention
-            ? html`<span class="mark bad" aria-hidden="true">!</span> <strong>${attention} of ${exports.length}</strong> need attention`
-            : html`<span class="mark ok" aria-hidden="true">✓</span> ${exports.length ? `all ${exports.length} in order` : "no exports yet"}`}
+          ? html`${attention > 0 && html`<span class="mark bad" aria-hidden="true">!</span> <span><strong>${attention}</strong> ${needs(attention)} attention so far,</span>`} <span class="dim">${read} of ${exports.length} read…</span>`
+          : attention || broken
+            ? html`<span class="mark bad" aria-hidden="true">!</span> <strong>${verdict}</strong>`
+            : exports.length
+              ? html`<span class="mark ok" aria-hidden="true">✓</span> ${verdict}`
+              : html`<span class="mark quiet" aria-hidden="true">·</span> ${verdict}`}
       </p>
       <span class="spacer"></span>
       <span class="dim">All times are UTC.</span>
@@ -179,10 +190,21 @@ export function Overview() {
         </tbody>
       </table>
       ${shown.length === 0 && html`<p class="empty">No export matches. <button type="button" class="link" onClick=${() => (setFind(""), setOnly(false))}>Show all</button></p>`}
-      ${exports.length < list.data.total &&
-      html`<p><button type="button" onClick=${() => setWant(want + 50)}>Show more (${exports.length} of ${list.data.total})</button></p>`}
+      ${shown.length < found.length && html`<p class="more"><button type="button" data-testid="show-more" onClick=${() => setMost(most + STEP)}>Show more</button> <span class="dim">${shown.length} of ${found.length} shown, those that need attention first</span></p>`}
     `}
   `;
+}
+
+const needs = (n) => (n === 1 ? "needs" : "need");
+
+/** What is to be said of all exports once each was read. */
+function inAll(attention, exports, broken) {
+  const found = [];
+  if (attention) found.push(`${attention} of ${exports} ${needs(attention)} attention`);
+  if (broken) found.push(`${plural(broken, "definition")} cannot be read`);
+  if (broken && !attention && exports) found.push(exports === 1 ? "the other export is in order" : `the other ${exports} exports are in order`);
+  if (found.length) return found.join(", ");
+  return exports ? `all ${exports} in order` : "no exports yet";
 }
 
 function Row({ listed, row, of, now, retry }) {
@@ -190,6 +212,7 @@ function Row({ listed, row, of, now, retry }) {
   const cell = (label, content, extra = "") => html`<td role="cell" data-label=${label} class=${extra}>${content}</td>`;
   const bad = urgency(listed, row) > 0;
   const waiting = html`<${Skeleton} />`;
+  const blank = unread(data) && html`<span class="none">–</span>`;
   return html`<tr role="row" data-testid=${`row-${listed.name}`} data-attention=${String(bad)} class=${bad ? "is-bad" : ""}>
     <th role="rowheader" scope="row">
       <a class="name" href=${toExport(listed.name)}>${visible(listed.name)}</a>
@@ -202,12 +225,12 @@ function Row({ listed, row, of, now, retry }) {
           ${cell(
             "Last proven",
             data
-              ? html`<span class="two">${data.last_proven ? html`<a href=${toExport(listed.name, { from: data.last_proven.from, to: data.last_proven.to })}>${range(data.last_proven.from, data.last_proven.to)}</a>` : html`<span class="none">none yet</span>`}
+              ? blank || html`<span class="two">${data.last_proven ? html`<a href=${toExport(listed.name, { from: data.last_proven.from, to: data.last_proven.to })}>${range(data.last_proven.from, data.last_proven.to)}</a>` : html`<span class="none">none yet</span>`}
                   <${FinalUpTo} data=${data} /></span>`
               : waiting,
           )}
-          ${cell(of === "rows" ? "Rows, 30 days" : "Bytes, 30 days", data ? html`<${Sparkline} days=${data.days} of=${of} />` : waiting)}
-          ${cell("Gaps", data ? html`<${Gaps} listed=${listed} data=${data} />` : waiting, "num")}
+          ${cell(of === "rows" ? "Rows, 30 days" : "Bytes, 30 days", data ? blank || html`<${Sparkline} days=${data.days} of=${of} />` : waiting)}
+          ${cell("Gaps", data ? blank || html`<${Gaps} listed=${listed} data=${data} />` : waiting, "num")}
         `}
     ${cell("Next run", html`<${NextRun} airflow=${listed.airflow} now=${now} dag=${listed.dag_id} />`)}
     ${cell("Requests left", data ? html`<${Budget} budget=${data.budget} note=${data.budget_note} />` : row?.error ? "–" : waiting)}

@@ -39,8 +39,7 @@ export function Budget({ budget, note }) {
   const { limit, left, reserve } = budget;
   const share = Math.max(0, Math.min(1, (left ?? 0) / limit));
   return html`<span class="budget" title=${visible(note)}>
-    <meter min="0" max=${limit} low=${reserve ?? 0} value=${left ?? 0} aria-label="requests left">${left}</meter>
-    <span>${left ?? "–"} of ${limit}</span>
-    <span class="dim"> / ${budget.period_s} s${share < 0.15 ? ", nearly used" : ""}</span>
+    <meter min="0" max=${limit} low=${limit * (reserve ?? 0)} value=${left ?? 0} aria-label="requests left">${left}</meter>
+    <span>${left ?? "–"} of ${limit} <span class="dim">/ ${budget.period_s} s</span></span>${share < 0.15 ? html` <span class="dim">nearly used</span>` : ""}
   </span>`;
 }

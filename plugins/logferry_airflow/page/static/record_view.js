@@ -17,7 +17,7 @@ export function RecordView({ name, seq }) {
     document.title = `${visible(name)} no. ${seq} · Archive · Logferry`;
   }, [name, seq]);
   return html`
-    <nav class="crumbs" aria-label="Breadcrumb"><a href=${toOverview()}>Archive</a> <span aria-hidden="true">/</span> <a href=${toExport(name)}><bdi>${visible(name)}</bdi></a> <span aria-hidden="true">/</span></nav>
+    <nav class="crumbs" aria-label="Breadcrumb"><a href=${toOverview()}>Archive</a> <span aria-hidden="true">/</span> <a href=${toExport(name)}><bdi>${visible(name)}</bdi></a></nav>
     <header class="view-head">
       <h1>${data?.record === "intent" ? "Intent" : "Publication"} no. ${seq}</h1>
       ${data && data.record !== "broken" && html`<p class="verdict" data-testid="record-status"><${StatusWord} status=${data.status} /></p>`}
@@ -109,7 +109,7 @@ function Slices({ slices }) {
             <td><${Time} at=${one.counted_at} /></td>
             <td class="num">${bytes(one.file?.bytes)}</td>
             <td>${one.file?.min_time ? `${clock(one.file.min_time)} – ${clock(one.file.max_time)}` : "–"}</td>
-            <td class="file">${one.file ? html`<${Text} value=${one.file.key} max=${70} mono=${true} />` : "–"}</td>
+            <td class="file">${one.file ? html`<${Text} value=${one.file.key} max=${110} mono=${true} />` : "–"}</td>
             <td>${one.current === false ? html`<span class="dim">superseded</span>` : one.current ? "current" : "–"}</td>
           </tr>`;
         })}</tbody>

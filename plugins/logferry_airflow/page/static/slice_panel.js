@@ -91,6 +91,19 @@ function markInWords(said) {
   return visible(mark);
 }
 
+const NOTES = {
+  bins_differ: "Spans that differ",
+  twins_checked: "Twins asked again",
+  twins_differ: "Twins that differ",
+  invalid_text: "Texts mended",
+};
+
+/** The name of a count that a slice's record carries; what the page does not know is shown as it is. */
+function noteInWords(key) {
+  if (key.startsWith("misfit:")) return `Not fitting ${cut(key.slice(7), 40)}`;
+  return Object.hasOwn(NOTES, key) ? NOTES[key] : cut(key, 40);
+}
+
 function Members({ cells, unit, chosen, choose }) {
   const all = [];
   for (let i = unit.first; i < unit.last; i += 1) all.push(i);
@@ -119,14 +132,14 @@ function More({ data, dag }) {
       ${typeof data.source_now === "number" && html`<${Fact} name="At the source now">${count(data.source_now)}<//>`}
       ${typeof data.previous_rows === "number" &&
       html`<${Fact} name="Before">${plural(data.previous_rows, "row")}${data.previous_counted_at && html`, counted <${Time} at=${data.previous_counted_at} />`}<//>`}
-      ${file && html`<${Fact} name="File"><${Text} value=${file.key} max=${90} mono=${true} /><//>`}
+      ${file && html`<${Fact} name="File"><${Text} value=${file.key} max=${110} mono=${true} /><//>`}
       ${file?.min_time && html`<${Fact} name="Rows from, to"><${Time} at=${file.min_time} /> – <${Time} at=${file.max_time} /><//>`}
       ${file?.sha256 && html`<${Fact} name="Checksum"><span class="mono" title=${cut(file.sha256, 120)}>${cut(String(file.sha256).replace(/^sha256:/, ""), 16)}</span><//>`}
       ${run &&
       html`<${Fact} name="Run">${run.dag_run ? html`<${AirflowLink} to=${runPath(dag, run.id)} testid="slice-run">${cut(run.id, 60)}<//>` : html`<bdi>${cut(run.id, 60)}</bdi>`}, attempt ${run.attempt ?? "–"}<//>
         <${Fact} name="Ended"><${Time} at=${run.finished_at} /><//>`}
       ${data.definition?.present === false && html`<${Fact} name="Definition">not the present one<//>`}
-      ${Object.entries(data.notes ?? {}).slice(0, LISTED).map(([key, value]) => html`<${Fact} name=${cut(key, 40)}><${Text} value=${value} max=${160} /><//>`)}
+      ${Object.entries(data.notes ?? {}).slice(0, LISTED).map(([key, value]) => html`<${Fact} name=${noteInWords(key)}><${Text} value=${value} max=${160} /><//>`)}
     </dl>
   `;
 }

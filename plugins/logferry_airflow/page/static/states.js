@@ -1,31 +1,36 @@
-// What can be said of a slice: letter (as the API sends it), name, glyph, what it means. Gravest first.
+// What can be said of a slice: letter (as the API sends it), name, what it means. Gravest first.
+// Each has a sign in style.css, the same as in a terminal (include/logferry/cli/calendar.py).
 import { html } from "./vendor/htm/standalone.module.js";
-import { plural } from "./text.js";
-import { duration, stamp } from "./time.js";
+import { cut, plural } from "./text.js";
+import { duration, parse, stamp } from "./time.js";
 
 export const STATES = {
-  D: { name: "damaged", glyph: "✕", means: "a file of this slice is lost or differs from its checksum" },
-  M: { name: "missing", glyph: "×", means: "due, and never published" },
-  S: { name: "short", glyph: "!", means: "published with fewer rows than the source counted" },
-  I: { name: "interrupted", glyph: "~", means: "a publication began and did not end; the next run heals it" },
-  U: { name: "unproven", glyph: "", means: "published; the source offers no count to prove it by" },
-  P: { name: "proven", glyph: "", means: "rows written equal the rows counted at the source" },
-  N: { name: "not due", glyph: "", means: "its time has not come, or it has not settled yet" },
+  D: { name: "damaged", means: "a file of this slice is lost or differs from its checksum" },
+  M: { name: "missing", means: "due, and never published" },
+  S: { name: "short", means: "published with fewer rows than the source counted" },
+  I: { name: "interrupted", means: "a publication began and did not end; the next run heals it" },
+  U: { name: "unproven", means: "published; the source offers no count to prove it by" },
+  P: { name: "proven", means: "rows written equal the rows counted at the source" },
+  N: { name: "not due", means: "its time has not come, or it has not settled yet" },
 };
 export const LETTERS = Object.keys(STATES);
 
-const RANK = Object.fromEntries(LETTERS.map((letter, i) => [letter, i]));
+/** What stands for a letter of a newer engine: never a state that sounds harmless. */
+const UNKNOWN = "X";
+STATES[UNKNOWN] = { name: "unknown", means: "a state that this page does not know: reload it" };
 
-/** Of two letters the graver one; "N" when neither is known. */
-export const graver = (a, b) => ((RANK[a] ?? 9) <= (RANK[b] ?? 9) ? a : b);
+const RANK = Object.fromEntries([...LETTERS.slice(0, 4), UNKNOWN, ...LETTERS.slice(4)].map((letter, i) => [letter, i]));
+
+/** Of two letters the graver one. */
+export const graver = (a, b) => (RANK[a] <= RANK[b] ? a : b);
 
 /** What another export would mend. */
 export const isGap = (letter) => letter === "D" || letter === "M" || letter === "S" || letter === "I";
 
-const LETTER_OF = Object.fromEntries(LETTERS.map((letter) => [STATES[letter].name, letter]));
+const LETTER_OF = Object.fromEntries(Object.keys(STATES).map((letter) => [STATES[letter].name, letter]));
 
-/** The letter of a state given by letter or by name ("missing"); "N" for what this page does not know. */
-export const letterOf = (state) => (STATES[state] ? state : (LETTER_OF[String(state).replaceAll("_", " ")] ?? "N"));
+/** The letter of a state given by letter or by name ("missing"); one of its own for what this page does not know. */
+export const letterOf = (state) => (Object.hasOwn(RANK, state) ? state : (LETTER_OF[String(state).replaceAll("_", " ")] ?? UNKNOWN));
 
 /** A square in the colour, pattern and sign of a state. */
 export const Swatch = ({ letter }) => html`<span class="swatch s-${letter}" aria-hidden="true"></span>`;
@@ -45,21 +50,22 @@ export const Legend = () => html`<ul class="legend" aria-label="Legend: states o
 
 /**
  * What is wrong with an export, gravest first: [{weight, text}]; a weight above 0 wants a person, 0 is for information.
- * `row` is the answer of /exports/<name>, `listed` its entry of /exports.
+ * `row` is the last answer of /exports/<name>, `listed` its entry of /exports, `error` why `row` is not up to date.
  */
-export function troubles(listed, row) {
+export function troubles(listed, row, error) {
   const found = [];
   const say = (weight, text) => found.push({ weight, text });
   const airflow = listed?.airflow ?? {};
   const cells = row?.cells ?? {};
   const span = (n) => duration(n * (listed?.slice_s ?? 3600));
+  if (error) say(9, `not up to date: ${cut(error.message, 200)}`);
   if (row?.lake && !row.lake.reachable) say(9, row.lake.since ? `lake unreachable since ${stamp(row.lake.since).slice(0, 16)}` : "lake unreachable");
   if (row?.journal?.damage?.length) say(8, "journal damaged");
-  if (cells.D) say(8, `${cells.D} damaged`);
+  if (cells.D) say(8, `${span(cells.D)} damaged`);
   if (row?.behind && !(empty(row) && airflow.paused)) say(7, `behind by ${plural(row.behind.windows, "window")}`);
   if (cells.M && !empty(row)) say(6, `${span(cells.M)} missing`);
-  if (cells.S) say(5, `${cells.S} short`);
-  if (cells.I) say(4, `${cells.I} interrupted`);
+  if (cells.S) say(5, `${span(cells.S)} short`);
+  if (cells.I) say(4, `${span(cells.I)} interrupted`);
   if (airflow.last_run?.state === "failed") say(3, "last run failed");
   if (airflow.known === false) say(2, "no DAG in Airflow");
   if (airflow.paused) say(0, "paused");
@@ -70,3 +76,12 @@ export function troubles(listed, row) {
 
 /** Nothing was ever published. */
 export const empty = (row) => Boolean(row) && !["P", "U", "S", "D"].some((letter) => row.cells?.[letter]);
+
+/** Nothing is known: the lake was never read, so every number of the answer is a 0 that means nothing. */
+export const unread = (row) => row?.lake?.reachable === false && !row.lake.read_at;
+
+/** When an export begins whose time has not come, in seconds; null for one that has begun. */
+export function beginsLater(listed, now) {
+  const start = parse(listed?.start);
+  return start !== null && start > now ? start : null;
+}

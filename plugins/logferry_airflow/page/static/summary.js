@@ -2,9 +2,9 @@
 import { html } from "./vendor/htm/standalone.module.js";
 import { AirflowLink, dagPath } from "./frame.js";
 import { Skeleton, Time } from "./parts.js";
-import { empty, troubles } from "./states.js";
+import { beginsLater, empty, troubles } from "./states.js";
 import { Text, visible } from "./text.js";
-import { away, parse, range } from "./time.js";
+import { away, now as clock, parse, range, stamp } from "./time.js";
 
 /** One word first, then what is the matter. */
 export function Status({ listed, row, retry }) {
@@ -13,21 +13,22 @@ export function Status({ listed, row, retry }) {
       <span class="why">${visible(row.error.message)} <button type="button" class="link" onClick=${retry}>Try again</button></span>`;
   }
   if (!row?.data) return html`<${Skeleton} lines=${1} label="reading the archive" />`;
-  const found = troubles(listed, row.data);
+  const found = troubles(listed, row.data, row.error);
   const bad = found.filter((t) => t.weight > 0);
   const notes = found.filter((t) => t.weight === 0).map((t) => t.text);
-  if (row.error) notes.push("not up to date");
-  const word = bad.length ? "Needs attention" : empty(row.data) ? "Nothing yet" : row.data.cells.U && !row.data.cells.P ? "OK, unproven" : "OK";
+  const later = beginsLater(listed, clock());
+  if (later !== null) notes.unshift(`begins on ${stamp(later)}`);
+  const word = bad.length ? "Needs attention" : later !== null ? "Not begun" : empty(row.data) ? "Nothing yet" : row.data.cells.U && !row.data.cells.P ? "OK, unproven" : "OK";
   return html`<span class=${`status ${bad.length ? "bad" : empty(row.data) ? "quiet" : "ok"}`} data-testid="status"
       ><span class=${`mark ${bad.length ? "bad" : empty(row.data) ? "quiet" : "ok"}`} aria-hidden="true">${bad.length ? "!" : empty(row.data) ? "·" : "✓"}</span> <strong>${word}</strong></span>
-    <span class="why">${bad.slice(0, 3).map((t) => t.text).join(", ")}${bad.length > 3 ? ` and ${bad.length - 3} more` : ""}${notes.length ? html` <span class="dim">${notes.join(", ")}</span>` : ""}</span>`;
+    <span class="why">${bad.slice(0, 3).map((t) => t.text).join(", ")}${bad.length > 3 ? ` and ${bad.length - 3} more` : ""}${notes.length ? html` <span class="dim">${notes.join(", ")}</span>` : ""}${row.error && html` <button type="button" class="link" onClick=${retry}>Try again</button>`}</span>`;
 }
 
 /** The point before which nothing is expected to change, and on request what holds it there. */
 export function FinalUpTo({ data, bare = false }) {
   const held = data.held_by;
   const why = held ? `${held.reason ? visible(held.reason) : "held"} (${range(held.from, held.to)})` : "";
-  return html`<span class=${bare ? "final" : "final dim"}>${bare ? "" : "final up to "}${data.final_up_to ? html`<${Time} at=${data.final_up_to} />` : "–"}
+  return html`<span class=${bare ? "final" : "final dim"}>${data.final_up_to ? html`${bare ? "" : "final up to "}<${Time} at=${data.final_up_to} />` : "not final yet"}
     ${why && html` <details class="hint"><summary aria-label="why it is held there">why</summary><span class="bubble"><${Text} value=${why} max=${300} /></span></details>`}</span>`;
 }
 
