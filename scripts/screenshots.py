@@ -6,8 +6,10 @@ in both of Airflow's themes. Takes about three minutes and leaves nothing runnin
 
 from __future__ import annotations
 
+import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 
@@ -32,6 +34,7 @@ class PictureLake(MadeLake):
 
     def __init__(self, folder: Path, sandbox: DatadogSandbox) -> None:
         super().__init__(folder, sandbox, days=DAYS)
+        self.lake = folder / "logs-archive"
         self.define_shop()
         for name, query in QUIET.items():
             self.define(name, query=query)
@@ -127,12 +130,22 @@ def save(page: Page, path: Path) -> None:
     print(f"{path.relative_to(IMAGES.parents[1])}  {path.stat().st_size / 1000:.0f} kB")
 
 
+@contextmanager
+def pictures_folder() -> Iterator[Path]:
+    """A new folder for the time of the pictures, always under the same name: the lake's address is in them."""
+    folder = Path(tempfile.gettempdir(), "logferry-pictures")
+    folder.mkdir(mode=0o700)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
 def main() -> None:
     with (
-        tempfile.TemporaryDirectory(prefix="logferry-pictures-") as temporary,
+        pictures_folder() as folder,
         DatadogSandbox(events_per_day=6_000, burst=100) as datadog,
     ):
-        folder = Path(temporary)
         lake = PictureLake(folder, datadog)
         with (
             PageAirflow(

@@ -5,12 +5,13 @@ One Airflow serves the module. The tests that change an archive come last, in th
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
-from playwright.sync_api import FrameLocator, Locator, Page, expect
+from playwright.sync_api import FrameLocator, Locator, Page, Route, expect
 from tests.integration.browser import FailurePictures, Theme, Visitor, chromium, grave_violations
 from tests.integration.page_airflow import PageAirflow, free_port
 from tests.integration.page_lake import DARK, HOSTILE, MARKUP, NAMES, SHOP, PreparedLake
@@ -144,8 +145,8 @@ def test_the_overview_says_what_is_wrong_with_which_export(stage: Stage) -> None
     expect(shop.get_by_test_id("status")).to_contain_text("Needs attention")
     # The gap's six hours, and the hole's one.
     expect(shop).to_contain_text("7 h missing")
-    expect(shop).to_contain_text("1 short")
-    expect(shop).to_contain_text("6 interrupted")
+    expect(shop).to_contain_text("1 h short")
+    expect(shop).to_contain_text("6 h interrupted")
     expect(shop).to_contain_text("service:web-store")
     expect(page.get_by_test_id("verdict")).to_contain_text("3 of 3")
 
@@ -313,6 +314,88 @@ def shown_in_full(page: Page, view: str, stage: Stage) -> None:
         case _:
             expect(page.locator("main")).to_contain_text(stage.lake.manifest(stage.lake.places.late).run.id)
     expect(page.locator(".skeleton")).to_have_count(0)
+
+
+def test_the_verdict_is_over_all_exports_however_many_pages_the_list_has(stage: Stage) -> None:
+    def one_a_page(route: Route) -> None:
+        answer = route.fetch().json()
+        at = int(re.findall(r"offset=(\d+)", route.request.url)[0])
+        page_ = {**answer, "offset": at, "next": at + 1 if at + 1 < answer["total"] else None}
+        page_["exports"] = stage.airflow.api("admin").call("GET", "/logferry/api/exports").json()["exports"]
+        page_["exports"] = page_["exports"][at : at + 1]
+        route.fulfill(json=page_)
+
+    page = stage.admin.page()
+    page.route("**/api/exports?*", one_a_page)
+    page.goto(f"{stage.admin.url}/logferry/#/")
+    all_filled(page)
+    expect(page.get_by_test_id("verdict")).to_contain_text("3 of 3 need attention")
+
+
+def test_an_export_that_can_no_longer_be_read_is_not_ok(stage: Stage) -> None:
+    page = open_view(stage.admin, "#/")
+    all_filled(page)
+    page.route(f"**/api/exports/{SHOP}", cut_off)
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    expect(row(page, SHOP)).to_contain_text("not up to date: The server's answer was cut off")
+    expect(row(page, SHOP)).to_have_attribute("data-attention", "true")
+
+
+def cut_off(route: Route) -> None:
+    """An answer that ends in the middle; unlike an error of HTTP it is none to Chromium's console."""
+    route.fulfill(status=200, content_type="application/json", body='{"name": "sh')
+
+
+def test_nothing_can_be_started_from_a_preview_that_is_not_of_now(stage: Stage) -> None:
+    page = open_view(stage.admin, stage.shop)
+    select_by_keyboard(page, stage.lake.places.gap)
+    confirm = page.get_by_test_id("fill-confirm")
+    page.get_by_test_id("fill").click()
+    expect(confirm).to_be_enabled()
+    page.get_by_role("button", name="Cancel").click()
+    page.route("**/fill?*", lambda route: None)
+    page.get_by_test_id("fill").click()
+    expect(confirm).to_be_disabled()
+    expect(page.get_by_test_id("fill-windows")).to_have_count(0)
+    page.get_by_role("button", name="Cancel").click()
+    page.unroute("**/fill?*")
+    page.route("**/fill?*", cut_off)
+    page.get_by_test_id("fill").click()
+    expect(page.get_by_test_id("fill-dialog").get_by_test_id("failure")).to_be_visible()
+    expect(confirm).to_be_disabled()
+
+
+def test_a_backfill_that_published_nothing_does_not_end_well(stage: Stage) -> None:
+    page = stage.admin.page()
+    page.route("**/api/v2/backfills", lambda route: route.fulfill(json={"id": 7}))
+    ended = {"id": 7, "completed_at": "2026-11-22T10:00:00Z"}
+    page.route("**/api/v2/backfills/7", lambda route: route.fulfill(body=json.dumps(ended)))
+    page.goto(f"{stage.admin.url}/logferry/{stage.shop}")
+    select_by_keyboard(page, stage.lake.places.gap)
+    page.get_by_test_id("fill").click()
+    page.get_by_test_id("fill-confirm").click()
+    page.get_by_role("button", name="Close").click()
+    job = page.get_by_test_id("fill-job")
+    expect(job).to_have_attribute("data-done", "true", timeout=RUN_S)
+    expect(job).to_have_class(re.compile(r"\bbad\b"))
+    expect(job).to_contain_text("0 of 1 window was published: open the")
+
+
+def test_a_day_is_typed_as_it_is_shown_and_a_short_range_is_selected(stage: Stage) -> None:
+    page = open_view(stage.admin, stage.shop)
+    day = stage.lake.places.proven.start
+    text = format_instant(day)[:10]
+    shown_from, shown_to = (page.get_by_test_id(f"range-{end}") for end in ("from", "to"))
+    shown_from.fill("2026-02-30")
+    shown_to.fill(text)
+    page.get_by_role("button", name="Show", exact=True).click()
+    expect(shown_from).to_have_accessible_description(re.compile('Give "from" as a day'))
+    shown_from.fill(text)
+    page.get_by_role("button", name="Show", exact=True).click()
+    expect(page.get_by_test_id("range-context")).to_contain_text(f"The days around {text}")
+    expect(page.get_by_test_id("selection")).to_have_attribute("data-from", f"{text}T00:00:00Z")
+    expect(shown_from).to_have_value(text)
+    expect(page.locator('[role="gridcell"][aria-selected="true"]')).to_have_count(24)
 
 
 def test_a_corrupted_object_is_named_by_verify(stage: Stage) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ from tests.logferry.made_archive import SOURCE, MadeArchive, hours
 
 from logferry.audit.verify import verify
 from logferry.cli import main
-from logferry.cli.calendar import LOOKS
+from logferry.cli.calendar import LOOKS, LOOKS_OF
 from logferry.clock import SystemClock
 from logferry.errors import StoreError
 from logferry.layout import head_key
@@ -24,9 +25,11 @@ from logferry.records.journal import Record
 from logferry.records.manifest import Manifest, Span
 from logferry.spec import fingerprint, load_export
 from logferry.stores.local import LocalStore
+from logferry.view.letters import WORDS, Letter
 from logferry.window import Window, parse_instant
 
 NOW = parse_instant("2026-11-13T06:10:00Z")
+PAGE_STYLE = Path(__file__).parents[2] / "plugins/logferry_airflow/page/static/style.css"
 EXPORT = """\
 name: web
 source: {{kind: datadog, connection: dd_test}}
@@ -80,8 +83,8 @@ def test_days_go_down_and_hours_across_with_a_symbol_for_each_state(
     archive.publish(hours(26, 2), files=False, status="short")
     text = shown(capsys)
     assert row(text, "2026-11-10") == "██" * 24
-    assert row(text, "2026-11-11") == "▒▒▒▒!!!!" + "··" * 20
-    assert row(text, "2026-11-12") == "··" * 24
+    assert row(text, "2026-11-11") == "▒▒▒▒!!!!" + "××" * 20
+    assert row(text, "2026-11-12") == "××" * 24
     assert "2026-11-13" in text
     assert "slices: 24 proven, 2 unproven, 2 short, 44 missing, 7 not due" in text
     assert "final up to 2026-11-11T00:00:00Z" in text
@@ -99,7 +102,7 @@ def test_every_line_fits_into_80_columns_and_is_plain_text_in_a_pipe(
     archive.object(hours(51)).unlink()
     verify(archive.store, "web", now=NOW, window=hours(48, 24))
     text = shown(capsys)
-    assert "blank not due" in text
+    assert "· not due" in text
     assert "\x1b" not in text
     # Keys are longer than a line and stay whole, so that they can be copied.
     assert max(len(line) for line in text.splitlines() if ".parquet" not in line) <= 80
@@ -116,8 +119,24 @@ def test_an_output_without_block_characters_gets_ascii(
     sys.stdout.flush()
     text = raw.getvalue().decode("ascii")
     assert "##" * 24 in text
-    assert "==" + ".." * 23 in text
+    assert "==" + "xx" * 23 in text
     assert "\\u" not in text
+
+
+def test_a_slice_whose_time_has_not_come_has_a_sign_of_its_own(
+    archive: MadeArchive, capsys: pytest.CaptureFixture[str]
+) -> None:
+    archive.publish(hours(0, 24), files=False)
+    text = shown(capsys)
+    assert row(text, "2026-11-13") == "··" * 7
+    assert "· not due" in text
+
+
+def test_the_signs_are_those_of_the_page() -> None:
+    style = PAGE_STYLE.read_text()
+    signs = dict(re.findall(r'\.s-([A-Z])::before { content: "(.)";', style))
+    with_sign: list[Letter] = ["D", "M", "S", "I", "N"]
+    assert [signs[letter] for letter in with_sign] == [LOOKS_OF[WORDS[letter]].symbol for letter in with_sign]
 
 
 def test_symbols_and_colours_are_all_different() -> None:
@@ -141,7 +160,7 @@ def test_slices_of_hours_are_longer_bars(
     define(archive, tmp_path, slice_="6h")
     archive.slice *= 6
     archive.publish(hours(6, 12), files=False)
-    assert row(shown(capsys), "2026-11-10") == "·" * 12 + "█" * 24 + "·" * 12
+    assert row(shown(capsys), "2026-11-10") == "×" * 12 + "█" * 24 + "×" * 12
 
 
 def test_a_long_range_has_a_cell_for_each_day(
@@ -150,8 +169,8 @@ def test_a_long_range_has_a_cell_for_each_day(
     archive.publish(hours(0, 48), files=False)
     monkeypatch.setattr(SystemClock, "now", lambda self: parse_instant("2027-11-10T00:00:00Z"))
     text = shown(capsys)
-    assert row(text, "2026-11") == " " * 18 + "██" * 2 + "··" * 19
-    assert row(text, "2027-02") == "··" * 28
+    assert row(text, "2026-11") == " " * 18 + "██" * 2 + "××" * 19
+    assert row(text, "2027-02") == "××" * 28
     assert len(text.splitlines()) < 40
 
 
@@ -162,8 +181,8 @@ def test_damage_that_verify_found_is_shown_until_the_slice_is_published_again(
     archive.object(hours(1)).unlink()
     verify(archive.store, "web", now=NOW)
     text = shown(capsys)
-    assert row(text, "2026-11-10").startswith("██xx██")
-    assert "x damaged" in text
+    assert row(text, "2026-11-10").startswith("██≠≠██")
+    assert "≠ damaged" in text
     assert "damaged: there is no object" in text
     assert as_json(capsys)["slices"][1]["damage"] == ["there is no object"]
     archive.publish(hours(0, 24))

@@ -15,6 +15,7 @@ from tests.logferry.test_cli_coverage import archive as archive
 
 from logferry.cli import main
 from logferry.cli.overview import sparkline
+from logferry.layout import journal_key
 
 DAY = 24
 
@@ -69,6 +70,44 @@ def test_it_is_plain_text_and_fits_into_80_columns(
     assert table[0].split() == ["state", "export", "proven", "to", "final", "up", "to", "gaps", "short"]
     assert [line.split()[1] for line in table[1:]] == ["lost", "checkout_errors…", "web"]
     assert "\x1b" not in "".join(table)
+
+
+def test_numbers_are_never_cut_however_long_a_name_is(
+    archive: MadeArchive, exports: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive.publish(hours(0, 24), files=False)
+    archive.publish(hours(24, 7), files=False, status="short")
+    long = "a_name_of_sixty_characters_" + "x" * 33
+    text = (exports / "calm.yaml").read_text().replace("calm", long)
+    (exports / "calm.yaml").write_text(text)
+    for width in (80, 120, 140):
+        monkeypatch.setattr("logferry.cli.output._WIDE", width)
+        table = lines(capsys)[:4]
+        assert max(len(line.rstrip()) for line in table) <= width
+        assert [line.split()[0] for line in table[1:]] == ["unreachable", "missing", "missing"]
+        cut, web = (next(one.split() for one in table[1:] if name in one) for name in ("a_name", "web"))
+        assert cut[4:6] == ["72", "0"]
+        assert web[4:6] == ["48", "7"]
+
+
+def test_an_export_with_a_damaged_journal_is_damaged(
+    archive: MadeArchive, capsys: pytest.CaptureFixture[str]
+) -> None:
+    archive.publish(hours(0, 48), files=False)
+    archive.publish(hours(48, 24), files=False)
+    archive.path(journal_key("web", 2)).write_bytes(b"not a record")
+    shown = lines(capsys)
+    assert shown[1].split()[:2] == ["damaged", "web"]
+    assert any("web: the journal is damaged: logferry verify web" in line for line in shown)
+
+
+def test_of_a_lake_that_was_never_read_nothing_is_counted(
+    exports: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown = lines(capsys)
+    (lost,) = [line.split() for line in shown[1:4] if " lost " in line]
+    assert lost == ["unreachable", "lost", "-", "-", "-", "-"]
+    assert any(line.startswith("lost: the lake cannot be read since ") for line in shown)
 
 
 def test_a_broken_definition_stands_beside_the_others(

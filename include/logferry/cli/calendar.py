@@ -34,16 +34,16 @@ class Look:
 
 
 LOOKS = (
-    Look("damaged", "x", "x", "bold #CC79A7", "damaged"),
+    Look("damaged", "≠", "%", "bold #CC79A7", "damaged"),
     Look("short", "!", "!", "bold #D55E00", "short"),
-    Look("missing", "·", ".", "bold #F0E442", "missing"),
+    Look("missing", "×", "x", "bold #F0E442", "missing"),  # noqa: RUF001
     Look("interrupted", "~", "~", "#E69F00", "interrupted"),
     Look("unproven", "▒", "=", "#56B4E9", "unproven"),
     Look("other", "o", "o", "#009E73", "of another definition"),
     Look("proven", "█", "#", "#0072B2", "proven"),
-    Look("not_due", " ", " ", "", "not due"),
+    Look("not_due", "·", ".", "dim", "not due"),
 )
-"""The worst first: that is what a cell shows of the slices in it."""
+"""The worst first: that is what a cell shows of the slices in it. The page has the same signs (``states.js``)."""
 
 LOOKS_OF = {look.kind: look for look in LOOKS}
 
@@ -66,7 +66,7 @@ def legend(coverage: Coverage, *, plain: bool) -> Iterator[Text]:
     for look in reversed(LOOKS):
         if look.kind not in seen:
             continue
-        symbol = "blank" if look.kind == "not_due" else look.plain if plain else look.symbol
+        symbol = look.plain if plain else look.symbol
         if line and len(line) + len(symbol) + len(look.meaning) + 3 > WIDTH:
             yield line
             line = Text()
@@ -130,8 +130,12 @@ def _cells(window: Window, ticks: int) -> range:
 
 def _draw(line: Text, kinds: list[str | None], width: int, *, plain: bool) -> None:
     for kind, same in groupby(kinds):
-        look = LOOKS[_GRAVITY[kind or "not_due"]]
-        line.append((look.plain if plain else look.symbol) * width * len(list(same)), style=look.style)
+        cells = width * len(list(same))
+        if kind is None:
+            line.append(" " * cells)
+            continue
+        look = LOOKS_OF[kind]
+        line.append((look.plain if plain else look.symbol) * cells, style=look.style)
     line.rstrip()
 
 

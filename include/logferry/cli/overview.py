@@ -37,7 +37,8 @@ _AT_ONCE = 8
 _MOST_DAYS = 30
 _FEWEST_DAYS = 5
 _SHORT_TIME = 16
-_LONGEST_NAME = 16
+_SHORTEST_NAME = 16
+"""A name gets at least that much room, and no more on a line below 120 columns."""
 
 
 def show_overview(*, as_json: bool) -> int:
@@ -63,9 +64,11 @@ def show_overview(*, as_json: bool) -> int:
 
 
 def state_of(view: dict[str, Any]) -> str:
-    """One word for an export, of ``STATES``."""
+    """One word for an export, of ``STATES``; a damaged journal counts like a damaged slice."""
     if not view["lake"]["reachable"]:
         return UNREACHABLE
+    if view["journal"]["damage"]:
+        return WORDS["D"]
     found = worst(letter for letter, count in view["cells"].items() if count)
     return WORDS[found or "N"]
 
@@ -94,15 +97,16 @@ def _show(rows: Sequence[dict[str, Any]], broken: Sequence[str]) -> None:
 def _table(rows: Sequence[dict[str, Any]], width: int, *, plain: bool) -> Table:
     whole = width >= 120
     table = Table(box=None, pad_edge=False)
-    table.add_column("state", no_wrap=True)
-    table.add_column("export", no_wrap=True, overflow="ellipsis")
-    for title in ("proven to", "final up to"):
-        table.add_column(title, no_wrap=True)
-    for title in ("gaps", "short"):
-        table.add_column(title, justify="right", no_wrap=True)
-    cells = [_cells(row, whole=whole, cut="~" if plain else "…") for row in rows]
-    used = sum(max(len(line[at]) for line in [*cells, _TITLES]) + 2 for at in range(len(_TITLES)))
-    days = min(_MOST_DAYS, width - used)
+    cells = [_cells(row, whole=whole) for row in rows]
+    widths = [max(len(line[at]) for line in [*cells, _TITLES]) for at in range(len(_TITLES))]
+    # A number that is cut is another number, so only the name gives way.
+    beside = sum(widths) - widths[_NAME] + 2 * (len(widths) - 1)
+    widths[_NAME] = min(widths[_NAME], max(_SHORTEST_NAME, width - beside) if whole else _SHORTEST_NAME)
+    for at, title in enumerate(_TITLES):
+        table.add_column(
+            title, no_wrap=True, justify="right" if title in _NUMBERS else "left", min_width=widths[at]
+        )
+    days = min(_MOST_DAYS, width - sum(widths) - 2 * len(widths))
     if days >= _FEWEST_DAYS:
         table.add_column("rows a day" if days >= len("rows a day") else "rows", no_wrap=True)
     for row, line in zip(rows, cells, strict=True):
@@ -112,24 +116,34 @@ def _table(rows: Sequence[dict[str, Any]], width: int, *, plain: bool) -> Table:
             if days >= _FEWEST_DAYS
             else []
         )
-        table.add_row(state, *line[1:], *drawn)
+        name = _cut(line[_NAME], widths[_NAME], "~" if plain else "…")
+        table.add_row(state, name, *line[_NAME + 1 :], *drawn)
     return table
 
 
 _TITLES = ("state", "export", "proven to", "final up to", "gaps", "short")
+_NAME = _TITLES.index("export")
+_NUMBERS = ("gaps", "short")
 
 
-def _cells(row: dict[str, Any], *, whole: bool, cut: str) -> tuple[str, ...]:
+def _cells(row: dict[str, Any], *, whole: bool) -> tuple[str, ...]:
     proven = row["last_proven"]
-    name = row["name"]
     return (
         row["state"].replace("_", " "),
-        name if whole or len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}{cut}",
+        row["name"],
         _time(None if proven is None else proven["to"], whole=whole),
         _time(row["final_up_to"], whole=whole),
-        number(row["gaps"]["slices"]),
-        number(row["cells"].get("S", 0)),
+        *(number(count if _was_read(row) else None) for count in (row["gaps"]["slices"], row["cells"]["S"])),
     )
+
+
+def _was_read(row: dict[str, Any]) -> bool:
+    """Whether its numbers say anything: of a lake that was never read all of them are 0."""
+    return row["lake"]["reachable"] or row["lake"]["read_at"] is not None
+
+
+def _cut(name: str, width: int, end: str) -> str:
+    return name if len(name) <= width else f"{name[: width - 1]}{end}"
 
 
 def _time(text: str | None, *, whole: bool) -> str:
@@ -145,7 +159,8 @@ def _sentences(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
         if not lake["reachable"]:
             since = f" since {lake['since']}" if lake["since"] else ""
             read = f"; what is shown was read at {lake['read_at']}" if lake["read_at"] else ""
-            yield f"{name}: the lake {lake['url'] or ''} cannot be read{since}: {lake['reason']}{read}"
+            url = f" {lake['url']}" if lake["url"] else ""
+            yield f"{name}: the lake{url} cannot be read{since}: {lake['reason']}{read}"
         if row["journal"]["damage"]:
             yield f"{name}: the journal is damaged: logferry verify {name}"
         gaps, behind = row["gaps"], row["behind"]
