@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import html
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ParamSpec
 
 from logferry.audit.upkeep import never_published
@@ -171,13 +171,18 @@ def notify_unreadable(spec: ExportSpec, error: Exception, context: Mapping[str, 
 
 @_best_effort
 def notify_unverified_for_long(spec: ExportSpec, error: Exception, context: Mapping[str, Any]) -> None:
-    """Tell of a lake that the audit could not read for hours; as ``notify_unreadable``."""
-    if not _wanted(spec, "verification") or (memory := _AirflowMemory.of(spec, context, UNVERIFIED)) is None:
+    """Tell of a lake that the audit could not read for hours; as ``notify_unreadable``, and to those whom that does
+    not tell: one outage is one notice."""
+    others = [channel for channel in spec.notify if "behind" not in channel.on]
+    if not any("verification" in channel.on for channel in others):
+        return
+    if (memory := _AirflowMemory.of(spec, context, UNVERIFIED)) is None:
         return
     now = SystemClock().now()
     if now - memory.since(now) >= UNREADABLE_FOR:
         page = page_url(spec.name)
-        _deliver(spec, unverified_notice(spec, str(error), span=None, page=page), memory, context, page)
+        notice = unverified_notice(spec, str(error), span=None, page=page)
+        _deliver(spec, notice, memory, context, page, channels=others)
 
 
 @_best_effort
@@ -210,14 +215,23 @@ def _wanted(spec: ExportSpec, kind: str) -> bool:
 
 
 def _deliver(
-    spec: ExportSpec, notice: Notice, memory: Memory, context: Mapping[str, Any], page: str | None
+    spec: ExportSpec,
+    notice: Notice,
+    memory: Memory,
+    context: Mapping[str, Any],
+    page: str | None,
+    *,
+    channels: Sequence[NotifySpec] | None = None,
 ) -> None:
+    """``channels``: None for all of the export's."""
+
     def send(channel: NotifySpec, chosen: Notice) -> None:
         # ``notify`` itself: calling the notifier would render the text as a template, and queries are in it.
         notifier = notifier_for(channel, chosen)
         within(LIMIT_S, lambda: notifier.notify(context))  # type: ignore[arg-type]
 
-    deliver(notice, spec.notify, memory, send, SystemClock().now(), page=page)
+    to = spec.notify if channels is None else channels
+    deliver(notice, to, memory, send, SystemClock().now(), page=page)
 
 
 def notifier_for(channel: NotifySpec, notice: Notice) -> BaseNotifier:

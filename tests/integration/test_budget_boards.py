@@ -144,7 +144,7 @@ def test_while_redis_is_away_work_goes_on_with_this_machines_part(
 ) -> None:
     folder = tmp_path / "redis"
     folder.mkdir()
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.INFO, logger="logferry")
     clock = SteppingClock()
     with redis_server(folder) as server:
 

@@ -477,8 +477,9 @@ def test_an_export_that_never_published_is_told_once_its_first_window_is_long_du
 
 
 def test_an_archive_that_the_audit_cannot_read_for_hours_is_told_once(
-    told: ExportSpec, webhook: Webhook, monkeypatch: pytest.MonkeyPatch
+    make_spec: Callable[..., ExportSpec], webhook: Webhook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    told = make_spec(notify=[{"kind": "webhook", "connection": "hook", "on": ["verification"]}])
     context = {"asset_state_store": {export_asset("everything"): Values()}}
     start = SystemClock().now()
     for hour in range(6):
@@ -486,6 +487,20 @@ def test_an_archive_that_the_audit_cannot_read_for_hours_is_told_once(
         notify_unverified_for_long(told, StoreError("s3://acme-lake does not answer."), context)
         assert len(webhook.posted) == (hour >= 3)
     assert webhook.texts[0].startswith("everything could not be verified: s3://acme-lake does not answer.")
+
+
+def test_whom_the_survey_tells_of_an_outage_the_audit_does_not_tell_again(
+    told: ExportSpec, webhook: Webhook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = {"asset_state_store": {export_asset("everything"): Values()}}
+    start = SystemClock().now()
+    away = StoreError("s3://acme-lake does not answer.")
+    for hour in range(6):
+        monkeypatch.setattr(SystemClock, "now", lambda self, hour=hour: start + hour * TICK_PER_HOUR)
+        notify_unverified_for_long(told, away, context)
+        notify_unreadable(told, away, context)
+    (text,) = webhook.texts
+    assert "cannot be looked after" in text
 
 
 def test_a_verification_that_was_asked_for_and_could_not_be_made_is_told_after_its_last_try(

@@ -369,8 +369,12 @@ def test_a_lake_that_could_not_be_read_before_a_pause_is_no_news_after_it(
 
 
 def test_an_audit_that_cannot_read_the_lake_for_hours_is_told(
-    told: list[str], context: Any, monkeypatch: pytest.MonkeyPatch
+    told: list[str], shop: ExportSpec, context: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    assert shop.file is not None
+    shop.file.write_text(
+        shop.file.read_text().replace("connection: hook}", "connection: hook, on: [verification]}")
+    )
     with monkeypatch.context() as patch:
 
         def away(*given: Any, **more: Any) -> Any:
