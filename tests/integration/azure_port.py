@@ -28,6 +28,7 @@ class AzurePort:
         self.sandbox, self.clock, self.lake = sandbox, clock, lake
         self.runs = 0
         self.query_endpoint: str | None = None
+        self.in_flight: int | None = None
 
     def spec(self, **source: Any) -> ExportSpec:
         workspace = self.sandbox.describe()["workspace"]
@@ -57,6 +58,7 @@ class AzurePort:
             "arm_endpoint": place["arm_endpoint"],
             "ca_bundle": place["ca_bundle"],
             "sandbox": True,
+            "in_flight": self.in_flight,
         }
         return Connection(
             conn_id,
