@@ -5,10 +5,13 @@ Nothing here imports Airflow: the engine's tests run without paying for it (4 to
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import tempfile
 from pathlib import Path
+
+import pytest
 
 PROJECT = Path(__file__).resolve().parents[1]
 AIRFLOW_HOME = Path(tempfile.mkdtemp(prefix="logferry-airflow-"))
@@ -20,8 +23,19 @@ os.environ.update(
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(PROJECT / "plugins"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__UNIT_TEST_MODE": "True",
+        # For what outlives one test; see budget_folder.
+        "LOGFERRY_BUDGET_DIR": str(AIRFLOW_HOME / "budgets" / "suite"),
     }
 )
+_number = itertools.count()
+
+
+@pytest.fixture(autouse=True)
+def budget_folder(monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Each test's own: what one server said it allows must not hold up a later test whose server has its port."""
+    folder = AIRFLOW_HOME / "budgets" / str(next(_number))
+    monkeypatch.setenv("LOGFERRY_BUDGET_DIR", str(folder))
+    return folder
 
 
 def pytest_unconfigure() -> None:

@@ -31,8 +31,17 @@ _MOST = 64 * 1024
 _PEEKS = 3
 
 
+FOLDER_VARIABLE = "LOGFERRY_BUDGET_DIR"
+
+
 def default_folder() -> Path:
-    return Path(tempfile.gettempdir()) / f"logferry-{os.getuid()}"
+    """``LOGFERRY_BUDGET_DIR``, which containers of one machine can share; default: a folder in the temporary one."""
+    named = os.environ.get(FOLDER_VARIABLE, "").strip()
+    return (
+        Path(named).expanduser().absolute()
+        if named
+        else Path(tempfile.gettempdir()) / f"logferry-{os.getuid()}"
+    )
 
 
 def peek(name: str, folder: Path) -> tuple[bytes, int] | None:
@@ -75,7 +84,7 @@ class LocalBoard:
             raise self.failed("", error) from error
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
             raise DefinitionError(
-                f"{self.folder} can be written by other users; remove it, or set TMPDIR to a folder of yours"
+                f"{self.folder} can be written by other users; remove it, or set {FOLDER_VARIABLE} to a folder of yours"
             )
 
     def change(self, name: str, work: Work[T]) -> T:
@@ -122,7 +131,9 @@ class LocalBoard:
     def failed(self, name: str, error: OSError) -> StoreError:
         """The error to raise for a file of the folder, or for the folder ("")."""
         reason = error.strerror or error
-        return StoreError(f"cannot keep the request budget in {self.folder / name}: {reason}; set TMPDIR")
+        return StoreError(
+            f"cannot keep the request budget in {self.folder / name}: {reason}; set {FOLDER_VARIABLE}"
+        )
 
 
 def _record(data: bytes) -> bytes:

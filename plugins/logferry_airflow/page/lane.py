@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -57,7 +58,7 @@ class Lane:
         await turn.acquire()
         future = self._threads.submit(self._ask, export, work)
         # The turn ends with the work, also when nobody waits for it any more.
-        future.add_done_callback(lambda _: loop.call_soon_threadsafe(turn.release))
+        future.add_done_callback(lambda _: _release(turn, loop))
         return await asyncio.wrap_future(future)
 
     def _ask(self, export: str, work: Callable[[], Answer]) -> Answer:
@@ -68,3 +69,9 @@ class Lane:
         finally:
             with self._lock:
                 self._asking[export] -= 1
+
+
+def _release(turn: asyncio.Semaphore, loop: asyncio.AbstractEventLoop) -> None:
+    # A thread may outlive the server it worked for.
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(turn.release)

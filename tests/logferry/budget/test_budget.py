@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import tempfile
 import threading
 from collections import Counter
 from email.utils import formatdate
@@ -15,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from logferry.budget import Budget, retry_after_s
+from logferry.budget.budget import record_name
 from logferry.errors import DefinitionError, StoreError, Unavailable
 from logferry.window import TICK_PER_MS, TICK_PER_SECOND, parse_instant
 
@@ -405,7 +407,9 @@ def test_a_disk_that_fails_is_said_with_what_to_do_and_no_answer_is_lost_by_it(
 
     budget = Budget("key", clock=ManualClock(), folder=tmp_path)
     monkeypatch.setattr(fcntl if call == "flock" else os, call, full)
-    with pytest.raises(StoreError, match=r"cannot keep the request budget in .*No space.*set TMPDIR"):
+    with pytest.raises(
+        StoreError, match=r"cannot keep the request budget in .*No space.*set LOGFERRY_BUDGET_DIR"
+    ):
         budget.acquire("search")
     for _ in range(2):
         budget.learn("search", 200, {"x-ratelimit-limit": "3", "x-ratelimit-period": "10"})
@@ -420,5 +424,17 @@ def test_a_write_that_was_cut_is_a_failure(tmp_path: Path, monkeypatch: pytest.M
 
 def test_a_folder_that_cannot_be_made_is_said_with_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(StoreError, match="set TMPDIR"):
+    with pytest.raises(StoreError, match="set LOGFERRY_BUDGET_DIR"):
         Budget("key", clock=ManualClock(), folder=tmp_path / "file" / "budget")
+
+
+def test_the_folder_is_the_one_the_environment_names_else_one_in_the_temporary_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOGFERRY_BUDGET_DIR", str(tmp_path / "shared"))
+    Budget("key", clock=ManualClock()).acquire("search")
+    assert [one.name for one in (tmp_path / "shared").iterdir()] == [f"{record_name('key', 'search')}.budget"]
+    monkeypatch.delenv("LOGFERRY_BUDGET_DIR")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    Budget("key", clock=ManualClock()).acquire("search")
+    assert len(list((tmp_path / f"logferry-{os.getuid()}").iterdir())) == 1

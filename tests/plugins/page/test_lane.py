@@ -84,3 +84,19 @@ def test_when_the_lake_answers_again_its_turn_comes() -> None:
                 break
 
     asyncio.run(scenario())
+
+
+def test_a_lake_that_answers_after_the_server_ended_complains_of_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    answered = threading.Event()
+    lane = Lane(limit_s=0.05)
+
+    async def scenario() -> None:
+        with pytest.raises(SlowLake):
+            await lane.run("shop", answered.wait)
+
+    asyncio.run(scenario())
+    answered.set()
+    lane._threads.shutdown()
+    assert not caplog.records
