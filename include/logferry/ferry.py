@@ -25,9 +25,11 @@ from logferry.connection import Connection, is_sandbox
 from logferry.errors import DefinitionError, StoreError
 from logferry.fetching.answer_size import AnswerSize
 from logferry.fetching.fetch import Fetcher
+from logferry.fetching.gate import Gate
 from logferry.fetching.lanes import Lanes
 from logferry.fetching.pace import Pace
 from logferry.fetching.pieces import finest_bin
+from logferry.fetching.readers import Readers
 from logferry.http import Client
 from logferry.plan import Chunk, Plan, estimate_bytes, estimate_requests, eta_s, sized_count, slice_plans
 from logferry.proof.kept import keep_unmoved
@@ -120,6 +122,7 @@ class Ferry:
         self._telling = threading.Lock()
         self._size = AnswerSize(source)
         self._pace = Pace()
+        self._gate = Gate(Readers())
 
     @property
     def most_in_flight(self) -> int:
@@ -132,6 +135,7 @@ class Ferry:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._gate.close()
         self.client.close()
 
     def settled_at(self, window: Window) -> int:
@@ -230,6 +234,7 @@ class Ferry:
                 chunk.schema,
                 size=self._size,
                 pace=self._pace,
+                gate=self._gate,
                 on_page=self._tell_of_page,
             )
             prover = Prover(

@@ -40,6 +40,7 @@ from logferry.errors import (
 from logferry.sources.base import MIB, Request, Response
 from logferry.window import TICK_PER_SECOND
 from logferry.wire import BodyTooLong, Connections, Guard, HeadTooLong, OutOfTime
+from logferry.wording import excerpt
 
 log = logging.getLogger(__name__)
 
@@ -335,9 +336,3 @@ def _innermost(error: BaseException) -> BaseException:
     while error.__cause__ is not None or error.__context__ is not None:
         error = error.__cause__ or error.__context__  # type: ignore[assignment]
     return error
-
-
-def excerpt(body: bytes) -> str:
-    """At most 200 characters of an answer for an error message, on one line."""
-    text = " ".join(body[:800].decode("utf-8", "replace").split())
-    return text[:200] if text else "(empty body)"

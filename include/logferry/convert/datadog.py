@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from itertools import accumulate
+from typing import TYPE_CHECKING
 
 import msgspec
 import pyarrow as pa
@@ -20,8 +21,10 @@ from logferry.convert.promote import ARROW_TYPES, promote
 from logferry.convert.tag_lists import TAGS, NoTags, TagLists
 from logferry.errors import FailedAnswer
 from logferry.sources.base import ID_COLUMN, TICK_COLUMN
-from logferry.spec import ColumnSpec
 from logferry.window import TICK_PER_MICROSECOND, from_datetime, parse_instant
+
+if TYPE_CHECKING:
+    from logferry.spec import ColumnSpec
 
 _TIME = pa.timestamp("us", tz="UTC")
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pyarrow as pa
 
 from logferry.convert.members import find_members
 from logferry.convert.text import valid_text
-from logferry.spec import ColumnSpec
 from logferry.window import TICK_PER_MICROSECOND, TICK_PER_MS, parse_instant
+
+if TYPE_CHECKING:
+    from logferry.spec import ColumnSpec
 
 ARROW_TYPES: dict[str, pa.DataType] = {
     "string": pa.string(),

@@ -84,6 +84,7 @@ class Fetcher:
         *,
         size: AnswerSize | None = None,
         pace: Pace | None = None,
+        gate: Gate | None = None,
         on_page: Callable[[int, int], None],
     ) -> None:
         self.client = client
@@ -92,7 +93,7 @@ class Fetcher:
         self.on_page = on_page
         self.size = size or AnswerSize(source)
         self.pace = pace or Pace()
-        self.gate = Gate()
+        self.gate = gate or Gate()
         self._lock = threading.Lock()
         self._limit = PageLimit(source.page_rows)
 
@@ -281,7 +282,7 @@ class _Span:
             _, rows_before, bytes_before = self.failed.pop()
             self.size.was_too_much(self.came_rows - rows_before, self.came_bytes - bytes_before)
         noted, self.notes = self.notes, {}
-        with self.fetcher.gate.turn(self.span.start):
+        with self.fetcher.gate.turn(self.span.start, here=True):
             table = rows.finish_before(before)
         yield Final(table, before, noted)
 

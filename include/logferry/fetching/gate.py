@@ -1,74 +1,147 @@
-"""The gate: answers become rows one after the other, whichever lane they came to.
+"""The gate: answers become rows at few places, whichever lane they came to.
 
-Decoding needs the interpreter, of which there is one: several threads at it only take it from each other, and hold
-several answers' worth of memory for that.
+Reading an answer needs the interpreter, of which this process has one: several threads at it only take it from each
+other, and hold several answers' worth of memory for that. So there is one place here, and one in each process that
+reads for this one (``readers``); those are started when answers are found waiting.
 """
 
 from __future__ import annotations
 
 import contextlib
-import heapq
 import threading
 import time
 from collections.abc import Generator, Iterator
+from dataclasses import dataclass
 from itertools import count
 from typing import TypeVar
 
 from logferry.clock import check_stop
 from logferry.fetching.pace import Pace
-from logferry.sources.base import Request, Response
+from logferry.fetching.readers import Reader, Readers
+from logferry.sources.base import MIB, Request, Response
+from logferry.sources.reading import read_by
 
 T = TypeVar("T")
+
+_CROWD_BYTES = 12 * MIB
+"""Answers that had to wait before it is worth starting another reader."""
+
+
+@dataclass(eq=False, slots=True)
+class _Waiting:
+    """A thread that waits for a place; ``here``: for the one in this process."""
+
+    start: int
+    number: int
+    here: bool
+    came: threading.Event
+    place: Reader | None = None
+
+    @property
+    def rank(self) -> tuple[int, int]:
+        return self.start, self.number
 
 
 class Gate:
     """Shared by the lanes of a ferry. Of those who wait the earliest in time is next: its rows are wanted first, and
     all others would have to wait somewhere until they are."""
 
-    def __init__(self) -> None:
+    def __init__(self, readers: Readers | None = None) -> None:
+        self._readers = readers or Readers(0)
         self._lock = threading.Lock()
-        self._taken = False
-        self._waiting: list[tuple[int, int, threading.Event]] = []
+        self._here_is_free = True
+        self._idle: list[Reader] = []
+        self._starting: list[Reader] = []
+        self._waiting: list[_Waiting] = []
         self._numbers = count()
+        self._crowd_bytes = 0
+        self.places = 1
+        """Answers that can be worked on at once."""
 
     @contextlib.contextmanager
-    def turn(self, start: int) -> Iterator[None]:
-        """Within it no other answer is worked on. ``start``: the tick at which the answer's rows begin."""
-        self._enter(start)
+    def turn(self, start: int, *, size: int = 0, here: bool = False) -> Iterator[Reader | None]:
+        """A place for an answer of ``size`` bytes whose rows begin at the tick ``start``: a reader, or None for this
+        process itself, as it always is with ``here``."""
+        place = self._enter(start, size, here)
         try:
-            yield
+            yield place
         finally:
-            self._leave()
+            self._leave(place)
 
-    def _enter(self, start: int) -> None:
+    def close(self) -> None:
+        self._readers.close()
+
+    def _enter(self, start: int, size: int, here: bool) -> Reader | None:
         with self._lock:
-            if not self._taken:
-                self._taken = True
-                return
-            mine = (start, next(self._numbers), threading.Event())
-            heapq.heappush(self._waiting, mine)
+            self._welcome()
+            if self._idle and not here:
+                return self._idle.pop()
+            if self._here_is_free:
+                self._here_is_free = False
+                return None
+            mine = _Waiting(start, next(self._numbers), here, threading.Event())
+            self._waiting.append(mine)
+            self._crowd_bytes += size
+            crowded = self._crowd_bytes > _CROWD_BYTES
+            if crowded:
+                self._crowd_bytes = 0
         try:
-            mine[2].wait()
+            if crowded:
+                self._start_another()
+            mine.came.wait()
         except BaseException:
             self._give_up(mine)
             raise
+        return mine.place
 
-    def _give_up(self, mine: tuple[int, int, threading.Event]) -> None:
+    def _start_another(self) -> None:
+        if reader := self._readers.another():
+            with self._lock:
+                self._starting.append(reader)
+
+    def _give_up(self, mine: _Waiting) -> None:
         """Interrupted while waiting: the turn may have come meanwhile."""
         with self._lock:
             waits = mine in self._waiting
             if waits:
                 self._waiting.remove(mine)
-                heapq.heapify(self._waiting)
         if not waits:
-            self._leave()
+            self._leave(mine.place)
 
-    def _leave(self) -> None:
+    def _leave(self, place: Reader | None) -> None:
         with self._lock:
-            if self._waiting:
-                heapq.heappop(self._waiting)[2].set()
+            self._welcome()
+            if place is None:
+                self._here_is_free = True
+            elif place.lost:
+                self.places -= 1
             else:
-                self._taken = False
+                self._idle.append(place)
+            while self._give_next():
+                pass
+
+    def _welcome(self) -> None:
+        """Take in the readers that have started meanwhile."""
+        for reader in [one for one in self._starting if one.is_ready()]:
+            self._starting.remove(reader)
+            if not reader.lost:
+                self._idle.append(reader)
+                self.places += 1
+
+    def _give_next(self) -> bool:
+        """Give a free place to the earliest who can use it, if there is one."""
+        anywhere = [one for one in self._waiting if not one.here] if self._idle else []
+        if anywhere:
+            first = min(anywhere, key=lambda one: one.rank)
+            first.place = self._idle.pop()
+        elif self._waiting and self._here_is_free:
+            first = min(self._waiting, key=lambda one: one.rank)
+            self._here_is_free = False
+        else:
+            return False
+        self._waiting.remove(first)
+        first.came.set()
+        return True
 
 
 def guarded(
@@ -77,7 +150,7 @@ def guarded(
     """The exchange, which asks for nothing after its thread was told to stop and takes its answers in turn, by the tick
     ``start`` of its rows; ``pace`` learns what they took."""
     began, worked = time.monotonic(), time.thread_time()
-    turns_s = turns_worked_s = 0.0
+    turns_s = turns_worked_s = apart_s = 0.0
     size = 0
     check_stop()
     try:
@@ -88,15 +161,16 @@ def guarded(
             size += len(response.body)
             turn_began, turn_worked = time.monotonic(), time.thread_time()
             try:
-                with gate.turn(start):
+                with gate.turn(start, size=len(response.body)) as reader, read_by(reader):
                     request = exchange.send(response)
             finally:
                 turns_s += time.monotonic() - turn_began
                 turns_worked_s += time.thread_time() - turn_worked
+                apart_s += reader.cpu_s if reader else 0.0
     except StopIteration as end:
         worked_s = time.thread_time() - worked
         # The wait for a turn is no reason for more lanes, on the contrary.
         waited_s = (time.monotonic() - began - turns_s) - (worked_s - turns_worked_s)
-        pace.came(max(0.0, waited_s), worked_s, size)
+        pace.came(max(0.0, waited_s), (worked_s + apart_s) / gate.places, size)
         result: T = end.value
         return result

@@ -23,9 +23,9 @@ from logferry.errors import (
     TooMuch,
     Unavailable,
 )
-from logferry.http import excerpt
 from logferry.sources.base import Response
 from logferry.sources.bounds import text_of
+from logferry.wording import excerpt
 
 _DEEPEST = 12
 _MOST_ERROR_BYTES = 64 * 1024

@@ -15,7 +15,6 @@ from typing import Any, Literal
 
 import msgspec
 
-from logferry.convert.azure_monitor import read_rows
 from logferry.convert.kql_types import (
     ITEM_COLUMN,
     QUERY_ITEM,
@@ -34,7 +33,9 @@ from logferry.sources.azure_query import (
     check_columns,
     timespan_hint,
 )
+from logferry.sources.azure_reading import AzureReading
 from logferry.sources.base import Page, Purpose, Request, Response, Share, SizedCount, SourceSchema
+from logferry.sources.reading import read_page
 from logferry.spec import AzureMonitorSourceSpec
 from logferry.window import Window, parse_instant
 
@@ -292,12 +293,12 @@ class AzureMonitorSource:
             "project " + ", ".join(kql_text.name(name) for name, _ in columns),
             share=share,
         )
-        answer = yield from self._ask(query, span, "search")
-        check_columns(answer, columns)
-        batch, notes = read_rows(answer.rows, schema, span)
-        if answer.repaired:
-            notes = {**notes, "invalid_text": notes.get("invalid_text", 0) + answer.repaired}
-        return Page(batch, None, answer.body_bytes, notes)
+        hint = timespan_hint(span, self._spec.time_column)
+        with self._minding_most_rows():
+            body = yield from self._workspace.send(query, hint, purpose="search", table=self._spec.table)
+            page = read_page(AzureReading(schema, span), body)
+        self._came(page.batch.num_rows)
+        return page
 
     def _ask(
         self, query: str, span: Window, purpose: Purpose, *, patient: bool = True
@@ -307,10 +308,13 @@ class AzureMonitorSource:
             answer = yield from self._workspace.ask(
                 query, hint, purpose=purpose, table=self._spec.table, patient=patient
             )
-        if len(answer.rows) > self._named_rows:
+        self._came(len(answer.rows))
+        return answer
+
+    def _came(self, rows: int) -> None:
+        if rows > self._named_rows:
             # What was named is not the limit, or not any more; one that holds after all is named again.
             self._named_rows = _ANSWER_ROWS
-        return answer
 
     @contextmanager
     def _minding_most_rows(self) -> Iterator[None]:

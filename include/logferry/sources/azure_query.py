@@ -100,7 +100,20 @@ class Workspace:
         table: str | None = None,
         patient: bool = True,
     ) -> Generator[Request, Response, QueryAnswer]:
-        """The whole answer to ``query``; ``table`` names its table for a clearer refusal.
+        """The whole answer to ``query``, read; as ``send``, and TooMuch where it is cut."""
+        body = yield from self.send(query, span, purpose=purpose, table=table, patient=patient)
+        return read_answer(body)
+
+    def send(
+        self,
+        query: str,
+        span: Window | None,
+        *,
+        purpose: Purpose,
+        table: str | None = None,
+        patient: bool = True,
+    ) -> Generator[Request, Response, bytes]:
+        """The body that answers ``query`` with 200; ``table`` names its table for a clearer refusal.
 
         ``span`` becomes the request's ``timespan``, widened by a second on both sides: the service
         intersects it with the query's own filter, and whether its ends are inclusive is not documented.
@@ -136,7 +149,7 @@ class Workspace:
             response = yield _numbered(replace(request, after_s=pause))
         if response.status != 200:
             raise query_refusal(response, table=table)
-        return read_answer(response.body)
+        return response.body
 
 
 def read_answer(body: bytes) -> QueryAnswer:

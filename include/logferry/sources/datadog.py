@@ -13,10 +13,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from logferry.convert.datadog import output_schema, read_events, to_batch
-from logferry.convert.datadog_events import read_answer
+from logferry.convert.datadog import output_schema
 from logferry.errors import CountUnavailable, FailedAnswer, QueryRejected
-from logferry.http import excerpt
 from logferry.sources.base import BINS, MIB, Page, Request, Response, Share, SourceColumn, SourceSchema
 from logferry.sources.bounds import COUNT_BYTES
 from logferry.sources.datadog_answers import (
@@ -24,14 +22,16 @@ from logferry.sources.datadog_answers import (
     point_of,
     points_of,
     read_counts,
-    read_end,
     read_search,
     refusal,
     total_beside,
     whole_rows,
 )
+from logferry.sources.datadog_reading import DatadogReading
+from logferry.sources.reading import read_page
 from logferry.spec import ColumnSpec, DatadogSourceSpec
 from logferry.window import TICK_PER_MS, Window, format_duration, format_instant
+from logferry.wording import excerpt
 
 SEARCH_PATH = "/api/v2/logs/events/search"
 AGGREGATE_PATH = "/api/v2/logs/analytics/aggregate"
@@ -81,8 +81,7 @@ class DatadogSource:
         self._base_url = base_url.rstrip("/")
         self._org = org
         self._takes_both = True
-        self._expect_odd = False
-        """Whether the newest page held an odd event. Threads may overwrite each other's: it only saves time."""
+        self._reading = DatadogReading(self._columns)
 
     def identity(self) -> dict[str, Any]:
         return {
@@ -131,19 +130,7 @@ class DatadogSource:
         response = yield self._request(SEARCH_PATH, "search", self.search_bucket, body)
         if response.status != 200:
             raise refusal(response, resumed=cursor is not None)
-        return self._read(response.body)
-
-    def _read(self, body: bytes) -> Page:
-        answer = read_answer(body, expect_odd=self._expect_odd)
-        if answer is None:
-            # Another shape of an end, or no answer at all: the exact reason takes longer.
-            data, after = read_search(body)
-            batch, notes = read_events(data, self._columns)
-        else:
-            after = read_end(answer.meta, answer.errors)
-            self._expect_odd = bool(answer.events.odd)
-            batch, notes = to_batch(answer.events, self._columns)
-        return Page(batch, after, len(body), notes)
+        return read_page(self._reading, response.body)
 
     def count(self, window: Window, bin_ticks: int) -> Generator[Request, Response, dict[int, int]]:
         """Rows per bin by a timeseries of buckets aligned to the clock, and the total of the same range.

@@ -22,10 +22,10 @@ from logferry.errors import (
     TooMuch,
     Unavailable,
 )
-from logferry.http import excerpt
 from logferry.sources.base import Response
 from logferry.sources.bounds import reason, text_of
 from logferry.window import parse_instant
+from logferry.wording import excerpt
 
 _PASSING = ("resource_exhausted", "deadline_exceeded", "request_timeout", "too many pending")
 """Texts of passing faults that may come with any status."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import heapq
 import threading
-from typing import Any
+from typing import cast
 
 import pytest
 
 from logferry.fetching.gate import Gate
+from logferry.fetching.readers import Readers
+from logferry.sources.base import MIB
 
 
 def waiting(gate: Gate) -> int:
@@ -17,13 +18,13 @@ def waiting(gate: Gate) -> int:
 
 def test_the_earliest_of_those_that_wait_is_next(monkeypatch: pytest.MonkeyPatch) -> None:
     gate, order, queued = Gate(), [], threading.Semaphore(0)
-    push = heapq.heappush
 
-    def note(heap: list[Any], item: Any) -> None:
-        push(heap, item)
-        queued.release()
+    class Noted(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            queued.release()
+            return super().wait(timeout)
 
-    monkeypatch.setattr("logferry.fetching.gate.heapq.heappush", note)
+    monkeypatch.setattr("logferry.fetching.gate.threading.Event", Noted)
 
     def work(start: int) -> None:
         with gate.turn(start):
@@ -96,3 +97,118 @@ def test_a_turn_that_comes_with_the_interruption_is_given_on(monkeypatch: pytest
             raise AssertionError("it was interrupted")
     with gate.turn(3):
         assert waiting(gate) == 0
+
+
+class Somebody:
+    """Stands where a reader stands; ``ready`` and ``lost`` as the test says."""
+
+    def __init__(self) -> None:
+        self.ready = False
+        self.lost = False
+
+    def is_ready(self) -> bool:
+        return self.ready
+
+
+class Crew:
+    """Gives the readers that it was made with, one at a time."""
+
+    def __init__(self, *readers: Somebody) -> None:
+        self.left = list(readers)
+        self.asked = 0
+
+    def another(self) -> Somebody | None:
+        self.asked += 1
+        return self.left.pop(0) if self.left else None
+
+
+def crowded(gate: Gate, bytes_each: int, answers: int) -> None:
+    """So many answers that find the place here taken, one after the other."""
+    for _ in range(answers):
+        thread = threading.Thread(target=lambda: enter_and_leave(gate, bytes_each))
+        with gate.turn(0):
+            thread.start()
+            while not gate._waiting and thread.is_alive():
+                thread.join(0.001)
+        thread.join(30)
+        assert not thread.is_alive()
+
+
+def enter_and_leave(gate: Gate, size: int) -> None:
+    with gate.turn(1, size=size):
+        pass
+
+
+def test_a_reader_is_started_when_enough_had_to_wait_and_not_before() -> None:
+    crew = Crew(Somebody())
+    gate = Gate(cast(Readers, crew))
+    crowded(gate, 4 * MIB, 3)
+    assert crew.asked == 0
+    crowded(gate, 4 * MIB, 1)
+    assert crew.asked == 1
+    assert gate.places == 1, "it is not ready yet"
+
+
+def test_a_reader_that_is_ready_is_a_second_place_and_the_first_choice() -> None:
+    reader = Somebody()
+    gate = Gate(cast(Readers, Crew(reader)))
+    crowded(gate, 13 * MIB, 1)
+    reader.ready = True
+    with gate.turn(1) as first, gate.turn(2) as second:
+        assert (first, second) == (reader, None)
+        assert gate.places == 2
+    with gate.turn(1, here=True) as place:
+        assert place is None
+
+
+def test_who_needs_the_place_here_is_not_given_another_and_holds_up_nobody() -> None:
+    reader = Somebody()
+    gate = Gate(cast(Readers, Crew(reader)))
+    crowded(gate, 13 * MIB, 1)
+    reader.ready = True
+    places: list[tuple[str, object]] = []
+
+    def here() -> None:
+        with gate.turn(0, here=True) as place:
+            places.append(("here", place))
+
+    def anywhere() -> None:
+        with gate.turn(9) as place:
+            places.append(("anywhere", place))
+
+    with gate.turn(1) as elsewhere:
+        assert elsewhere is reader
+        with gate.turn(1):
+            threads = [threading.Thread(target=work) for work in (here, anywhere)]
+            for thread in threads:
+                thread.start()
+            while len(gate._waiting) < 2:
+                threads[0].join(0.001)
+            gate._leave(reader)  # type: ignore[arg-type]
+            threads[1].join(30)
+            assert places == [("anywhere", reader)]
+        threads[0].join(30)
+        assert places[1:] == [("here", None)]
+        assert gate.turn(0).__enter__() is reader
+
+
+def test_a_reader_that_was_lost_is_a_place_less() -> None:
+    reader = Somebody()
+    gate = Gate(cast(Readers, Crew(reader)))
+    crowded(gate, 13 * MIB, 1)
+    reader.ready = True
+    with gate.turn(1) as place:
+        assert place is reader
+        reader.lost = True
+    assert gate.places == 1
+    with gate.turn(1) as place:
+        assert place is None
+
+
+def test_one_that_is_lost_before_it_is_ready_never_becomes_a_place() -> None:
+    reader = Somebody()
+    gate = Gate(cast(Readers, Crew(reader)))
+    crowded(gate, 13 * MIB, 1)
+    reader.ready = reader.lost = True
+    with gate.turn(1) as place:
+        assert (place, gate.places) == (None, 1)

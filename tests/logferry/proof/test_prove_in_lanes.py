@@ -74,7 +74,8 @@ seeds = st.integers(0, 10**6)
 rooms = st.sampled_from([0, 2_000, 10**7])
 
 
-@given(layouts, st.integers(1, 12), mending, st.integers(2, 6), seeds, rooms)
+# An answer of one row that fails cannot be asked for in halves.
+@given(layouts, st.integers(2, 12), mending, st.integers(2, 6), seeds, rooms)
 @settings(max_examples=25)
 def test_the_files_are_those_of_one_request_at_a_time(
     events: list[Event], page_rows: int, faults: list[str], most: int, seed: int, room: int

@@ -1,0 +1,192 @@
+"""Processes that read answers: the same pages, the same errors, and nothing lost with a process."""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from logferry.clock import Stopped, stoppable
+from logferry.errors import FailedAnswer, TooMuch, Unavailable
+from logferry.fetching import readers as readers_module
+from logferry.fetching.readers import Reader, Readers, spare_processors
+from logferry.sources.base import Page
+from logferry.sources.datadog_reading import DatadogReading
+
+pytestmark = pytest.mark.integration
+
+BODY = b"""{"data":[{"id":"a","attributes":{"timestamp":"2026-11-20T09:00:00.000Z","message":"na\xc3\xafve",
+"tags":["x:1"],"attributes":{"n": 9007199254740993}}},{"id":"b","odd":[1],"attributes":{"timestamp":
+"2026-11-20T09:00:01.000Z"}}],"meta":{"status":"done","page":{"after":"next"}}}"""
+
+
+def too_much(body: bytes) -> Page:
+    raise TooMuch("more than that", most_rows=int(body))
+
+
+def wait_for(body: bytes) -> Page:
+    raise Unavailable("later", wait_s=2.5)
+
+
+def broken(body: bytes) -> Page:
+    raise KeyError("nobody thought of this")
+
+
+def dies(body: bytes) -> Page:
+    """Ends the process that reads, but not the one that the test runs in."""
+    if os.getpid() != int(body):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return DatadogReading({})(BODY)
+
+
+@pytest.fixture
+def reader() -> Iterator[Reader]:
+    reader = Reader()
+    yield reader
+    reader.close()
+
+
+def test_a_page_comes_back_as_it_is_read_here(reader: Reader) -> None:
+    reading = DatadogReading({})
+    here = reading(BODY)
+    wait_until_ready(reader)
+    for _ in range(2):
+        page = reader.read(reading, BODY)
+        assert page.batch.equals(here.batch, check_metadata=True)
+        assert (page.cursor, page.body_bytes, page.notes) == (here.cursor, here.body_bytes, here.notes)
+        assert page.cursor == "next"
+    assert reader.cpu_s > 0
+
+
+def test_an_error_comes_back_with_all_that_it_says(reader: Reader) -> None:
+    wait_until_ready(reader)
+    with pytest.raises(TooMuch, match="more than that") as much:
+        reader.read(too_much, b"5000")
+    assert much.value.most_rows == 5000
+    with pytest.raises(Unavailable) as later:
+        reader.read(wait_for, b"")
+    assert later.value.wait_s == 2.5
+    with pytest.raises(FailedAnswer, match="not whole JSON"):
+        reader.read(DatadogReading({}), BODY[:-5])
+    with pytest.raises(KeyError) as unknown:
+        reader.read(broken, b"")
+    assert "in broken" in unknown.value.__notes__[0]
+    assert reader.read(DatadogReading({}), BODY).batch.num_rows == 2, "it goes on after an error"
+
+
+def test_large_answers_come_whole(reader: Reader) -> None:
+    message = "x" * 1_000_000
+    events = b",".join(
+        b'{"id":"%d","attributes":{"timestamp":"2026-11-20T09:00:00.000Z","message":"%s"}}'
+        % (at, message.encode())
+        for at in range(40)
+    )
+    wait_until_ready(reader)
+    page = reader.read(DatadogReading({}), b'{"data":[' + events + b"]}")
+    assert pa.compute.all(pa.compute.equal(page.batch["message"], message)).as_py()
+    assert page.batch.num_rows == 40
+
+
+def test_an_answer_whose_reader_dies_is_read_here_and_told_of_once(
+    reader: Reader, caplog: pytest.LogCaptureFixture
+) -> None:
+    wait_until_ready(reader)
+    for _ in range(2):
+        assert reader.read(dies, str(os.getpid()).encode()).batch.num_rows == 2
+    assert reader.lost
+    assert [record.getMessage() for record in caplog.records] == [
+        "a process that reads answers has ended (exit status -9); going on without it"
+    ]
+
+
+def test_a_thread_that_was_told_to_stop_does_not_begin_to_read_here(
+    reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wait_until_ready(reader)
+    stop = threading.Event()
+    stop.set()
+    with stoppable(stop), pytest.raises(Stopped):
+        reader.read(dies, str(os.getpid()).encode())
+
+
+def test_a_process_that_cannot_start_is_lost_and_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "logferry.py").write_text("raise SystemExit(1)")
+    monkeypatch.syspath_prepend(tmp_path)
+    reader = Reader()
+    wait_until_ready(reader)
+    assert reader.lost
+    assert "exit status 1" in caplog.text
+    assert reader.read(DatadogReading({}), BODY).batch.num_rows == 2
+    reader.close()
+
+
+def test_it_gets_nothing_of_the_environment_but_what_it_needs_to_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_DD", "secret")
+    reader = Reader()
+    wait_until_ready(reader)
+    there = Path(f"/proc/{reader._process.pid}/environ").read_bytes().split(b"\0")
+    assert {pair.partition(b"=")[0].decode() for pair in there if pair} <= {
+        *readers_module._KEPT,
+        "PYTHONPATH",
+    }
+    reader.close()
+
+
+def test_closing_ends_it_and_no_process_stays() -> None:
+    crew = Readers(2)
+    one, two = crew.another(), crew.another()
+    assert one is not None
+    assert two is not None
+    assert crew.another() is None
+    crew.close()
+    for reader in (one, two):
+        assert reader._process.poll() is not None
+    assert crew.another() is None
+
+
+def test_it_ends_with_the_process_that_it_works_for(reader: Reader) -> None:
+    wait_until_ready(reader)
+    reader._channel.close()  # as the kernel does for one that was killed
+    assert reader._process.wait(30) == 0
+
+
+def test_one_that_cannot_be_started_is_gone_without(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(readers_module.subprocess, "Popen", refuse)
+    crew = Readers(2)
+    assert (crew.another(), crew.another()) == (None, None)
+    assert [record.levelno for record in caplog.records] == [logging.WARNING]
+
+
+@pytest.mark.parametrize(
+    ("limit", "spare"), [("max 100000\n", 7), ("150000 100000\n", 1), ("50000 100000\n", 0), ("nonsense", 7)]
+)
+def test_a_container_has_the_processors_that_it_may_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, spare: int
+) -> None:
+    (tmp_path / "cpu.max").write_text(limit)
+    monkeypatch.setattr(readers_module, "_CPU_MAX", tmp_path / "cpu.max")
+    monkeypatch.setattr(readers_module.os, "sched_getaffinity", lambda _: set(range(8)))
+    assert spare_processors() == spare
+    monkeypatch.setattr(readers_module.os, "sched_getaffinity", lambda _: {3})
+    assert spare_processors() == 0
+
+
+def wait_until_ready(reader: Reader) -> None:
+    select.select([reader._channel], [], [], 60)
+    assert reader.is_ready()
