@@ -216,6 +216,8 @@ class Ferry:
         before = dict(self.client.stats)
         span = Window(chunk.slices[0].window().start, chunk.slices[-1].window().end)
         staging = Staging(self.store, self.spec.name, self.run.id)
+        if self._in_flight > 1:
+            self._gate.expect(estimate_bytes(chunk.slices, self._size.row_bytes))
         with work_folder(self._workdir) as folder, Encoder() as encoder, Uploads(staging) as uploads:
             files = PartFiles(
                 folder,

@@ -25,6 +25,8 @@ T = TypeVar("T")
 
 _CROWD_BYTES = 12 * MIB
 """Answers that had to wait before it is worth starting another reader."""
+_LARGE_BYTES = 64 * MIB
+"""Answers to come for which a reader is started at once, while the first are asked for."""
 
 
 @dataclass(eq=False, slots=True)
@@ -67,6 +69,11 @@ class Gate:
             yield place
         finally:
             self._leave(place)
+
+    def expect(self, size: int) -> None:
+        """Answers of about ``size`` bytes will come."""
+        if size >= _LARGE_BYTES and self.places + len(self._starting) == 1:
+            self._start_another()
 
     def close(self) -> None:
         self._readers.close()

@@ -212,3 +212,17 @@ def test_one_that_is_lost_before_it_is_ready_never_becomes_a_place() -> None:
     reader.ready = reader.lost = True
     with gate.turn(1) as place:
         assert (place, gate.places) == (None, 1)
+
+
+def test_for_much_to_come_one_reader_is_started_at_once_and_only_one() -> None:
+    crew = Crew(Somebody(), Somebody())
+    gate = Gate(cast(Readers, crew))
+    gate.expect(63 * MIB)
+    assert crew.asked == 0
+    gate.expect(64 * MIB)
+    gate.expect(640 * MIB)
+    assert crew.asked == 1
+    with gate.turn(1):
+        pass
+    gate.expect(640 * MIB)
+    assert crew.asked == 1
