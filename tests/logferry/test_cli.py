@@ -17,7 +17,8 @@ from logferry.budget import Forecast
 from logferry.cli import app, main
 from logferry.cli.options import export_range, run_id
 from logferry.cli.output import lasting, number, printable, size
-from logferry.cli.plan import summary, what_if
+from logferry.cli.plan import what_if
+from logferry.cli.remarks import summary
 from logferry.errors import (
     CredentialsError,
     DefinitionError,

@@ -7,7 +7,8 @@ import re
 
 import pytest
 
-from logferry.cli.progress import Bar, Lines, watcher
+from logferry.cli.progress import Lines, watcher
+from logferry.cli.progress_bar import Bar
 from logferry.plan import Plan, SlicePlan
 from logferry.publishing.publish import SliceResult
 from logferry.records.manifest import FileEntry, Span

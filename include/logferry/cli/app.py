@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from importlib import import_module
 from types import FrameType
 from typing import Annotated
@@ -73,9 +75,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         format="%(levelname)s %(message)s", level=logging.WARNING, stream=sys.stderr, force=True
     )
     try:
-        if argv is None:
+        own_process = argv is None
+        if own_process:
             signal.signal(signal.SIGTERM, _interrupt)
-        commands = typer.main.get_command(command_line(arguments))
+        with _uncollected() if own_process else nullcontext():
+            commands = typer.main.get_command(command_line(arguments))
         code = commands.main(arguments, prog_name="logferry", standalone_mode=False)
         sys.stdout.flush()
         # Typer turns Ctrl-C inside a command into this code, silently.
@@ -98,6 +102,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         _trace(arguments)
         hint = "" if "--debug" in arguments else " (logferry --debug … shows where)"
         return _say(f"unexpected {type(error).__name__}: {error}{hint}", UNEXPECTED)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Keep the garbage collector from everything that is made here: modules and their classes, which stay to the end.
+
+    While they are loaded it would look through all of them again and again, and later on with each of its full
+    rounds, the last ones as the process ends.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _reader_gone() -> int:

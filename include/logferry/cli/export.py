@@ -14,12 +14,11 @@ from typing import Annotated, Any
 
 import typer
 
-from logferry.cli.narrow import lines_for
+from logferry.cli.narrow import lines_on_stderr
 from logferry.cli.options import AsJson, Export, From, To, export_range, run_id
-from logferry.cli.output import console, print_json, say
-from logferry.cli.plan import summary
+from logferry.cli.output import print_json, say
 from logferry.cli.progress import Watcher, watcher
-from logferry.cli.published import kept_lines, short_lines, show_published
+from logferry.cli.remarks import kept_lines, short_lines, summary
 from logferry.clock import SystemClock
 from logferry.connection import connection_for
 from logferry.convert.without_pandas import keep_pandas_out
@@ -97,7 +96,7 @@ class Carrying:
         self._lake = ferry.store.url
         with self._noted(window):
             plan = ferry.plan(window, only_moved=self._only_moved)
-            for line in lines_for(console(stderr=True), summary(plan)):
+            for line in lines_on_stderr(summary(plan)):
                 say(line, stderr=True)
             watching.begin(plan, ferry.forecast, ferry.most_in_flight, place)
             self.published(ferry.carry(window, plan=plan, allow_shrink=self._allow_shrink))
@@ -130,6 +129,8 @@ class Carrying:
         if self.as_json:
             print_json(self.to_json(name))
         elif self._manifests:
+            from logferry.cli.published import show_published  # Rich, which --json does without
+
             show_published(self._manifests, self._lake, failed=len(self._errors))
 
     def to_json(self, name: str) -> dict[str, Any]:

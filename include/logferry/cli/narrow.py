@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import textwrap
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
+
+from logferry.cli.output import console
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -16,6 +20,9 @@ KEPT = (
     "fewer rows, and left what was proven as it was"
 )
 """Why a remedy needs that option."""
+
+_MAKE_A_TERMINAL = {"FORCE_COLOR", "TTY_COMPATIBLE"}
+"""Variables by which Rich takes a pipe for a terminal (https://rich.readthedocs.io/en/stable/console.html)."""
 
 
 def wrapped(text: str, indent: int = 0) -> Iterator[str]:
@@ -42,6 +49,14 @@ def lines_for(out: Console, text: str) -> Iterator[str]:
         break_long_words=False,
         break_on_hyphens=False,
     )
+
+
+def lines_on_stderr(text: str) -> Iterator[str]:
+    """``lines_for`` a console on stderr, which is not made, and Rich not loaded, where it could find no terminal."""
+    if sys.stderr.isatty() or not _MAKE_A_TERMINAL.isdisjoint(os.environ):
+        yield from lines_for(console(stderr=True), text)
+    else:
+        yield text
 
 
 def labelled(out: Console, label: str, text: str, column: int) -> Iterator[str]:

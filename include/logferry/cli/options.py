@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from logferry.audit.coverage import default_range
 from logferry.errors import DefinitionError
 from logferry.spec import ExportSpec
 from logferry.window import (
@@ -77,6 +76,8 @@ def archive_range(spec: ExportSpec, start: str | None, end: str | None, *, now: 
     """
     if start is None and end is None:
         return None
+    from logferry.audit.coverage import default_range  # the archive's modules, which `export` does without
+
     latest = default_range(spec, now).end
     first = spec.start if start is None else _edge("--from", start, spec)
     last = latest if end is None else _edge("--to", end, spec)

@@ -20,6 +20,7 @@ from logferry.cli.calendar import LOOKS_OF
 from logferry.cli.narrow import lines_for
 from logferry.cli.options import AsJson, Export, From, To, export_range, run_id
 from logferry.cli.output import can_show, console, lasting, number, print_json, say, size
+from logferry.cli.remarks import summary
 from logferry.clock import SystemClock
 from logferry.connection import connection_for
 from logferry.ferry import open_ferry
@@ -74,16 +75,6 @@ def plan_json(plan: Plan) -> dict[str, Any]:
         "eta_s": plan.eta_s,
         "slices": [{"from": one.start, "to": one.end, "rows": one.rows} for one in plan.slices],
     }
-
-
-def summary(plan: Plan) -> str:
-    """A plan in one line."""
-    rows = "an unknown number of rows" if plan.rows is None else counted(plan.rows, "row")
-    amount = "size unknown" if plan.bytes is None else f"about {size(plan.bytes)}"
-    return (
-        f"{plan.window.start} to {plan.window.end}: {rows} in {counted(len(plan.slices), 'slice')}, "
-        f"{counted(plan.requests, 'request')}, {amount}, time {lasting(plan.eta_s)}"
-    )
 
 
 def what_if(plans: Sequence[Plan], source: LogSource, at_once: int) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import accumulate
 from typing import Any, Literal
 
@@ -70,25 +71,42 @@ def _too_many() -> FailedAnswer:
     )
 
 
-_FEW: Any = msgspec.defstruct(
-    "FewEvents",
-    [(f"e{number}", msgspec.Raw, ABSENT) for number in range(MOST_EVENTS)],
-    array_like=True,
-    forbid_unknown_fields=True,
-    gc=False,
-)
-"""A JSON array of at most MOST_EVENTS values: unlike a list's, its length is checked before a value is kept."""
-
-
 def _listed(few: Any) -> list[msgspec.Raw]:
     values = msgspec.structs.astuple(few)
     return list(values[: values.index(ABSENT)] if values[-1] == ABSENT else values)
 
 
-class _Split(msgspec.Struct):
-    data: _FEW
-    meta: msgspec.Raw = ABSENT
-    errors: msgspec.Raw = ABSENT
+@dataclass(frozen=True, slots=True)
+class _Splitters:
+    """Decoders that split and do not look into an event: of a whole answer, and of the list of its events."""
+
+    answer: Callable[[bytes | str], Any]
+    events: Callable[[bytes | str], Any]
+
+
+_making = threading.Lock()
+
+
+def _splitters() -> _Splitters:
+    """Made when the first odd event comes: 50 ms, which most exports do without; once, though threads ask at once."""
+    with _making:
+        return _made_splitters()
+
+
+@cache
+def _made_splitters() -> _Splitters:
+    # A JSON array of at most MOST_EVENTS values: unlike a list's, its length is checked before a value is kept.
+    few: Any = msgspec.defstruct(
+        "FewEvents",
+        [(f"e{number}", msgspec.Raw, ABSENT) for number in range(MOST_EVENTS)],
+        array_like=True,
+        forbid_unknown_fields=True,
+        gc=False,
+    )
+    answer: Any = msgspec.defstruct(
+        "SplitAnswer", [("data", few), ("meta", msgspec.Raw, ABSENT), ("errors", msgspec.Raw, ABSENT)]
+    )
+    return _Splitters(msgspec.json.Decoder(answer).decode, msgspec.json.Decoder(few).decode)
 
 
 class _Decoders(threading.local):
@@ -120,8 +138,6 @@ class _Decoders(threading.local):
 
 
 _decoders = _Decoders()
-_split_answer = msgspec.json.Decoder(_Split).decode
-_split_events = msgspec.json.Decoder(_FEW).decode
 _REFUSALS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
@@ -144,7 +160,7 @@ def read_answer(body: bytes, *, expect_odd: bool) -> Answer | None:
         try:
             whole = _decoders.answer(body)
             return Answer(
-                Events(whole.data, lambda: _listed(_split_answer(body).data)), whole.meta, whole.errors
+                Events(whole.data, lambda: _listed(_splitters().answer(body).data)), whole.meta, whole.errors
             )
         except _REFUSALS:
             pass
@@ -153,13 +169,13 @@ def read_answer(body: bytes, *, expect_odd: bool) -> Answer | None:
     marked = None
     try:
         try:
-            split = _split_answer(body)
+            split = _splitters().answer(body)
         except msgspec.ValidationError:
             return None
         except msgspec.DecodeError:
             # Half of a surrogate pair in a text is legal JSON, but msgspec refuses the whole document for it.
             marked = MarkedDocument(body)
-            split = _split_answer(marked.document)
+            split = _splitters().answer(marked.document)
     except _REFUSALS:
         return None
     if marked is not None and (marked.touched(bytes(split.meta)) or marked.touched(bytes(split.errors))):
@@ -173,12 +189,12 @@ def read_list(data: bytes) -> Events:
     marked = None
     try:
         try:
-            events = _split_events(data)
+            events = _splitters().events(data)
         except msgspec.ValidationError:
             raise
         except msgspec.DecodeError:
             marked = MarkedDocument(data)
-            events = _split_events(marked.document)
+            events = _splitters().events(marked.document)
     except msgspec.ValidationError as error:
         if not data.lstrip().startswith(b"["):
             raise

@@ -9,7 +9,6 @@ from typing import Any, Literal, cast, get_args
 
 from logferry.connection import Connection
 from logferry.credentials.authenticator import credential_key
-from logferry.credentials.certificate import client_certificate
 from logferry.credentials.federated_token import federated_token
 from logferry.errors import CredentialsError, DefinitionError
 
@@ -46,6 +45,8 @@ class Identity:
         """MSAL's ``client_credential``. Reads the certificate now, the token file at each token request."""
         proof = self.proof or ""
         if self.auth == "certificate":
+            from logferry.credentials.certificate import client_certificate  # cryptography, for this alone
+
             return client_certificate(self.conn_id, proof, inline=self.inline, passphrase=self.passphrase)
         if self.auth == "workload_identity":
             return {"client_assertion": lambda: federated_token(self.conn_id, proof)}
