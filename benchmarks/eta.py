@@ -82,7 +82,7 @@ def _export(window: Window) -> tuple[list[tuple[float, float]], float]:
     spec = load_exports().get("eta")
     with open_ferry(spec, connection_for, run_id="eta", progress=watching) as ferry:
         plan = ferry.plan(window)
-        watching.remaining = Remaining(plan, ferry.forecast)
+        watching.remaining = Remaining(plan, ferry.forecast, ferry.most_in_flight)
         ferry.carry(window, plan=plan)
     return watching.moments, time.monotonic() - watching.began
 

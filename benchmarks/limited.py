@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from logferry.budget.local_board import FOLDER_VARIABLE
 from logferry_sandbox.datadog_api import SEARCH_BUCKET
 from logferry_sandbox.datadog_sandbox import DatadogSandbox
 from logferry_sandbox.datadog_settings import DatadogSettings
@@ -69,6 +70,7 @@ def environment(sandbox: DatadogSandbox, folder: Path, names: Sequence[str]) -> 
         "AIRFLOW_CONN_BENCH": json.dumps(connection),
         "LOGFERRY_EXPORTS_DIR": str(exports),
         "TMPDIR": str(folder),
+        FOLDER_VARIABLE: str(folder / "budget"),
         "PYTHONPATH": f"{root / 'include'}:{root / 'plugins'}",
     }
 

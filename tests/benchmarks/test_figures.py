@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from benchmarks.figures import ALL_THERE, Round, form, minimum_answers, standings, verdict
+from benchmarks.figures import ALL_THERE, Round, minimum_answers, standings, verdict
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -93,9 +93,8 @@ def test_start_up_counts_in_one_ratio_and_not_in_the_other() -> None:
     assert (found.ratio, found.carry_ratio) == (4.0, 7.0)
 
 
-def test_logferrys_files_have_their_columns_and_their_order() -> None:
-    columns = ["TimeGenerated", "_ItemId", "Name", "Properties", "Url"]
-    assert form("azure", columns=columns, unordered=0) == ALL_THERE
-    assert form("azure", columns=columns[1:], unordered=2) == (
-        "without the columns TimeGenerated; 2 files not in order of time"
+def test_rows_that_are_all_there_are_not_complete_when_a_column_differs_or_the_order_is_not_kept() -> None:
+    found = verdict(
+        rows=3, ids=3, ids_sha256="good", differing=["host is not as at the source"], unordered=2, **TRUTH
     )
+    assert found == "host is not as at the source; 2 files not in order of time"

@@ -96,6 +96,30 @@ def test_requests_are_compared_with_the_least() -> None:
     assert cells[2:7] == ["20", "24", "1.200", "2", "1.300"]
 
 
+def test_the_server_is_compared_with_the_fastest_whole_export_from_it() -> None:
+    lossy = replace(LOGFERRY, carry_s=0.01, verdict="1 of 1,000 rows lost")
+    found = records(record(replace(LOGFERRY, carry_s=0.5), replace(LOGFERRY, carry_s=1.0), lossy, CAREFUL))
+    rate = {"server": "Datadog, prepared", "rows": 1000, "body_bytes": 10**6, "seconds": 0.1}
+    found.server = {"command": "the command", "rates": [{**rate, "server_cpu_s": 0.002, "reader_cpu_s": 0.1}]}
+    page = report(found)
+    assert "`the command`:" in page
+    assert row_of(page, "Datadog, prepared")[1:] == [
+        *("1,000", "1,000", "10,000", "10 MB/s", "2.00 us", "5.00")
+    ]
+
+
+def test_a_size_that_was_measured_later_stands_in_its_place() -> None:
+    measured = [("datadog", 10), ("azure", 10), ("datadog", 1000), ("datadog", 100)]
+    found = [
+        replace(record(LOGFERRY, part="growth", api=api, key=f"{api} {rows}"), rows=rows)
+        for api, rows in measured
+    ]
+    lines = [line.split("|") for line in report(records(*found)).splitlines() if line.startswith("| ")]
+    assert [(cells[1].strip(), int(cells[2].replace(",", ""))) for cells in lines[2:]] == [
+        *(("datadog", 10), ("datadog", 100), ("datadog", 1000), ("azure", 10))
+    ]
+
+
 def test_machine_and_commands_are_part_of_the_page() -> None:
     page = report(records(record(LOGFERRY)))
     assert "a processor, 2 cores, 8 GiB of memory, Linux 6" in page
@@ -112,6 +136,13 @@ def test_figures_of_another_machine_are_not_mixed_in(tmp_path: Path) -> None:
     path = tmp_path / "results.json"
     records(record(LOGFERRY)).save(path)
     assert continue_records(path, replace(HERE, cores=64)).found == {}
+
+
+def test_results_that_were_checked_for_less_are_not_mixed_in(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    records(record(LOGFERRY)).save(path)
+    path.write_text(path.read_text().replace('"format": 2', '"format": 1'))
+    assert continue_records(path, HERE).found == {}
 
 
 def test_a_broken_file_of_results_is_begun_anew(tmp_path: Path) -> None:
@@ -133,6 +164,31 @@ def test_a_profile_adds_samples_up_by_function() -> None:
     text = shares(read_stacks(lines))
     assert "| `send (urllib3/pool.py)` | 75.0 % | 75.0 % |" in text
     assert "| `run (logferry/ferry.py)` | 25.0 % | 100.0 % |" in text
+
+
+def test_a_profile_names_the_stage_of_the_innermost_function_it_knows() -> None:
+    lines = [
+        "process 7;main (task.py:1);_send (logferry/http.py:3);readinto (logferry/wire.py:9) 1",
+        "work (logferry/fetching/lanes.py:1);to_batch (logferry/convert/datadog.py:3);cast (pyarrow/compute.py:1) 2",
+        "write (logferry/writing/encoder.py:1);write_table (pyarrow/parquet/core.py:2) 3",
+        "task (logferry/fetching/lanes.py:1);add (logferry/fetching/rows.py:2) 4",
+        "main (task.py:1);_find_and_load (<frozen importlib._bootstrap>:1);<module> (logferry/convert/text.py:1) 5",
+        "main (task.py:1);prove (logferry/proof/prove.py:4) 5",
+        "run (threading.py:1);Condition.wait (threading.py:327) 100",
+        "run (threading.py:1);_worker (concurrent/futures/thread.py:81) 100",
+    ]
+    text = shares(read_stacks(lines))
+    assert text.startswith("20 samples of busy threads; 200 more at a lock or an empty queue are left out.")
+    for stage, share in (
+        ("HTTP: requests, bodies, budget", "5.0 % | 6.7 %"),
+        ("decode: JSON to Arrow", "10.0 % | 13.3 %"),
+        ("Parquet, checksums, disk", "15.0 % | 20.0 %"),
+        ("sort and hash", "20.0 % | 26.7 %"),
+        ("start: imports", "25.0 % | "),
+        ("other: plan, proof, publication, command line", "25.0 % | 33.3 %"),
+    ):
+        assert f"| {stage} | {share} |" in text
+    assert "_find_and_load" not in text
 
 
 def test_a_profile_without_samples_says_so() -> None:

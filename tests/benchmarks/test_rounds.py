@@ -18,7 +18,7 @@ def test_a_reader_that_dies_without_a_word_is_the_rounds_verdict(
     silent.write_text("#!/bin/sh\nexit 3\n")
     silent.chmod(0o755)
     monkeypatch.setattr(rounds, "PEER_PYTHON", silent)
-    found = rounds._check("datadog", tmp_path)
+    found = rounds._check("datadog", tmp_path, tmp_path, is_product=True)
     assert found == {"error": "the result cannot be read: its reader ended with 3, without a word"}
 
 

@@ -9,7 +9,7 @@ import pytest
 from benchmarks.__main__ import as_typed, main
 from benchmarks.machine import this_machine
 from benchmarks.records import Record, Records, continue_records
-from benchmarks.scenarios import CAREFUL, LOGFERRY, ONE_BY_ONE, PEERS, Choice, scenarios
+from benchmarks.scenarios import CAREFUL, DAY, HOUR, LOGFERRY, MEMORY, ONE_BY_ONE, PEERS, Choice, scenarios
 
 from benchmarks import __main__ as program
 from benchmarks import machine
@@ -32,6 +32,14 @@ def test_contestants_are_chosen_by_file_or_name() -> None:
     )
     for one in chosen:
         assert [contestant.module for contestant in one.contestants] == ["logferry", "azure_careful"]
+
+
+def test_memory_is_measured_at_several_sizes_in_one_hour_and_with_rows_of_1_mb() -> None:
+    choice = Choice(parts=(MEMORY,), hour_rows=(50, 5), long_rows=(3, 2), apis=("azure",))
+    assert [(one.rows, one.event_bytes, one.held) for one in scenarios(choice)] == [
+        *((5, 1000, HOUR), (50, 1000, HOUR)),
+        *((2, 1_000_000, DAY), (3, 1_000_000, DAY), (3, 1_000_000, HOUR)),
+    ]
 
 
 def test_small_sizes_come_first() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import logging
 import socket
 import struct
@@ -10,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.integration.budget_servers import (
@@ -64,10 +66,31 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connection]:
         yield connection
 
 
-@pytest.fixture(params=["redis", "postgres"])
-def shared(request: pytest.FixtureRequest) -> Connection:
-    found = request.getfixturevalue(request.param)
-    return found.connection if isinstance(found, RedisServer) else found
+@pytest.fixture(params=["psycopg", "psycopg2"])
+def driver(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """One of the two drivers, as if the other were not installed."""
+    name: str = request.param
+    pytest.importorskip(name)
+    monkeypatch.setattr("logferry.budget.postgres_board.DRIVERS", (name,))
+    return name
+
+
+@pytest.fixture(params=["redis", "psycopg", "psycopg2"])
+def shared(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Connection:
+    """A server of each kind, PostgreSQL through each driver."""
+    if request.param == "redis":
+        server: RedisServer = request.getfixturevalue("redis")
+        return server.connection
+    pytest.importorskip(request.param)
+    monkeypatch.setattr("logferry.budget.postgres_board.DRIVERS", (request.param,))
+    found: Connection = request.getfixturevalue("postgres")
+    module: Any = importlib.import_module(request.param)
+    with contextlib.closing(
+        module.connect(host=found.host, user=found.login, dbname=found.schema)
+    ) as session:
+        session.cursor().execute("DROP TABLE IF EXISTS logferry_budget")
+        session.commit()
+    return found
 
 
 @pytest.fixture
@@ -306,7 +329,7 @@ def test_a_redis_that_does_not_answer_is_asked_once(
 
 @pytest.mark.parametrize("greets", [False, True])
 def test_a_postgresql_that_stops_answering_is_down(
-    mute: Callable[..., Mute], monkeypatch: pytest.MonkeyPatch, greets: bool
+    driver: str, mute: Callable[..., Mute], monkeypatch: pytest.MonkeyPatch, greets: bool
 ) -> None:
     monkeypatch.setattr("logferry.budget.postgres_board._DEADLINE_S", 0.3)
     server = mute(greets=greets)

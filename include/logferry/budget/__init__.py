@@ -1,8 +1,8 @@
 """The request budget of one credential, shared by every thread, process and machine that uses it.
 
-Each API bucket has an allowance, learned from the answers (``headers``), and its arithmetic (``allowance``,
-``border``, ``shares``) is pure. What is known lies on a ``board``: a locked file on one machine, Redis or PostgreSQL
-for several. It holds counters only, never a credential.
+Each API bucket has an allowance, learned from the answers (``headers``, ``learning``), and its arithmetic
+(``allowance``, ``period``, ``border``, ``others``, ``shares``) is pure. What is known lies on a ``board``: a locked
+file on one machine, Redis or PostgreSQL for several. It holds counters only, never a credential.
 """
 
 from logferry.budget.allowance import RESERVE

@@ -1,16 +1,23 @@
-"""The arithmetic of one allowance: when a request may be sent, and what an answer teaches. No clock, no I/O.
+"""The arithmetic of one allowance: when a request may be sent. No clock, no I/O; ``learning``: what an answer teaches.
 
 Rules, for an allowance of ``limit`` requests per period:
 
 - **Reserve.** A tenth is left to the people of the same organisation, on the average of periods: of 3 requests a
   period 27 are used in ten.
 - **Others.** What ``Remaining`` shows to be spent by somebody else is theirs: our part is the allowance less the
-  reserve less what others spent on the average of the last ten periods, and never less than a tenth of the allowance.
-  In any one period we stop at what is left. What a burst of theirs kept us from sending is made up for later (one
-  period's worth at most). Where others are about, the first request of a period goes alone, so that its answer tells
-  what is left, and the rest is spread over the period, so that the answers show what others spend all the time.
-  An allowance of fewer than ten is too small for that: there its requests follow at once, one is left to others who
-  spend more than half the reserve, and any others are reckoned to spend as much as the reserve.
+  reserve less what others get on the average of the last ten periods, and never less than a tenth of the allowance.
+  In any one period we stop at what is left. What a burst of theirs kept us from sending is made up for later, a quarter
+  of a period's worth at a time. Where others are about, the first request of a period goes alone, so that its answer
+  tells what is left, and the rest is spread over the period (but none is held back for more than a minute), so that the
+  answers show what others spend all the time.
+- **Refusals.** Where others are about, what they take between our last answer and our next request cannot be known: if
+  they ask ``n`` times a period at random, a request that goes ``d`` after the one whose answer said that one is left is
+  refused with a chance of ``1 - exp(-n * d)`` (``d`` in periods). At 3 requests in 10 s, others who ask for another 0.9
+  and answers that take half a second this is 4.4 %, of every third request; no arithmetic can use the last one of each
+  period and have less. So it goes only as long as of our requests one in a hundred may be expected to fail (``risk``),
+  and where waiting for its turn in the spread would endanger it, it goes earlier. The first of a period goes in any
+  case, since nothing more can be known by waiting: of an allowance of 1 the chance is the same, ``d`` after the
+  period's beginning. Where others come in crowds, not at random, more is refused; after a refusal fewer risks are run.
 - **First contact.** Until an answer came, requests go one by one: nothing is known yet.
 - **Borders.** A request sent shortly before a period's end may be counted in the next one; it is held against both
   until its answer tells.
@@ -24,60 +31,67 @@ from collections.abc import Collection
 
 import msgspec
 
-from logferry.budget.border import Border
 from logferry.budget.forecast import Forecast
-from logferry.budget.headers import LONGEST_MS, RateAnswer
+from logferry.budget.headers import LONGEST_MS
+from logferry.budget.others import Others
+from logferry.budget.pause import Pause
+from logferry.budget.period import Period
+from logferry.budget.recent import Recent
 from logferry.budget.shares import Share, Shares
 
 RESERVE = 0.10
 _LEAST_PART = 0.10
-_NEWEST = 0.10
-"""Weight of the newest period in the average of what others spend: ten periods."""
-_ALMOST_ONE = 1 - RESERVE
+ALMOST_ONE = 1 - RESERVE
 _PROBE_MS = 2_000
 """The longest that everybody waits for the answer to a request that went alone."""
-_CROSSING_MS = 2_000
-"""The longest that a request is taken to travel to the API."""
-_OTHERS_ABOUT = 0.02
-_SPREAD = 0.95
+_SPREAD = 0.98
 """Part of a period over which its requests are spread where others are about."""
-_NEWEST_ANSWER = 0.2
+_LONGEST_SPREAD_MS = 60_000
+_RISK = 0.01
+"""Of our requests, the part that may be expected to be refused because of others."""
+_MOST_CARRIED = 0.25
+"""What is made up for in one period, of our part of it: where more is missing, our part was thought too large."""
+_ROUNDS = 12
+"""Steps in which our part and what is left to others are brought to agree."""
+_MOST_RISK = 0.05
+"""What may be saved up of it by requests that ran none."""
+_NO_RISK = 0.001
+"""What goes even after refusals: else an estimate of others that is too high would keep us out for ever."""
+_FAR_MS = 60_000
+_WORTH_TRYING = 0.25
+"""Where the next period is further away than ``_FAR_MS``, its first request may fail with this chance: a refusal costs
+the same wait."""
+_BEGINNING = 0.05
+"""Part of a period in which its first request goes whatever the risk."""
 
 
 class Allowance(msgspec.Struct):
     """What is known of one bucket; times in milliseconds since the Unix epoch, by the clock of whoever keeps it.
 
-    ``spent``: requests of ours that count in this period; ``grant``: how many may; ``others``: what somebody else is
-    known to have spent in it. ``blocked_until_ms``: before it nothing is sent, because an answer said 429 at
-    ``blocked_from_ms``.
+    ``limit``: requests per ``period_ms``, None while unknown; ``grant``: how many of them are for us in this period;
+    ``carried``: what is made up for later; ``kept_out``: others kept us from sending all of the grant; ``risk``: how
+    much more probably than usual the next request may fail, below 0 after a refusal; ``silent``: successful answers in
+    a row that named no allowance.
     """
 
     limit: int | None = None
     period_ms: int = 10_000
-    ends_ms: int = 0
-    spent: int = 0
     grant: int = 0
     carried: float = 0.0
-    others: int = 0
-    others_mean: float = 0.0
-    seen_periods: int = 0
     kept_out: bool = False
-    blocked_until_ms: int = 0
-    blocked_from_ms: int = 0
-    asked_ms: int = 0
-    answered: bool = False
-    crossing: int = 0
-    crossed: int = 0
-    sliding: bool = False
-    taken: list[int] = msgspec.field(default_factory=list)
+    risk: float = 0.0
+    silent: int = 0
     answer_ms: float = 0.0
-    border: Border = msgspec.field(default_factory=Border)
+    period: Period = msgspec.field(default_factory=Period)
+    theirs: Others = msgspec.field(default_factory=Others)
+    pause: Pause = msgspec.field(default_factory=Pause)
+    recent: Recent | None = None
     shares: Shares = msgspec.field(default_factory=Shares)
 
     @classmethod
     def documented(cls, limit: int, period_ms: int) -> Allowance:
         """An allowance that no answer will name."""
-        return cls(limit=limit, period_ms=period_ms, sliding=True, carried=_ALMOST_ONE)
+        return cls(limit=limit, period_ms=period_ms, recent=Recent(), carried=ALMOST_ONE)
 
     @property
     def is_sane(self) -> bool:
@@ -91,7 +105,7 @@ class Allowance(msgspec.Struct):
         """
         if blocked_ms := self.blocked_ms(now_ms):
             return blocked_ms
-        self._roll(now_ms, divided_by)
+        self.roll(now_ms, divided_by)
         room = self._room(now_ms, divided_by)
         mine = self.shares.seen(share, now_ms, room)
         wait_ms = self._wait_ms(now_ms, room)
@@ -103,48 +117,27 @@ class Allowance(msgspec.Struct):
             return wait_ms
         mine.waits = False
         mine.claim -= 1
-        self.spent += 1
-        if self.asked_ms == 0 or not self.answered:
-            self.asked_ms = now_ms
-        if self.sliding:
-            self.taken.append(now_ms)
-        elif self.limit is not None and self.ends_ms - now_ms <= self._tail_ms:
-            self.crossing += 1
+        if self._others_about:
+            spared = _RISK - self._chance_of_refusal(now_ms)
+            self.risk = min(max(self.risk + spared, min(self.risk, 0.0)), _MOST_RISK)
+        self.period.sent(now_ms, None if self.limit is None or self.recent is not None else self.period_ms)
+        if self.recent is not None:
+            self.recent.taken_ms.append(now_ms)
         return 0
 
     def blocked_ms(self, now_ms: int) -> int:
-        """Milliseconds for which a 429 lets nobody send.
-
-        A 429 that has not been yet was seen by a clock that was set back since, and holds nobody up.
-        """
-        if now_ms < self.blocked_from_ms:
-            return 0
-        return min(max(0, self.blocked_until_ms - now_ms), LONGEST_MS)
+        """Milliseconds for which a 429 lets nobody send."""
+        return self.pause.left_ms(now_ms)
 
     def wait_ms(self, now_ms: int) -> int:
         """Milliseconds until the period or a 429 lets anybody send; 0 when a request could go now."""
         if blocked_ms := self.blocked_ms(now_ms):
             return blocked_ms
-        if self.limit is None or (not self.sliding and now_ms >= self.ends_ms):
+        if self.limit is None or (self.recent is None and now_ms >= self.period.ends_ms):
             return 0
-        room = self._room(now_ms, 1)
-        return 0 if room > 0 else self._until_room_ms(now_ms)
-
-    def learn(self, sent_ms: int | None, now_ms: int, answer: RateAnswer) -> None:
-        """Correct what is known by an answer that came now to a request sent at ``sent_ms`` (None: not known)."""
-        sent_ms = now_ms if sent_ms is None else min(sent_ms, now_ms)
-        known = self.limit is not None and not self.sliding
-        if answer.limit is not None and answer.period_ms is not None:
-            self._learn_limit(answer.limit, answer.period_ms, now_ms)
-        if answer.status < 400:
-            took_ms = now_ms - sent_ms
-            self.answer_ms += (took_ms - self.answer_ms) * (_NEWEST_ANSWER if self.answer_ms else 1.0)
-        if self.limit is not None and not self.sliding and answer.limit is not None:
-            self._learn_period(sent_ms, now_ms, answer, known=known)
-        else:
-            self.answered = True
-        if answer.status == 429:
-            self._learn_refusal(now_ms, answer)
+        if self._room(now_ms, 1) > 0 and (not self._is_unsafe(now_ms) or self._is_awaited(now_ms)):
+            return 0
+        return self._until_room_ms(now_ms)
 
     def forecast(self, now_ms: int, ours: Collection[str]) -> Forecast | None:
         """How requests will be handed out from now on; None while nothing is known. Shares that are not ``ours`` and
@@ -152,17 +145,17 @@ class Allowance(msgspec.Struct):
         if self.limit is None:
             return None
         due = self._due(1)
-        if self.sliding or now_ms < self.ends_ms:
+        if self.recent is not None or now_ms < self.period.ends_ms:
             left = max(0, self._room(now_ms, 1))
-            next_ms = self._until_room_ms(now_ms) if self.sliding else self.ends_ms - now_ms
+            next_ms = self._until_room_ms(now_ms) if self.recent is not None else self.period.ends_ms - now_ms
         else:
             left = int(due + self.carried)
-            next_ms = self.border.after(now_ms, self.period_ms) - now_ms
+            next_ms = self.period.border.after(now_ms, self.period_ms) - now_ms
         return Forecast(
             limit=self.limit,
             period_s=self.period_ms / 1000,
             reserve=RESERVE,
-            others=round(self.others_mean, 2),
+            others=round(self.theirs.rate, 2),
             due=due,
             left=left,
             carried=self.carried,
@@ -171,63 +164,52 @@ class Allowance(msgspec.Struct):
             answer_s=self.answer_ms / 1000,
         )
 
-    def _roll(self, now_ms: int, divided_by: int) -> None:
+    def roll(self, now_ms: int, divided_by: int) -> None:
         """Start the period that is now, when another one was."""
         if self.limit is None:
             return
-        if self.ends_ms > now_ms + self.period_ms + abs(self.border.shift):
-            # A clock that was set back must not make anyone wait for a time that never was.
-            self.ends_ms = self.border.after(now_ms, self.period_ms)
-        if now_ms < self.ends_ms:
-            return
-        gone = 1 + (now_ms - self.ends_ms) // self.period_ms if self.ends_ms else 1
-        self._begin(self.border.after(now_ms, self.period_ms), gone, divided_by)
+        if gone := self.period.over(now_ms, self.period_ms):
+            self.begin(self.period.border.after(now_ms, self.period_ms), gone, divided_by)
 
-    def _begin(self, ends_ms: int, gone: int, divided_by: int = 1) -> None:
+    def begin(self, ends_ms: int, gone: int, divided_by: int = 1) -> None:
         """``gone``: periods that are over since the last one began, that one included."""
-        if self.answered or self.others:
-            self.seen_periods = min(self.seen_periods + 1, 1000)
-            self.others_mean += (self.others - self.others_mean) * max(_NEWEST, 1 / (self.seen_periods + 3))
-        self.others_mean *= (1 - _NEWEST) ** min(gone - 1, 1000)
+        watched = self.period.watched(self.period_ms) if self.recent is None else float(self.period.answered)
+        self.theirs.next_period(watched, gone)
         if self.kept_out and gone == 1:
-            self.carried += max(0, self.grant - self.spent)
-        self._grant(divided_by)
-        self.ends_ms = ends_ms
-        # What was sent just before the border may count on this side of it.
-        self.crossed = self.crossing if gone == 1 else 0
-        self.spent, self.crossing, self.others = self.crossed, 0, 0
-        self.answered, self.asked_ms, self.kept_out = False, 0, False
+            self.carried += max(0, self.grant - self.period.spent)
+        self.renew_grant(divided_by)
+        self.period.begin(ends_ms, gone)
+        self.kept_out = False
         self.shares.next_period(self.grant)
 
-    def _grant(self, divided_by: int) -> None:
+    def renew_grant(self, divided_by: int) -> None:
         assert self.limit is not None
-        exact = self._due(divided_by) + min(self.carried, float(self.limit))
+        due = self._due(divided_by)
+        exact = due + min(self.carried, max(1.0, due * _MOST_CARRIED))
         self.grant = min(int(exact), self.limit)
         self.carried = exact - self.grant
 
     def _due(self, divided_by: int) -> float:
         """Our part of a period, in requests."""
-        limit = (self.limit or 0) / divided_by
-        others = self.others_mean
-        if self._is_tiny and self._others_about:
-            others = max(others, limit * RESERVE)
-        return max(limit * (1 - RESERVE) - others, limit * _LEAST_PART)
+        limit = self.limit or 0
+        most = limit / divided_by * (1 - RESERVE)
+        # What other machines spend of their parts takes nothing off ours.
+        peers = limit * (1 - RESERVE) - most
+        due = max(0.0, most - self.theirs.rate)
+        for _ in range(_ROUNDS if self.theirs.mean else 0):
+            # What we take they do not get, and what they do not get is there for us.
+            due = most - max(0.0, self.theirs.will_get(limit - due) - peers)
+        return max(due, limit / divided_by * _LEAST_PART)
 
     def _room(self, now_ms: int, divided_by: int) -> int:
         """Requests that may still be sent in this period."""
         if self.limit is None:
             return 1
-        if self.sliding:
-            since = now_ms - self.period_ms
-            # A time that has not been yet was written by a clock that was set back since.
-            self.taken = [one for one in self.taken if since < one <= now_ms]
-            return max(1, int(self._due(divided_by))) - len(self.taken)
-        free = int(self.limit * RESERVE)
-        if self._is_tiny and self.others_mean > self.limit * RESERVE / 2:
-            free = 1
-        most = max(1, (self.limit - free) // divided_by)
-        room = min(self.grant - self.spent, most - self.spent - self.others)
-        if room <= 0 < self.others and self.grant > self.spent:
+        if self.recent is not None:
+            return max(1, int(self._due(divided_by))) - self.recent.count(now_ms, self.period_ms)
+        most = self.limit - int(self.limit * RESERVE)
+        room = min(self.grant, max(1, most // divided_by), most - self.theirs.spent) - self.period.spent
+        if room <= 0 < self.theirs.spent and self.grant > self.period.spent:
             self.kept_out = True
         return room
 
@@ -236,104 +218,73 @@ class Allowance(msgspec.Struct):
             return self._until_room_ms(now_ms)
         if self.limit is not None and not self._others_about:
             return 0
-        if not self.answered and self.asked_ms:
-            patience_ms = _PROBE_MS if self.limit is None else min(_PROBE_MS, self.period_ms // 4)
-            if 0 <= now_ms - self.asked_ms < patience_ms:
-                return min(max(self.period_ms // 100, 20), 100)
-        if self.limit is None or self._is_tiny:
+        soon_ms = min(max(self.period_ms // 100, 20), 100)
+        if not self.period.answered and self.period.is_awaited(
+            self.period.asked_ms, now_ms, self._patience_ms
+        ):
+            return soon_ms
+        if self.limit is None:
             return 0
-        due_ms = self.ends_ms - self.period_ms + int((self.spent - 1) / self.grant * self.period_ms * _SPREAD)
-        return max(0, due_ms - now_ms)
+        if self._is_unsafe(now_ms):
+            if self._is_awaited(now_ms):
+                return soon_ms
+            self.kept_out = True
+            return self._until_room_ms(now_ms)
+        return max(0, self._best_ms() - now_ms)
+
+    @property
+    def _patience_ms(self) -> int:
+        return _PROBE_MS if self.limit is None else min(_PROBE_MS, self.period_ms // 4)
+
+    def _is_awaited(self, now_ms: int) -> bool:
+        """Whether an answer under way will tell what is left."""
+        return self.period.is_awaited(self.period.sent_ms, now_ms, self._patience_ms)
+
+    def _best_ms(self) -> int:
+        """When the next request is to go where others are about: spread over the period, as long as that is safe."""
+        if self.risk < 0 and not self.period.asked_ms:
+            return 0  # At once: at its beginning the period is surely whole.
+        starts_ms = self.period.ends_ms - self.period_ms
+        spread = (self.period.spent + 0.5) / self.grant * _SPREAD
+        safe = self.theirs.safe_part(self._left, _RISK / 2)
+        longest_ms = min(int(safe * self.period_ms), _LONGEST_SPREAD_MS)
+        return min(starts_ms + int(spread * self.period_ms), self._last_known_ms + longest_ms)
+
+    @property
+    def _left(self) -> int:
+        """What is left of the allowance itself, as far as is known."""
+        return (self.limit or 0) - self.period.spent - self.theirs.spent
+
+    @property
+    def _last_known_ms(self) -> int:
+        """The last moment of this period of which it is known what was left; at its beginning all was."""
+        return max(self.period.told_ms, self.period.ends_ms - self.period_ms)
+
+    def _chance_of_refusal(self, now_ms: int) -> float:
+        return self.theirs.chance_of_refusal(self._left, (now_ms - self._last_known_ms) / self.period_ms)
+
+    def _is_unsafe(self, now_ms: int) -> bool:
+        """Whether others may have taken what was left, so probably that the next period is to be waited for."""
+        if not self._others_about:
+            return False
+        chance = self._chance_of_refusal(now_ms)
+        if not self.period.asked_ms:
+            if self.period.passed(now_ms, self.period_ms) < _BEGINNING:
+                return False
+            if self.period.ends_ms - now_ms > _FAR_MS:
+                return chance > _WORTH_TRYING
+        return chance > max(self.risk + _RISK, _NO_RISK)
 
     @property
     def _others_about(self) -> bool:
-        return self.others_mean > _OTHERS_ABOUT and not self.sliding
-
-    @property
-    def _is_tiny(self) -> bool:
-        """Whether a tenth of it is less than a request."""
-        return self.limit is not None and self.limit * RESERVE < 1
+        return self.recent is None and self.theirs.are_about
 
     def _until_room_ms(self, now_ms: int) -> int:
-        if not self.sliding:
-            return max(1, self.ends_ms - now_ms)
-        most = max(1, int(self._due(1)))
-        if len(self.taken) < most:
-            return 0
-        return max(1, self.taken[len(self.taken) - most] + self.period_ms - now_ms)
+        if self.recent is not None:
+            return self.recent.until_room_ms(now_ms, self.period_ms, max(1, int(self._due(1))))
+        return max(1, self.period.ends_ms - now_ms)
 
     def _is_turn(self, mine: Share, room: int, now_ms: int) -> bool:
-        if self.sliding:
+        if self.recent is not None:
             return self.shares.may_follow(mine, room)
-        passed = 1 - (self.ends_ms - now_ms) / self.period_ms
-        return self.shares.may_take(mine, room, passed)
-
-    @property
-    def _tail_ms(self) -> int:
-        return min(_CROSSING_MS, self.period_ms // 5)
-
-    def _learn_limit(self, limit: int, period_ms: int, now_ms: int) -> None:
-        if (limit, period_ms, False) == (self.limit, self.period_ms, self.sliding):
-            return
-        if self.limit is None or self.sliding:
-            self.spent = 0  # Counted over another time than the period that is now.
-            self.taken = []
-        same = self.limit is not None and period_ms == self.period_ms and not self.sliding
-        self.limit, self.period_ms, self.sliding = limit, period_ms, False
-        self.carried = _ALMOST_ONE
-        self.others_mean = min(self.others_mean, float(limit))
-        self._grant(1)
-        if not same:
-            self.border = Border()
-            self.ends_ms = self.border.after(now_ms, period_ms)
-
-    def _learn_period(self, sent_ms: int, now_ms: int, answer: RateAnswer, *, known: bool) -> None:
-        """Which period the answer belongs to, where its border lies, and what others spent in it."""
-        self._roll(now_ms, 1)
-        starts_ms = self.ends_ms - self.period_ms
-        before = sent_ms < starts_ms
-        if answer.reset_ms is not None:
-            seen = self.border.see(sent_ms, now_ms, answer.reset_ms, self.period_ms)
-            if seen is not None:
-                earliest, latest = seen
-                middle = (earliest + latest) // 2
-                before = middle < starts_ms + self.period_ms // 2
-                if earliest >= self.ends_ms:
-                    # The API has begun its next period already.
-                    self._begin(self.border.nearest(middle, self.period_ms), 1)
-                    self.spent = max(self.spent, 1)
-                    starts_ms = self.ends_ms - self.period_ms
-                elif known:
-                    nearest = self.border.nearest(self.ends_ms, self.period_ms)
-                    self.ends_ms = min(nearest, self.border.after(now_ms, self.period_ms))
-                else:
-                    self.ends_ms = self.border.after(now_ms, self.period_ms)
-        if self.crossed and sent_ms < starts_ms:
-            self.crossed -= 1
-            if before:
-                self.spent = max(0, self.spent - 1)
-        if not before and self.crossing and starts_ms <= sent_ms and self.ends_ms - sent_ms <= self._tail_ms:
-            self.crossing -= 1
-        if before:
-            if answer.status == 429 and sent_ms >= starts_ms:
-                self.spent = max(0, self.spent - 1)  # We were early, and what is refused is not counted.
-            return
-        self.answered = True
-        if answer.status == 429:
-            self.spent = max(0, self.spent - 1)
-        if answer.remaining is not None and self.limit is not None:
-            used = self.limit - answer.remaining
-            if known:
-                self.others = max(self.others, used - self.spent)
-            else:
-                self.spent = max(self.spent, used)  # Whose it was cannot be known at first sight.
-
-    def _learn_refusal(self, now_ms: int, answer: RateAnswer) -> None:
-        wait_ms = self.period_ms if answer.wait_ms is None else max(answer.wait_ms, 1000)
-        if answer.reset_ms is not None and self.limit is not None and not self.sliding:
-            wait_ms = min(wait_ms, max(self.period_ms, 1000))  # No period ends later than that.
-        self.blocked_until_ms = now_ms + max(self.blocked_ms(now_ms), wait_ms)
-        self.blocked_from_ms = now_ms
-        self.kept_out = True
-        if self.sliding and self.limit is not None:
-            self.others_mean = max(self.others_mean, float(self.limit - len(self.taken)))
+        return self.shares.may_take(mine, room, self.period.passed(now_ms, self.period_ms))

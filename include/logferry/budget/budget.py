@@ -18,6 +18,7 @@ from logferry.budget.board import Board
 from logferry.budget.forecast import Forecast
 from logferry.budget.headers import read_answer
 from logferry.budget.in_flight import InFlight, LocalSlots, held
+from logferry.budget.learning import learn
 from logferry.budget.local_board import LocalBoard
 from logferry.clock import Clock, SystemClock
 from logferry.errors import StoreError, Unavailable
@@ -118,7 +119,7 @@ class Budget:
         sent_ms = self._tickets().pop(bucket, None)
 
         def work(state: Allowance, now_ms: int, divided_by: int) -> None:
-            state.learn(sent_ms, now_ms, answer)
+            learn(state, sent_ms, now_ms, answer)
 
         try:
             self._change(bucket, work)

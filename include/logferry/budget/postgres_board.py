@@ -22,6 +22,9 @@ from logferry.errors import DefinitionError
 
 T = TypeVar("T")
 
+DRIVERS = ("psycopg", "psycopg2")
+"""The first that is installed is used."""
+
 _TABLE = "CREATE TABLE IF NOT EXISTS logferry_budget (name text PRIMARY KEY, record bytea NOT NULL)"
 _EXISTS = "SELECT to_regclass('logferry_budget') IS NOT NULL"
 _ROW = "INSERT INTO logferry_budget (name, record) VALUES (%s, '') ON CONFLICT DO NOTHING"
@@ -212,7 +215,7 @@ def _deadline(session: Any) -> Iterator[None]:
 
 
 def _driver(conn_id: str) -> Any:
-    for name in ("psycopg", "psycopg2"):
+    for name in DRIVERS:
         with contextlib.suppress(ImportError):
             return importlib.import_module(name)
     raise DefinitionError(

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from logferry.budget.allowance import RESERVE, Allowance
 from logferry.budget.headers import RateAnswer
+from logferry.budget.learning import learn
 
 START_MS = 1_795_348_803_700
 
@@ -80,11 +81,12 @@ def simulate(
     seed: int = 0,
     allowance: Allowance | None = None,
     boards: int = 1,
+    divided_by: int = 1,
     uplink: float = 0.1,
     on_time: Callable[[int], None] = lambda now_ms: None,
 ) -> Outcome:
     """``workers``: the export of each. ``uplink``: part of the latency before the API counts a request.
-    ``boards``: machines that do not see each other."""
+    ``boards``: machines that do not see each other, ``divided_by``: as how many they know themselves to be."""
     rng = random.Random(seed)
     states = [allowance or Allowance()] if boards == 1 else [Allowance() for _ in range(boards)]
     order = itertools.count()
@@ -99,7 +101,7 @@ def simulate(
 
     def work(name: str, state: Allowance) -> Callable[[int], None]:
         def ask(now: int) -> None:
-            wait = state.take(now, name)
+            wait = state.take(now, name, divided_by=divided_by)
             if wait:
                 at(now + wait + rng.randint(10, 100), ask)
                 return
@@ -113,10 +115,10 @@ def simulate(
                     outcome.refused += 1
                 else:
                     outcome.answered[name] += 1
-            at(back, lambda then: learn(then, sent, answer))
+            at(back, lambda then: hear(then, sent, answer))
 
-        def learn(now: int, sent: int, answer: RateAnswer) -> None:
-            state.learn(sent, now, answer)
+        def hear(now: int, sent: int, answer: RateAnswer) -> None:
+            learn(state, sent, now, answer)
             at(now, ask)
 
         return ask

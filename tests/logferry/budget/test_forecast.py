@@ -8,6 +8,7 @@ import pytest
 from tests.logferry.budget.simulation import START_MS, Api
 
 from logferry.budget.allowance import Allowance
+from logferry.budget.learning import learn
 
 
 @pytest.mark.parametrize(("limit", "period_s"), [(3, 10), (2, 10), (30, 10), (60, 60), (300, 3600)])
@@ -33,7 +34,7 @@ def one_by_one(api: Api, state: Allowance, now: int, requests: int) -> int:
             now += wait_ms + 50
         answer = api.ask(now + 20)
         assert answer.status == 200
-        state.learn(now, now + 300, answer)
+        learn(state, now, now + 300, answer)
         now += 300
     return now
 
@@ -43,7 +44,7 @@ def learned() -> Callable[[str], Allowance]:
     def make(share: str) -> Allowance:
         api, state = Api(30, 10_000), Allowance()
         state.take(START_MS, share)
-        state.learn(START_MS, START_MS + 100, api.ask(START_MS))
+        learn(state, START_MS, START_MS + 100, api.ask(START_MS))
         return state
 
     return make
