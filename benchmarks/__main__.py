@@ -12,32 +12,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks.figures import minimum_answers
-from benchmarks.hot_path import profile
+from benchmarks.bench import Bench, say
 from benchmarks.machine import this_machine
 from benchmarks.pacing import Pace
 from benchmarks.places import GROWTH as GROWTH_PICTURE
-from benchmarks.places import PEER_PYTHON, PRODUCT_PYTHON, RESULTS, ROOT, ROUNDS
-from benchmarks.records import Record, Records, continue_records, over
-from benchmarks.report import megabytes, report
-from benchmarks.rounds import run_round, warm_up
-from benchmarks.scenarios import (
-    APIS,
-    DAY,
-    GROWTH,
-    LOGFERRY,
-    PARTS,
-    PEERS,
-    PROFILE,
-    REQUESTS,
-    Choice,
-    Scenario,
-    scenarios,
-)
-from benchmarks.server import Sandbox
+from benchmarks.places import PEER_PYTHON, RESULTS, ROOT, ROUNDS
+from benchmarks.records import Records, continue_records, over
+from benchmarks.report import report
+from benchmarks.scenarios import APIS, GROWTH, PARTS, PEERS, REQUESTS, Choice
 
 QUICK = Choice(
     parts=(PEERS, REQUESTS),
@@ -45,11 +29,6 @@ QUICK = Choice(
     latencies_ms=(0, 100),
     rounds=1,
 )
-AZURE_ROWS_AN_ANSWER = 500_000
-AZURE_BYTES_AN_ANSWER = 64_000_000
-DATADOG_ROWS_AN_ANSWER = 1000
-_STAGES = ["-m", "benchmarks.stages"]
-_SANDBOX_RATE = ["-m", "logferry_sandbox.rate", "--generated", "0"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -63,6 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     command = as_typed(sys.argv[1:] if argv is None else argv)
     machine = this_machine()
     whole = not (options.only or options.parts or options.rows or options.rounds or options.contestants)
+    whole = whole and not (options.growth or options.hour_rows or options.long_rows)
     whole = whole and options.latency is None and not options.quick
     records = Records(machine.to_json()) if whole else continue_records(rounds_file, machine)
     bench = Bench(records, command, pace=Pace(patient=options.patient), limit_s=options.limit)
@@ -72,133 +52,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         bench.run(choice)
         is_through = True
     except KeyboardInterrupt:
-        _say("interrupted: what was measured so far is kept")
+        say("interrupted: what was measured so far is kept")
         return 130
     finally:
         if not is_through and whole:
             records = over(continue_records(rounds_file, machine), records)
-        if records.found or records.texts:
+        if records.found or records.texts or records.server:
             records.save(rounds_file)
             results_file.write_text(report(records), encoding="utf-8")
     if any(one.part == GROWTH for one in records.found.values()):
         drawing = [str(PEER_PYTHON), "-m", "benchmarks.chart", str(rounds_file), str(picture)]
         subprocess.run(drawing, cwd=ROOT, check=True)
-    _say(f"{results_file} after {time.monotonic() - began:.0f} s")
+    say(f"{results_file} after {time.monotonic() - began:.0f} s")
     return 0
-
-
-class Bench:
-    """Runs what is chosen and puts it into ``records``."""
-
-    def __init__(self, records: Records, command: str, *, pace: Pace, limit_s: float) -> None:
-        self._records = records
-        self._command = command
-        self._pace = pace
-        self._limit_s = limit_s
-
-    def run(self, choice: Choice) -> None:
-        wanted = list(scenarios(choice))
-        contestants = {one for scenario in wanted for one in scenario.contestants}
-        for contestant in sorted(contestants, key=lambda one: one.module):
-            warm_up(contestant)
-        for scenario in wanted:
-            self._measure(scenario)
-        if PROFILE in choice.parts:
-            for api in choice.apis:
-                self._profile(api, min(choice.rows))
-            self._program("The stages by themselves, on one core", _STAGES)
-            self._program("The server by itself", [*_SANDBOX_RATE, "--rows", str(min(choice.rows))])
-
-    def _measure(self, scenario: Scenario) -> None:
-        _say(f"{scenario.key}:")
-        record = Record(
-            key=scenario.key,
-            part=scenario.part,
-            api=scenario.api,
-            rows=scenario.rows,
-            latency_ms=scenario.latency_ms,
-            title=scenario.title,
-            held=scenario.held,
-            event_bytes=scenario.event_bytes,
-            command=self._command,
-            measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        )
-        with Sandbox(
-            scenario.api, scenario.rows, event_bytes=scenario.event_bytes, held=scenario.held
-        ) as server:
-            truth = server.truth(*DAY)
-            server.configure(latency_ms=scenario.latency_ms, limits=scenario.limits)
-            to_run = self._how_often(scenario, record)
-            for number in range(1, scenario.rounds + 1):
-                for contestant in scenario.contestants:
-                    if number > to_run[contestant.name]:
-                        continue
-                    if number > 1 and not self._pace.is_quick(contestant.name, record.rounds):
-                        continue
-                    one = run_round(contestant, number, scenario, server, truth, limit_s=self._limit_s)
-                    record.rounds.append(one)
-                    _say(
-                        f"  {number} {one.contestant}: {one.wall_s:.2f} s, CPU {one.cpu_s:.2f} s, "
-                        f"{megabytes(one.peak_bytes)}, {one.sent} requests, {one.verdict}"
-                    )
-            if scenario.part == REQUESTS:
-                record.minimum = self._minimum(server, record)
-        if scenario.part == PEERS:
-            self._pace.learn(scenario.api, record.rounds, rows=scenario.rows, latency_ms=scenario.latency_ms)
-        self._records.found[record.key] = record
-
-    def _how_often(self, scenario: Scenario, record: Record) -> dict[str, int]:
-        """Rounds of each contestant; the slow ones beside the others have fewer, and who is left out is noted."""
-        to_run = {one.name: scenario.rounds for one in scenario.contestants}
-        if scenario.part != PEERS:
-            return to_run
-        for contestant in scenario.contestants:
-            expected_s = self._pace.expected_s(
-                scenario.api, contestant.name, rows=scenario.rows, latency_ms=scenario.latency_ms
-            )
-            to_run[contestant.name] = self._pace.rounds(expected_s, scenario.rounds)
-            if not to_run[contestant.name] and expected_s is not None:
-                record.left_out[contestant.name] = f"as it would need about {expected_s:,.0f} s a round"
-        return to_run
-
-    def _minimum(self, server: Sandbox, record: Record) -> int:
-        by_hour = server.rows_by_hour(*DAY)
-        if record.api == "datadog":
-            return minimum_answers(by_hour, rows_per_answer=DATADOG_ROWS_AN_ANSWER)
-        served = record.rounds[0]
-        row_bytes = served.served_bytes / max(1, served.served_rows)
-        most = min(AZURE_ROWS_AN_ANSWER, int(AZURE_BYTES_AN_ANSWER / row_bytes) if row_bytes else 1)
-        return minimum_answers(by_hour, rows_per_answer=most)
-
-    def _profile(self, api: str, rows: int) -> None:
-        _say(f"profile / {api} / {rows} rows:")
-        scenario = Scenario(PROFILE, api, rows, (LOGFERRY,), 1)
-        with Sandbox(api, rows, event_bytes=scenario.event_bytes, held=scenario.held) as server:
-            server.configure(latency_ms=0)
-            text = profile(scenario, server)
-        title = f"Where the remaining time goes: {api}, {rows:,} rows"
-        self._records.texts = {
-            name: kept
-            for name, kept in self._records.texts.items()
-            if not name.startswith(f"Where the remaining time goes: {api}")
-        }
-        self._records.texts[title] = text
-
-    def _program(self, title: str, program: Sequence[str]) -> None:
-        """What a program of its own prints."""
-        _say(f"{title}:")
-        done = subprocess.run(
-            [str(PRODUCT_PYTHON), *program], cwd=ROOT, capture_output=True, text=True, check=False
-        )
-        if done.returncode:
-            raise SystemExit(f"bench: {shlex.join(program)} failed: {done.stderr.strip()[-300:]}")
-        text = f"`.venv/bin/python {shlex.join(program)}` prints:\n\n```text\n{done.stdout.rstrip()}\n```\n"
-        self._records.texts[title] = text
 
 
 def _choice(options: argparse.Namespace) -> Choice:
     base = QUICK if options.quick else Choice()
-    growth = base.growth + ((10_000_000,) if options.largest else ())
+    growth = tuple(options.growth or base.growth) + ((10_000_000,) if options.largest else ())
     return Choice(
         parts=tuple(options.parts or base.parts),
         apis=(options.only,) if options.only else APIS,
@@ -207,6 +78,8 @@ def _choice(options: argparse.Namespace) -> Choice:
         rounds=options.rounds or base.rounds,
         contestants=tuple(options.contestants or ()),
         growth=growth,
+        hour_rows=tuple(options.hour_rows or base.hour_rows),
+        long_rows=tuple(options.long_rows or base.long_rows),
     )
 
 
@@ -224,6 +97,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar="A,B",
         help="their files' names, such as logferry,datadog_careful",
     )
+    parser.add_argument(
+        "--growth", type=_numbers, metavar="N,N", help="rows of its points; default: 10000,100000,1000000"
+    )
+    parser.add_argument(
+        "--hour-rows", type=_numbers, metavar="N,N", help="rows in one hour; default: 100000,1000000"
+    )
+    parser.add_argument("--long-rows", type=_numbers, metavar="N,N", help="rows of 1 MB; default: 200,2000")
     parser.add_argument("--largest", action="store_true", help="the growth chart up to 10,000,000 rows")
     parser.add_argument(
         "--patient", action="store_true", help="every round of every contestant, however slow"
@@ -264,10 +144,6 @@ def as_typed(arguments: Sequence[str]) -> str:
         if "--output" not in (before, word.partition("=")[0])
     ]
     return f"make bench ARGS={shlex.quote(shlex.join(kept))}" if kept else "make bench"
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from typing import Any
 NAMES = {"datadog": "Datadog", "azure": "Azure"}
 COLOURS = {"datadog": "#8957e5", "azure": "#1f8fe0"}
 """Readable on white and on black."""
+MARKS = {"datadog": "o-", "azure": "s-"}
 GREY = "#788089"
 
 
@@ -56,8 +57,8 @@ def draw(series: dict[str, list[tuple[int, float, float]]], picture: Path) -> No
         figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
         for api, points in series.items():
             rows, times, memory = zip(*points, strict=True) if points else ((), (), ())
-            left.plot(rows, times, "o-", color=COLOURS[api], label=NAMES[api])
-            right.plot(rows, memory, "o-", color=COLOURS[api], label=NAMES[api])
+            left.plot(rows, times, MARKS[api], color=COLOURS[api], label=NAMES[api])
+            right.plot(rows, memory, MARKS[api], color=COLOURS[api], label=NAMES[api])
         left.set(xscale="log", yscale="log", ylabel="seconds", title="Time of an export")
         left.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         right.set(xscale="log", ylabel="MB", title="Peak memory", ylim=(0, None))

@@ -1,7 +1,8 @@
-"""Is everything there, once? Reads a contestant's Parquet files with DuckDB and prints what they hold as JSON.
+"""Is everything there, once, and as at the source? Reads a contestant's Parquet files with DuckDB, prints JSON of it.
 
-``.venv-bench/bin/python -m benchmarks.check API FOLDER``: ``{"rows", "ids", "ids_sha256", "files", "bytes", "columns",
-"unordered"}``; ``unordered`` counts the files in which time goes back.
+``.venv-bench/bin/python -m benchmarks.check API FOLDER TRUTH product|peer``: ``{"rows", "ids", "ids_sha256", "files",
+"bytes", "unordered", "differing"}``; ``unordered`` counts the files in which time goes back, ``differing`` says which
+columns are not what the folder TRUTH (of ``truth``) tells.
 ``ids`` counts different ids; the digest is the one the sandbox tells for its truth, so an equal one means the same
 ids: for Datadog over the ids by time, then id; for Azure over the ids in ascending order.
 """
@@ -15,19 +16,22 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.contents import differing
+
 ID_COLUMNS = ("_ItemId", "ItemId", "item_id", "id")
 TIME_COLUMNS = ("timestamp", "attributes__timestamp", "TimeGenerated", "time_generated")
+_FILES = "read_parquet(?, union_by_name=true, hive_partitioning=false)"
 _IDS_AT_ONCE = 100_000
 
 
 def main(arguments: Sequence[str]) -> int:
-    api, folder = arguments
-    print(json.dumps(read_output(api, Path(folder))))
+    api, folder, truth, whose = arguments
+    print(json.dumps(read_output(api, Path(folder), Path(truth), is_product=whose == "product")))
     return 0
 
 
-def read_output(api: str, folder: Path) -> dict[str, Any]:
-    """What lies under ``folder``. Raises ValueError where a column is missing."""
+def read_output(api: str, folder: Path, truth: Path, *, is_product: bool) -> dict[str, Any]:
+    """What lies under ``folder``. Raises ValueError where ids or times are missing."""
     import duckdb
 
     files = data_files(folder)
@@ -39,16 +43,19 @@ def read_output(api: str, folder: Path) -> dict[str, Any]:
             "ids_sha256": digest(api, ()),
             "files": 0,
             "bytes": 0,
-            "columns": [],
             "unordered": 0,
+            "differing": [],
         }
     names = [str(path) for path in files]
     with duckdb.connect() as db:
-        described = db.execute("describe select * from read_parquet(?, union_by_name=true)", [names])
-        present = [row[0] for row in described.fetchall()]
+        # Parquet's statistics leave NaN out, from which DuckDB 2.0 concludes that no value is NaN.
+        db.execute("set disabled_optimizers = 'statistics_propagation'")
+        described = db.execute(f"describe select * from {_FILES}", [names])
+        columns = {name: kind for name, kind, *_ in described.fetchall()}
+        present = list(columns)
         named = _first(ID_COLUMNS, present)
         order = f'"{_first(TIME_COLUMNS, present)}", one_id' if api == "datadog" else "one_id"
-        source = f'(select "{named}" as one_id, * from read_parquet(?, union_by_name=true))'
+        source = f'(select "{named}" as one_id, * from {_FILES})'
         rows, ids = db.execute(
             f"select count(*), count(distinct one_id) from {source}", [names]
         ).fetchone() or (0, 0)
@@ -62,14 +69,15 @@ def read_output(api: str, folder: Path) -> dict[str, Any]:
 
         found = digest(api, batches())
         unordered = sum(_goes_back(db, name, present) for name in names)
+        unlike = differing(db, api, names, columns, truth, is_product=is_product)
     return {
         "rows": rows,
         "ids": ids,
         "ids_sha256": found,
         "files": len(files),
         "bytes": size,
-        "columns": present,
         "unordered": unordered,
+        "differing": unlike,
     }
 
 

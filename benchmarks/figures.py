@@ -15,6 +15,7 @@ class Round:
 
     ``verdict``: ALL_THERE, or what is wrong with the result. ``carry_s``: without interpreter start and imports.
     ``requests``: by purpose (else by endpoint) as the server counted them; ``throttled`` are among them.
+    ``peak_bytes``, ``tree_bytes``: see ``Measured``.
     ``served_rows``, ``served_bytes``: what the server put into its answers, before any compression.
     """
 
@@ -33,6 +34,7 @@ class Round:
     rows: int = 0
     files: int = 0
     bytes: int = 0
+    tree_bytes: int = 0
 
     @property
     def sent(self) -> int:
@@ -65,8 +67,20 @@ class Standing:
     carry_ratio: float | None
 
 
-def verdict(*, rows: int, ids: int, ids_sha256: str, truth_rows: int, truth_sha256: str) -> str:
-    """Compare what was written with what the server holds: ALL_THERE, or the numbers of what is wrong."""
+def verdict(
+    *,
+    rows: int,
+    ids: int,
+    ids_sha256: str,
+    truth_rows: int,
+    truth_sha256: str,
+    differing: Sequence[str] = (),
+    unordered: int = 0,
+) -> str:
+    """Compare what was written with what the server holds: ALL_THERE, or the numbers of what is wrong.
+
+    ``differing``: what is wrong with the contents of columns; ``unordered``: files that should be in order of time.
+    """
     wrong = []
     if ids < truth_rows:
         wrong.append(f"{truth_rows - ids:,} of {truth_rows:,} rows lost")
@@ -76,21 +90,7 @@ def verdict(*, rows: int, ids: int, ids_sha256: str, truth_rows: int, truth_sha2
         wrong.append(f"{ids - truth_rows:,} rows too many")
     if not wrong and ids_sha256 != truth_sha256:
         wrong.append(f"{rows:,} rows, but other ids or another order of time than at the source")
-    return "; ".join(wrong) or ALL_THERE
-
-
-PROMISED = {
-    "datadog": ("id", "timestamp", "status", "service", "host", "message", "tags", "attributes"),
-    "azure": ("TimeGenerated", "_ItemId", "Name", "Properties"),
-}
-"""Columns that Logferry's files have, under these names."""
-
-
-def form(api: str, *, columns: Sequence[str], unordered: int) -> str:
-    """What Logferry promises beyond the rows, of a result that holds them all: ALL_THERE, or what is not kept."""
-    wrong = []
-    if missing := [name for name in PROMISED[api] if name not in columns]:
-        wrong.append(f"without the columns {', '.join(missing)}")
+    wrong += differing
     if unordered:
         wrong.append(f"{unordered:,} files not in order of time")
     return "; ".join(wrong) or ALL_THERE

@@ -1,4 +1,4 @@
-"""One process, measured from outside: seconds on the clock, CPU seconds, peak memory."""
+"""One process and those it starts, measured from outside: seconds on the clock, CPU seconds, peak memory."""
 
 from __future__ import annotations
 
@@ -12,11 +12,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.process_tree import TreeMemory
+
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """``cpu_s`` and ``peak_bytes`` cover the process and those it waited for (the largest one, for memory).
+    """``cpu_s`` covers the process and those it waited for.
 
+    ``peak_bytes``: the larger of ``ru_maxrss`` (of the process, or the largest one it waited for) and ``tree_bytes``,
+    the most that it and its children held at once (see ``TreeMemory``; 0 without children).
     A child's peak begins with what this process held when it started the child: keep this one small.
     ``code``: its exit code; None when it was stopped at the time limit.
     """
@@ -26,6 +30,7 @@ class Measured:
     cpu_s: float
     peak_bytes: int
     last_words: str
+    tree_bytes: int = 0
 
 
 def run_measured(
@@ -41,8 +46,9 @@ def run_measured(
         timer = threading.Timer(limit_s, _stop, (child.pid, stopped))
         timer.start()
         try:
-            _, status, usage = os.wait4(child.pid, 0)
-            wall_s = time.perf_counter() - before
+            with TreeMemory(child.pid) as tree:
+                _, status, usage = os.wait4(child.pid, 0)
+                wall_s = time.perf_counter() - before
         except BaseException:
             _stop(child.pid, stopped)
             os.wait4(child.pid, 0)
@@ -55,8 +61,9 @@ def run_measured(
         code=None if stopped.is_set() else os.waitstatus_to_exitcode(status),
         wall_s=wall_s,
         cpu_s=usage.ru_utime + usage.ru_stime,
-        peak_bytes=usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
+        peak_bytes=max(tree.peak_bytes, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)),
         last_words=last_words(folder / "stderr"),
+        tree_bytes=tree.peak_bytes,
     )
 
 

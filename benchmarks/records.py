@@ -10,7 +10,8 @@ from typing import Any
 from benchmarks.figures import Round
 from benchmarks.machine import Machine
 
-FORMAT = 1
+FORMAT = 2
+"""Raised when older results cannot stand beside newer ones: before 2 the contents of columns were not compared."""
 
 
 @dataclass(slots=True)
@@ -38,10 +39,15 @@ class Record:
 
 @dataclass(slots=True)
 class Records:
-    """All that is known of one machine. ``texts``: sections that are text already, by name."""
+    """All that is known of one machine.
+
+    ``server``: the rates of the sandbox by itself (of ``logferry_sandbox.rate``), with the ``command`` for them.
+    ``texts``: sections that are text already, by name.
+    """
 
     machine: dict[str, Any]
     found: dict[str, Record] = field(default_factory=dict)
+    server: dict[str, Any] = field(default_factory=dict)
     texts: dict[str, str] = field(default_factory=dict)
 
     def save(self, path: Path) -> None:
@@ -51,6 +57,7 @@ class Records:
             "format": FORMAT,
             "machine": self.machine,
             "scenarios": [asdict(one) for one in self.found.values()],
+            "server": self.server,
             "texts": self.texts,
         }
         unfinished = path.with_name(path.name + ".part")
@@ -71,10 +78,16 @@ def continue_records(path: Path, machine: Machine) -> Records:
         raw["rounds"] = [Round(**one) for one in raw["rounds"]]
         raw["held"] = tuple(raw["held"])
         fresh.found[raw["key"]] = Record(**raw)
+    fresh.server = content["server"]
     fresh.texts = content["texts"]
     return fresh
 
 
 def over(kept: Records, newer: Records) -> Records:
     """What was kept, with what is newer in its place."""
-    return Records(newer.machine, {**kept.found, **newer.found}, {**kept.texts, **newer.texts})
+    return Records(
+        newer.machine,
+        {**kept.found, **newer.found},
+        newer.server or kept.server,
+        {**kept.texts, **newer.texts},
+    )

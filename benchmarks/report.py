@@ -16,11 +16,16 @@ _COLUMNS = """\
 - **time**: median (fastest to slowest) seconds.
 - **CPU**: user and system seconds of the contestant, all threads and processes; **server** those of the sandbox, which
   runs on the same cores.
-- **peak memory**: the most memory the process held at once (`ru_maxrss`, the highest of the rounds).
+- **peak memory**: the most memory held at once, the highest of the rounds: `ru_maxrss` of the process, or, where it
+  started others, what all of them held together if that is more (PSS of the tree, to 3 %, looked at every 50 ms).
 - **requests**: everything the server was asked, counts and schemas too; **size**: of the Parquet files.
 - **result**: read back with DuckDB after every round: rows, distinct ids, and a checksum over all ids (for Datadog in
-  order of time) against the server's. Of Logferry's files also the columns, and that time never goes back in one. The
-  contents of the other columns are not compared. Anything but `complete` says what is wrong.
+  order of time) against the server's; then the contents, row by row, against what the sandbox's generator says they
+  are, without a line of Logferry's own code ([`truth.py`](truth.py), [`contents.py`](contents.py)). Of Logferry's
+  files every column, with the free-form JSON byte for byte and the 100 ns ticks, no column beside them, and that time
+  never goes back in a file. Of a peer's, for Datadog time, message, service, status and host (tags and attributes each
+  writes anew in a way of its own), for Azure every column, a NaN as good as nothing. Anything but `complete` says what
+  is wrong.
 """
 _METHOD = """\
 One server for all contestants of a table: the sandbox in a process of its own, on the same machine, its caps on rates
@@ -41,7 +46,7 @@ def report(records: Records) -> str:
         "## How it is measured\n\n" + _METHOD + "\n" + _COLUMNS,
         "## Machine and versions\n\n" + _machine(records),
     ]
-    found = list(records.found.values())
+    found = sorted(records.found.values(), key=_place)
     for api, name in API_NAMES.items():
         own = [one for one in found if one.part == PEERS and one.api == api]
         if own:
@@ -52,9 +57,19 @@ def report(records: Records) -> str:
         sections.append("## Growth\n\n" + _growth(own))
     if own := [one for one in found if one.part == MEMORY]:
         sections.append("## Memory in awkward cases\n\n" + _growth(own))
+    if records.server:
+        sections.append("## The server by itself\n\n" + _server(records))
     sections += [f"## {title}\n\n{text}" for title, text in records.texts.items()]
     sections.append("## Commands\n\n" + _commands(found))
     return "\n".join(sections).rstrip() + "\n"
+
+
+def _place(record: Record) -> tuple[int, int, int, str, int]:
+    """Where in its table a scenario stands, whenever it was measured."""
+    order = (PEERS, REQUESTS, GROWTH, MEMORY).index(record.part), list(API_NAMES).index(record.api)
+    if record.part in (GROWTH, MEMORY):
+        return (*order, 0, record.title, record.rows)
+    return (*order, record.latency_ms, "", 0)  # else as they were measured
 
 
 def table(titles: Sequence[str], rows: Iterable[Sequence[str]], *, left: int = 1) -> str:
@@ -171,12 +186,55 @@ def _requests(records: Sequence[Record]) -> str:
     return text + table(titles, rows)
 
 
+def _server(records: Records) -> str:
+    """How much faster the server is than the fastest export from it."""
+    text = (
+        f"`{records.server['command']}`: one connection of a reader that looks at nothing but where an answer ends, "
+        "server and reader in turn. **CPU**: microseconds of the server per row; a second divided by it is what one "
+        "server process can give to many connections. **x fastest export**: rows/s here by those of the fastest export "
+        "above, at 0 ms a request and without start.\n\n"
+    )
+    rows = []
+    for rate in records.server["rates"]:
+        per_s = rate["rows"] / rate["seconds"]
+        fastest = _fastest_export(records, str(rate["server"]).partition(",")[0].lower())
+        rows.append(
+            [
+                rate["server"],
+                f"{rate['rows']:,}",
+                f"{rate['body_bytes'] / rate['rows']:,.0f}",
+                f"{per_s:,.0f}",
+                f"{rate['body_bytes'] / rate['seconds'] / 1e6:,.0f} MB/s",
+                f"{rate['server_cpu_s'] / rate['rows'] * 1e6:.2f} us",
+                times(per_s / fastest if fastest else None),
+            ]
+        )
+    return text + table(["server", "rows", "bytes a row", "rows/s", "bytes", "CPU", "x fastest export"], rows)
+
+
+def _fastest_export(records: Records, api: str) -> float | None:
+    """Rows a second without interpreter start, of whole results."""
+    return max(
+        (
+            record.rows / one.carry_s
+            for record in records.found.values()
+            if (record.part, record.api, record.latency_ms) == (PEERS, api, 0)
+            for one in record.rounds
+            if one.verdict == ALL_THERE and one.contestant == LOGFERRY.name and one.carry_s
+        ),
+        default=None,
+    )
+
+
 def _growth(records: Sequence[Record]) -> str:
     picture = ""
     if records[0].part == GROWTH:
         picture = "![Time and peak memory against rows](../docs/images/growth.svg)\n\n"
     return picture + table(
-        ["Logferry", "rows", "time", "rows/s", "CPU", "peak memory", "answers", "size", "rounds", "result"],
+        [
+            *("Logferry", "rows", "a row", "time", "rows/s", "CPU", "peak memory"),
+            *("answers", "size", "rounds", "result"),
+        ],
         (
             _growth_row(record, one)
             for record in records
@@ -190,6 +248,7 @@ def _growth_row(record: Record, one: Standing) -> list[str]:
     return [
         ", ".join(part for part in (record.api, record.title) if part),
         f"{record.rows:,}",
+        f"{record.event_bytes:,} bytes",
         seconds(one.wall_s) + spread,
         f"{one.rows_per_s:,.0f}",
         seconds(one.cpu_s),

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.contestants.task import Task
-from benchmarks.figures import ALL_THERE, Round, form, verdict
+from benchmarks.figures import Round, verdict
 from benchmarks.measure import run_measured
 from benchmarks.places import PEER_PYTHON, PRODUCT_PYTHON, ROOT
 from benchmarks.scenarios import DAY, Contestant, Scenario
@@ -20,9 +20,19 @@ _UNWANTED = ("PYTHONDONTWRITEBYTECODE", "PYTHONPATH", "LOGFERRY_EXPORTS_DIR")
 
 
 def run_round(
-    contestant: Contestant, number: int, scenario: Scenario, server: Sandbox, truth: Truth, *, limit_s: float
+    contestant: Contestant,
+    number: int,
+    scenario: Scenario,
+    server: Sandbox,
+    truth: Truth,
+    contents: Path,
+    *,
+    limit_s: float,
 ) -> Round:
-    """Run and check; whatever the contestant does wrong becomes the round's verdict."""
+    """Run and check; whatever the contestant does wrong becomes the round's verdict.
+
+    ``contents``: the folder of ``write_contents``.
+    """
     with tempfile.TemporaryDirectory(prefix="logferry-bench-") as scratch:
         folder = Path(scratch)
         output = prepare(folder, contestant, scenario, server)
@@ -31,7 +41,7 @@ def run_round(
             command_of(contestant, folder), folder=folder, environment=environment(folder), limit_s=limit_s
         )
         served = served_between(before, server.stats())
-        found = _check(scenario.api, output)
+        found = _check(scenario.api, output, contents, is_product=contestant.is_product)
         if "error" in found:
             said = str(found["error"])
         elif measured.code is None:
@@ -45,9 +55,10 @@ def run_round(
                 ids_sha256=found["ids_sha256"],
                 truth_rows=truth.rows,
                 truth_sha256=truth.ids_sha256,
+                differing=found["differing"],
+                # The peers promise no order.
+                unordered=found["unordered"] if contestant.is_product else 0,
             )
-            if contestant.is_product and said == ALL_THERE:
-                said = form(scenario.api, columns=found["columns"], unordered=found["unordered"])
         return Round(
             contestant=contestant.name,
             number=number,
@@ -64,6 +75,7 @@ def run_round(
             rows=found.get("rows", 0),
             files=found.get("files", 0),
             bytes=found.get("bytes", 0),
+            tree_bytes=measured.tree_bytes,
         )
 
 
@@ -105,9 +117,19 @@ def environment(folder: Path | None = None) -> dict[str, str]:
     return {**kept, **own, "PYTHONPATH": str(ROOT)}
 
 
-def _check(api: str, output: Path) -> dict[str, Any]:
+def write_contents(scenario: Scenario, folder: Path) -> None:
+    """Have ``truth`` tell what every column of the scenario's rows must be."""
+    held = [str(scenario.rows), str(scenario.event_bytes), *scenario.held, str(folder)]
+    command = [str(PRODUCT_PYTHON), "-m", "benchmarks.truth", scenario.api, *held]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"bench: the truth about {scenario.key} is not known: {done.stderr.strip()[-300:]}")
+
+
+def _check(api: str, output: Path, contents: Path, *, is_product: bool) -> dict[str, Any]:
+    whose = "product" if is_product else "peer"
     done = subprocess.run(
-        [str(PEER_PYTHON), "-m", "benchmarks.check", api, str(output)],
+        [str(PEER_PYTHON), "-m", "benchmarks.check", api, str(output), str(contents), whose],
         cwd=ROOT,
         capture_output=True,
         text=True,

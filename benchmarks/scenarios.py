@@ -11,12 +11,14 @@ REQUESTS = "requests"
 GROWTH = "growth"
 MEMORY = "memory"
 PROFILE = "profile"
-PARTS = (PEERS, REQUESTS, GROWTH, MEMORY, PROFILE)
+SERVER = "server"
+PARTS = (PEERS, REQUESTS, GROWTH, MEMORY, PROFILE, SERVER)
 
 APIS = ("datadog", "azure")
 DAY = ("2026-03-02T00:00:00Z", "2026-03-03T00:00:00Z")
 HOUR = ("2026-03-02T09:00:00Z", "2026-03-02T10:00:00Z")
 EVENT_BYTES = 1000
+LONG_EVENT_BYTES = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +90,8 @@ class Choice:
     rounds: int = 3
     contestants: tuple[str, ...] = ()
     growth: tuple[int, ...] = (10_000, 100_000, 1_000_000)
-    memory_rows: int = 1_000_000
-    long_messages: int = 200
+    hour_rows: tuple[int, ...] = (100_000, 1_000_000)
+    long_rows: tuple[int, ...] = (200, 2_000)
 
 
 def scenarios(choice: Choice) -> Iterator[Scenario]:
@@ -152,12 +154,15 @@ def _growth(api: str, choice: Choice) -> Iterator[Scenario]:
 
 
 def _memory(api: str, choice: Choice) -> Iterator[Scenario]:
-    rounds = choice.rounds
-    yield Scenario(
-        MEMORY, api, choice.memory_rows, (LOGFERRY,), rounds, held=HOUR, title="one hour holds everything"
+    """One slice that holds everything (Azure: in answers of up to 64 MB), rows as large as they get, and both."""
+    for rows in sorted(choice.hour_rows):
+        yield Scenario(MEMORY, api, rows, (LOGFERRY,), choice.rounds, held=HOUR, title="all in one hour")
+    for rows in sorted(choice.long_rows):
+        yield _long(api, rows, choice.rounds, DAY, "messages of 1 MB")
+    yield _long(api, max(choice.long_rows), choice.rounds, HOUR, "messages of 1 MB, all in one hour")
+
+
+def _long(api: str, rows: int, rounds: int, held: tuple[str, str], title: str) -> Scenario:
+    return Scenario(
+        MEMORY, api, rows, (LOGFERRY,), rounds, event_bytes=LONG_EVENT_BYTES, held=held, title=title
     )
-    if api == "datadog":
-        long = choice.long_messages
-        yield Scenario(
-            MEMORY, api, long, (LOGFERRY,), rounds, event_bytes=1_000_000, title="messages of 1 MB"
-        )

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 _MOST = 2**63
+_HALF = re.compile("[\ud800-\udfff]")
 
 
 def whole(value: Any) -> Any:
-    """The value with a question mark for every half character, and huge integers as text."""
+    """The value with U+FFFD for every half character, and huge integers as text."""
     if isinstance(value, str):
-        return value.encode("utf-8", "replace").decode()
+        return _HALF.sub("\ufffd", value)
     if isinstance(value, list):
         return [whole(one) for one in value]
     if isinstance(value, dict):

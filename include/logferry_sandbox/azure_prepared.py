@@ -18,7 +18,7 @@ from logferry_sandbox.kql_expressions import Binder
 from logferry_sandbox.kql_frame import Batch, Column, Vector
 from logferry_sandbox.kql_syntax import Call, Name
 from logferry_sandbox.kql_values import TICKS_PER_SECOND, UNIX_EPOCH_TICKS, dump_dynamic
-from logferry_sandbox.prepared_rows import BLOCK_ROWS, Spread, Template, padding
+from logferry_sandbox.prepared_rows import Spread, Template, padding, rows_of_block
 
 LEAST_ROW_BYTES = 700
 _TIME, _ITEM = "TimeGenerated", "_ItemId"
@@ -53,7 +53,7 @@ class PreparedTable:
         row_bytes: int = 1000,
         odd_every: int = 1000,
         seed: int = 0,
-        block_rows: int = BLOCK_ROWS,
+        block_rows: int | None = None,
     ) -> None:
         if row_bytes < LEAST_ROW_BYTES:
             raise ValueError(f"a prepared row takes at least {LEAST_ROW_BYTES:,} bytes, not {row_bytes:,}")
@@ -68,7 +68,7 @@ class PreparedTable:
             seconds,
             per_second=TICKS_PER_SECOND,
             seed=seed,
-            block_rows=block_rows,
+            block_rows=block_rows or rows_of_block(row_bytes),
             never_round=True,
         )
         size = self._spread.block_rows
@@ -85,6 +85,11 @@ class PreparedTable:
     @property
     def rows(self) -> int:
         return self._spread.rows
+
+    @property
+    def block_rows(self) -> int:
+        """After so many rows the same ones follow, but for their ids and times."""
+        return self._spread.block_rows
 
     def row(self, number: int) -> tuple[str, int]:
         """``_ItemId`` and time (ticks since 1970) of a row."""

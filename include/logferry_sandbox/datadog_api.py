@@ -19,7 +19,7 @@ from logferry_sandbox.datadog_settings import Credential, DatadogSettings
 from logferry_sandbox.datadog_store import DatadogStore
 from logferry_sandbox.datadog_time import parse_instant
 from logferry_sandbox.faults import FaultPlan, json_response, with_faults
-from logferry_sandbox.http_server import App, Buffer, HttpRequest, HttpResponse
+from logferry_sandbox.http_server import App, HttpRequest, HttpResponse, Piece
 from logferry_sandbox.rate_limit import Clock, RateLimiter, system_clock
 
 SEARCH_BUCKET = "logs_public_search_api"
@@ -67,9 +67,7 @@ class DatadogApi:
             response.cut_after = settings.most_body_bytes
         return response
 
-    def _serve(
-        self, request: HttpRequest, settings: DatadogSettings, headers: dict[str, str]
-    ) -> list[Buffer]:
+    def _serve(self, request: HttpRequest, settings: DatadogSettings, headers: dict[str, str]) -> list[Piece]:
         route = (request.method, request.path)
         if route == ("GET", "/api/v1/validate"):
             if request.headers.get("dd-api-key") != settings.api_key:

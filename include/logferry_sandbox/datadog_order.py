@@ -9,7 +9,7 @@ from logferry_sandbox.datadog_cursor import Cursor
 from logferry_sandbox.datadog_filter import Filter
 from logferry_sandbox.datadog_query import as_number, facet_values
 from logferry_sandbox.datadog_store import DatadogStore, Segment, View, parse_event
-from logferry_sandbox.http_server import Buffer
+from logferry_sandbox.http_server import Piece
 
 _BEFORE_EVERY_ID = ""
 _AFTER_EVERY_ID = "\x7f"
@@ -22,7 +22,7 @@ class Rows:
     A text of ``bodies`` is one event, or a run of events with commas between.
     """
 
-    bodies: list[Buffer]
+    bodies: list[Piece]
     size: int
     last: Cursor | None
     exhausted: bool
@@ -46,7 +46,7 @@ class TimeOrder:
 
     def page(self, after: Cursor | None, limit: int) -> Rows:
         """Up to ``limit`` rows after ``after``. Raises ValueError for a cursor of another order."""
-        bodies: list[Buffer] = []
+        bodies: list[Piece] = []
         size, last = 0, None
         for segment in self._after(after):
             if size == limit:
@@ -133,7 +133,7 @@ class FacetOrder:
             (rank, number, text, event_id), _ = taken[-1]
             value = None if rank == _MISSING else str(number) if rank == _NUMBER else text
             last = Cursor(event_id.decode(), value)
-        bodies: list[Buffer] = [body for _, body in taken]
+        bodies: list[Piece] = [body for _, body in taken]
         return Rows(bodies, len(bodies), last, first + limit >= len(self._rows))
 
     def row_at(self, position: Cursor) -> bytes | None:

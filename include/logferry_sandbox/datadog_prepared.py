@@ -14,13 +14,16 @@ from logferry_sandbox.datadog_prepared_shapes import prepared_events
 from logferry_sandbox.datadog_query import Query
 from logferry_sandbox.datadog_shapes import FLEX_ONLY_INDEX, INDEXES
 from logferry_sandbox.datadog_store import HOUR_MS, Chunk, matching_rows
-from logferry_sandbox.prepared_rows import BLOCK_ROWS, Computed, Spread, Template
+from logferry_sandbox.http_server import Made
+from logferry_sandbox.prepared_rows import Computed, Spread, Template, rows_of_block
 
 _MS_PER_SECOND = 1_000
 _HEAD = b'{"id":"'
 _ID_HEAD = b"AwAAAZ"
 _BLOCK_DIGITS = 6
 _RUN = 50_000
+_MOST_HELD_BYTES = 16_000_000
+"""A larger run of events is made while it is sent: a page of 1 MB messages would take a gigabyte."""
 _T = TypeVar("_T")
 
 
@@ -43,10 +46,15 @@ class PreparedEvents:
         event_bytes: int = 1100,
         odd_every: int = 1000,
         seed: int = 0,
-        block_rows: int = BLOCK_ROWS,
+        block_rows: int | None = None,
     ) -> None:
         self._spread = Spread(
-            rows, start_s, seconds, per_second=_MS_PER_SECOND, seed=seed, block_rows=block_rows
+            rows,
+            start_s,
+            seconds,
+            per_second=_MS_PER_SECOND,
+            seed=seed,
+            block_rows=block_rows or rows_of_block(event_bytes),
         )
         made = prepared_events(
             self._spread.block_rows, event_bytes=event_bytes, odd_every=odd_every, seed=seed
@@ -65,6 +73,11 @@ class PreparedEvents:
     @property
     def rows(self) -> int:
         return self._spread.rows
+
+    @property
+    def block_rows(self) -> int:
+        """After so many events the same ones follow, but for their ids and times."""
+        return self._spread.block_rows
 
     def row(self, number: int) -> tuple[str, int]:
         """Id and time (ms since 1970) of an event."""
@@ -96,8 +109,11 @@ class PreparedEvents:
         """See Source."""
         return _PreparedChunk(self, self.rows_between(hour * HOUR_MS, (hour + 1) * HOUR_MS))
 
-    def joined(self, start: int, stop: int) -> memoryview:
+    def joined(self, start: int, stop: int) -> memoryview | Made:
         """The JSON of rows ``[start, stop)`` with commas between."""
+        size = self._template.bytes_before(stop) - self._template.bytes_before(start) - 1
+        if size > _MOST_HELD_BYTES:
+            return Made(size, lambda: self._one_by_one(start, stop))
         runs = list(self._filled(start, stop))
         return memoryview(runs[0] if len(runs) == 1 else b"".join(runs))[:-1]
 
@@ -121,6 +137,12 @@ class PreparedEvents:
             head = _ID_HEAD + b"%0*d" % (_BLOCK_DIGITS, block)
             ids += [head + tail for tail in self._id_tails[first:end]]
         return ids
+
+    def _one_by_one(self, start: int, stop: int) -> Iterator[bytes]:
+        separator = b""
+        for row in range(start, stop):
+            yield separator + self.bodies(row, row + 1)[0]
+            separator = b","
 
     def _filled(self, start: int, stop: int) -> Iterator[bytes]:
         spread, fill = self._spread, self._template.fill
@@ -146,7 +168,7 @@ class _PreparedChunk:
     def bodies(self) -> Sequence[bytes]:
         return self._computed(self._events.bodies)
 
-    def joined(self, start: int, stop: int) -> memoryview:
+    def joined(self, start: int, stop: int) -> memoryview | Made:
         return self._events.joined(self._first + start, self._first + stop)
 
     def index_of(self, row: int) -> str:

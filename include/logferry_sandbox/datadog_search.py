@@ -21,7 +21,7 @@ from logferry_sandbox.datadog_query import Query
 from logferry_sandbox.datadog_settings import DatadogSettings
 from logferry_sandbox.datadog_store import DatadogStore, parse_event
 from logferry_sandbox.faults import FaultPlan
-from logferry_sandbox.http_server import Buffer, HttpRequest
+from logferry_sandbox.http_server import HttpRequest, Made, Piece
 
 SEARCH_FAULTS = frozenset(
     {
@@ -77,7 +77,7 @@ class SearchEndpoint:
         restriction: Query,
         now_ms: int,
         request_id: str,
-    ) -> list[Buffer]:
+    ) -> list[Piece]:
         """The body of the answer to the search ``raw``, in pieces. Raises DatadogRefusalError."""
         found = read_filter(raw.get("filter"), settings, self._store.indexes, restriction, now_ms)
         search = read_search(raw, found, settings)
@@ -145,7 +145,9 @@ class SearchEndpoint:
             del bodies[len(bodies) // 2]
             return rows.last
         if len(bodies) > 1 and take("datadog:swap_row", request) is not None:
-            bodies[len(bodies) // 2] = _under_a_new_id(bytes(bodies[len(bodies) // 2 - 1]))
+            twin = bodies[len(bodies) // 2 - 1]
+            assert isinstance(twin, bytes)  # where there are faults, a page holds event by event
+            bodies[len(bodies) // 2] = _under_a_new_id(twin)
         if take("datadog:out_of_order", request) is not None and len(bodies) > 1:
             bodies[0], bodies[-1] = bodies[-1], bodies[0]
         if search.cursor is not None:
@@ -209,15 +211,15 @@ def _under_a_new_id(body: bytes) -> bytes:
 
 
 def _page(
-    bodies: list[Buffer], meta: dict[str, Any], text: str, raw: Mapping[str, Any], request: HttpRequest
-) -> list[Buffer]:
+    bodies: list[Piece], meta: dict[str, Any], text: str, raw: Mapping[str, Any], request: HttpRequest
+) -> list[Piece]:
     meta = {"elapsed": meta.pop("elapsed"), "page": {"after": text}, **meta}
     return _json_page(bodies, meta, {"next": _next_link(text, raw, request)})
 
 
 def _end(
     shape: str, meta: dict[str, Any], here: Cursor, raw: Mapping[str, Any], request: HttpRequest
-) -> list[Buffer]:
+) -> list[Piece]:
     """The empty page after the last one, in one of the shapes recorded from the real API."""
     match shape:
         case "no_meta":
@@ -233,12 +235,16 @@ def _end(
 
 
 def _json_page(
-    bodies: list[Buffer], meta: Mapping[str, Any], links: Mapping[str, str] | None = None
-) -> list[Buffer]:
+    bodies: list[Piece], meta: Mapping[str, Any], links: Mapping[str, str] | None = None
+) -> list[Piece]:
     tail = b',"links":' + _json(links) if links else b""
-    # A single run of events goes out as it is: joining would copy it.
-    data = bodies[0] if len(bodies) == 1 else b",".join(bodies)
-    return [b'{"data":[', data, b'],"meta":' + _json(meta) + tail + b"}"]
+    texts = [body for body in bodies if not isinstance(body, Made)]
+    data: list[Piece]
+    if 1 < len(bodies) == len(texts):
+        data = [b",".join(texts)]
+    else:  # A single run of events goes out as it is: joining would copy it, or hold what is made while it is sent.
+        data = [piece for body in bodies for piece in (b",", body)][1:]
+    return [b'{"data":[', *data, b'],"meta":' + _json(meta) + tail + b"}"]
 
 
 def _next_link(cursor: str, raw: Mapping[str, Any], request: HttpRequest) -> str:

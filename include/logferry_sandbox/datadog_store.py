@@ -21,7 +21,7 @@ from typing import Any, Protocol, runtime_checkable
 from logferry_sandbox.datadog_query import Query, parse_query
 from logferry_sandbox.datadog_shapes import FLEX_ONLY_INDEX, INDEXES
 from logferry_sandbox.datadog_time import parse_instant
-from logferry_sandbox.http_server import Buffer
+from logferry_sandbox.http_server import Piece
 
 HOUR_MS = 3_600_000
 _CACHED_ROWS = 8_000_000
@@ -44,7 +44,7 @@ class Chunk(Protocol):
     def bodies(self) -> Sequence[bytes]:
         """The events as JSON, in the order of ``times``."""
 
-    def joined(self, start: int, end: int) -> Buffer:
+    def joined(self, start: int, end: int) -> Piece:
         """The JSON of the events in ``[start, end)``, commas between them."""
 
     def index_of(self, row: int) -> str:
@@ -130,7 +130,7 @@ class View:
         run = of_all[rows[0] : rows[-1] + 1]  # taking one after the other costs more
         return [run[row - rows[0]] for row in rows]
 
-    def joined(self, start: int, end: int) -> Buffer:
+    def joined(self, start: int, end: int) -> Piece:
         """The same as one text, commas between the events."""
         if self._rows is None:
             return self.chunk.joined(start, end)

@@ -10,7 +10,7 @@ import socket
 import ssl
 import struct
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -24,6 +24,32 @@ _ONE_SEND_BYTES = 65_536
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 Buffer = bytes | bytearray | memoryview
+
+
+class Made:
+    """A piece of an answer of ``size`` bytes that is made part by part while it is sent, and never held whole."""
+
+    def __init__(self, size: int, parts: Callable[[], Iterable[Buffer]]) -> None:
+        self._size = size
+        self._parts = parts
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __iter__(self) -> Iterator[Buffer]:
+        return iter(self._parts())
+
+
+Piece = Buffer | Made
+
+
+def _parts_of(pieces: Iterable[Piece]) -> Iterator[Buffer]:
+    for piece in pieces:
+        if isinstance(piece, Made):
+            yield from piece
+        else:
+            yield piece
+
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +84,7 @@ class HttpResponse:
     cut_after: int | None = None
     stall_s: float = 0.0
     reset: bool = False
-    pieces: Iterable[Buffer] = ()
+    pieces: Iterable[Piece] = ()
     pieces_bytes: int | None = None
     compress: bool = True
     wire: Iterable[bytes] | None = None
@@ -71,7 +97,7 @@ class HttpResponse:
 
     def whole(self) -> bytes:
         """The whole answer as one text."""
-        return b"".join((self.body, *self.pieces)) if self.size > len(self.body) else self.body
+        return b"".join((self.body, *_parts_of(self.pieces))) if self.size > len(self.body) else self.body
 
 
 App = Callable[[HttpRequest], HttpResponse]
@@ -271,8 +297,8 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self.wfile.write(head)
             self.wfile.write(body)
-        for piece in pieces:
-            self.wfile.write(piece)
+        for part in _parts_of(pieces):
+            self.wfile.write(part)
 
     def _pour(self, wire: Iterable[bytes]) -> None:
         self.close_connection = True

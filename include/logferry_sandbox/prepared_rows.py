@@ -17,7 +17,9 @@ from itertools import accumulate
 from typing import Any, TypeVar, overload
 
 BLOCK_ROWS = 20_000
-"""Rows of a whole block: some 20 MB of text."""
+"""Rows of a whole block, where a row is small."""
+_BLOCK_BYTES = 64_000_000
+"""About the most text in a block: the server of 1 MB messages must neither make nor hold gigabytes."""
 SECOND_WIDTH = 20
 """Bytes of ``2026-11-20T03:00:00.``."""
 _BLOCKS_KEPT = 64
@@ -100,10 +102,19 @@ class Spread:
     def _block_seconds(self, block: int) -> list[bytes]:
         base = self.start_s + block * self.block_s
         texts: list[bytes] = []
+        minute, head = -1, b""
         for second, rows in self._rows_per_second:
-            at = time.gmtime(base + second)
-            texts += [time.strftime("%Y-%m-%dT%H:%M:%S.", at).encode()] * rows
+            now, into = divmod(base + second, 60)
+            if now != minute:
+                minute = now
+                head = time.strftime("%Y-%m-%dT%H:%M:", time.gmtime(60 * minute)).encode()
+            texts += [b"%b%02d." % (head, into)] * rows
         return texts
+
+
+def rows_of_block(row_bytes: int) -> int:
+    """How many rows of about so many bytes a block has."""
+    return max(1, min(BLOCK_ROWS, _BLOCK_BYTES // row_bytes))
 
 
 class Template:

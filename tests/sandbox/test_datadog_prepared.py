@@ -5,9 +5,10 @@ from functools import lru_cache
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from logferry_sandbox import datadog_prepared
 from logferry_sandbox.datadog_api import DatadogApi
 from logferry_sandbox.datadog_prepared import PreparedEvents
 from logferry_sandbox.datadog_search import SEARCH_FAULTS
@@ -15,7 +16,7 @@ from logferry_sandbox.datadog_settings import DatadogSettings
 from logferry_sandbox.datadog_store import DatadogStore, ids_sha256
 from logferry_sandbox.datadog_time import format_instant
 from logferry_sandbox.faults import FaultPlan
-from logferry_sandbox.http_server import HttpRequest
+from logferry_sandbox.http_server import HttpRequest, Made
 
 from .conftest import AGGREGATE, NOON_MS, SEARCH
 
@@ -67,6 +68,7 @@ def test_one_in_so_many_is_odd() -> None:
     assert len(odd) >= 10
 
 
+@settings(deadline=None)
 @given(
     bounds=st.tuples(st.integers(-5000, 7_205_000), st.integers(-5000, 7_205_000)).map(sorted),
     limit=st.integers(1, 1000),
@@ -150,3 +152,17 @@ def test_ten_million_events_are_served_from_one_block() -> None:
 def test_what_cannot_be_made_is_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(ValueError, match=r"999|-1"):
         PreparedEvents(10, start_s=0, seconds=60, **wrong)
+
+
+def test_a_page_of_long_events_is_made_while_it_is_sent_and_is_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store = DatadogStore(prepared())
+    body = {"filter": {"from": START_MS, "to": START_MS + SECONDS * 1000}, "page": {"limit": 500}}
+    at_once = ask(api_of(store), SEARCH, body | {"sort": "timestamp"})
+    monkeypatch.setattr(datadog_prepared, "_MOST_HELD_BYTES", 2_000)
+    runs = [prepared().joined(first, 100) for first in (0, 99)]
+    assert [isinstance(run, Made) for run in runs] == [True, False]
+    assert [len(run) for run in runs] == [len(b"".join(runs[0])), len(bytes(runs[1]))]  # type: ignore[arg-type]
+    later = ask(api_of(store), SEARCH, body | {"sort": "timestamp"})
+    assert (later["data"], len(later["data"])) == (at_once["data"], 500)

@@ -139,6 +139,16 @@ def test_the_sandbox_measures_itself(capsys: pytest.CaptureFixture[str]) -> None
     assert [" 2,500 " in line for line in lines] == [True, True, False, False, False, False]
 
 
+def test_the_sandbox_tells_its_rates_to_programs_too(capsys: pytest.CaptureFixture[str]) -> None:
+    assert rate.main(["--rows", "2500", "--generated", "0", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [(one["server"], one["rows"]) for one in found] == [
+        ("Datadog, prepared", 2500),
+        ("Azure, prepared", 2500),
+    ]
+    assert all(one["body_bytes"] > 2500 * 1000 for one in found)
+
+
 def test_a_busy_port_is_one_sentence(start: Start) -> None:
     with socket.create_server(("127.0.0.1", 0)) as busy:
         process = start("--no-azure", "--port-datadog", str(busy.getsockname()[1]))

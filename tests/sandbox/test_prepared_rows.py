@@ -7,9 +7,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from logferry_sandbox.prepared_rows import SECOND_WIDTH, Computed, Spread, Template
+from logferry_sandbox import prepared_rows
+from logferry_sandbox.prepared import PreparedHistory
+from logferry_sandbox.prepared_rows import SECOND_WIDTH, Computed, Spread, Template, rows_of_block
 
 START_S = 1_795_132_800  # 2026-11-20T00:00:00Z
+
+
+def test_the_block_of_large_rows_has_fewer_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [rows_of_block(size) for size in (1_000, 1_000_000, 10**9)] == [20_000, 64, 1]
+    monkeypatch.setattr(prepared_rows, "_BLOCK_BYTES", 5_500)
+    start, end = datetime(2026, 11, 20, tzinfo=UTC), datetime(2026, 11, 21, tzinfo=UTC)
+    history = PreparedHistory(12, start, end, row_bytes=1_100)
+    events, table = history.datadog(), history.azure()
+    assert (events.block_rows, table.block_rows) == (5, 5)
+    assert len({*events.ids(0, 12)}) == len({table.row(number) for number in range(12)}) == 12
 
 
 @st.composite
