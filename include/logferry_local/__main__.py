@@ -28,6 +28,7 @@ from logferry_local.airflow import (
     airflow_environment,
     component_commands,
     schema_mark,
+    write_command,
 )
 from logferry_local.database import Database
 from logferry_local.failures import failure_of
@@ -109,6 +110,9 @@ def _run(settings: Settings, console: Console, cleanup: ExitStack) -> int:
             environment.update(connections)
             write_variables(variables, connections)
     _migrate(settings, environment, console)
+    own_airflow = settings.home / "airflow-cli"
+    cleanup.callback(own_airflow.unlink, missing_ok=True)
+    write_command(own_airflow, settings, environment)
 
     def check() -> None:
         if (dead := children.dead()) is not None:
@@ -147,6 +151,10 @@ def _run(settings: Settings, console: Console, cleanup: ExitStack) -> int:
             [("shell", f". {shown_url(variables.as_uri())} (the sandbox, for logferry plan and export)")]
             if accounts.sandbox
             else []
+        ),
+        (
+            "command",
+            f"{shown_url(own_airflow.as_uri())} (airflow for this run: type it where a command says airflow)",
         ),
     ):
         console.print(f"{label:<9} {text}", highlight=False, markup=False, soft_wrap=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import secrets
+import shlex
 import sys
 import time
 from collections.abc import Mapping
@@ -92,6 +93,19 @@ def component_commands() -> dict[str, list[str]]:
         "dag-processor": airflow_command("dag-processor"),
         "triggerer": airflow_command("triggerer", quiet),
     }
+
+
+def write_command(file: Path, settings: Settings, environment: Mapping[str, str]) -> None:
+    """An executable that is ``airflow`` for this run: a shell knows neither its database nor its keys. For this user
+    alone, as it holds them."""
+    own = {name: value for name, value in environment.items() if settings.environment.get(name) != value}
+    file.unlink(missing_ok=True)
+    file.touch(mode=0o700)
+    file.write_text(
+        "#!/bin/sh\n# airflow, for the Airflow that `make run` has up: for example .logferry/airflow-cli dags list\n"
+        + "".join(f"export {name}={shlex.quote(value)}\n" for name, value in own.items())
+        + f'exec {shlex.join(airflow_command())} "$@"\n'
+    )
 
 
 def schema_mark(settings: Settings) -> Path:

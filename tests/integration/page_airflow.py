@@ -137,14 +137,25 @@ class PageAirflow:
         self._children.stop()
         self._database.__exit__(kind, error, trace)
 
+    def beside(self, path: str) -> str:
+        """One more API server of the same Airflow, as behind a proxy: its base URL, which has a path."""
+        port = free_port()
+        url = f"http://127.0.0.1:{port}{path}"
+        own = {"AIRFLOW__API__PORT": str(port), "AIRFLOW__API__BASE_URL": url}
+        self._children.start(
+            "api-server-beside", component_commands()["api-server"], {**self._environment(), **own}, PROJECT
+        )
+        until(lambda: self._is_up(url), f"the start of the API server at {url}", STARTED_S)
+        return url
+
     def api(self, user: str) -> RestApi:
         """The REST API, logged in."""
         found = RestApi(self.url, user)
         found.log_in()
         return found
 
-    def anonymous(self) -> RestApi:
-        found = RestApi(self.url, "nobody")
+    def anonymous(self, url: str | None = None) -> RestApi:
+        found = RestApi(url or self.url, "nobody")
         found.session.trust_env = False
         return found
 
@@ -176,11 +187,11 @@ class PageAirflow:
             **self._variables,
         }
 
-    def _is_up(self) -> bool:
+    def _is_up(self, url: str | None = None) -> bool:
         dead = self._children.dead()
         assert dead is None, f"{dead} ended: {self.log(dead or '')}"
         try:
-            parts = self.anonymous().call("GET", "/api/v2/monitor/health").json()
+            parts = self.anonymous(url).call("GET", "/api/v2/monitor/health").json()
         except (requests.RequestException, ValueError):
             return False
         wanted = {"metadatabase", *(name.replace("-", "_") for name in self._components)} - {"api_server"}

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
-from playwright.sync_api import FrameLocator, Locator, Page, Route, expect
+from playwright.sync_api import Browser, FrameLocator, Locator, Page, Route, expect
 from tests.integration.browser import FailurePictures, Theme, Visitor, chromium, grave_violations
 from tests.integration.page_airflow import PageAirflow, free_port
 from tests.integration.page_lake import DARK, HOSTILE, MARKUP, NAMES, SHOP, PreparedLake
@@ -35,6 +35,7 @@ class Stage:
     lake: PreparedLake
     admin: Visitor
     viewer: Visitor
+    browser: Browser
 
     @property
     def shop(self) -> str:
@@ -62,7 +63,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReque
             admin, viewer = (Visitor(browser, airflow.url, user) for user in ("admin", "eve"))
             pictures = FailurePictures(folder, [admin, viewer])
             request.config.pluginmanager.register(pictures)
-            yield Stage(airflow, lake, admin, viewer)
+            yield Stage(airflow, lake, admin, viewer, browser)
             request.config.pluginmanager.unregister(pictures)
 
 
@@ -166,6 +167,22 @@ def test_the_calendar_tells_the_state_of_every_slice_by_name(stage: Stage) -> No
     )
 
 
+def test_what_is_missing_from_before_the_first_run_is_told_apart_and_stays_missing(stage: Stage) -> None:
+    page = open_view(stage.admin, "#/")
+    all_filled(page)
+    expect(row(page, HOSTILE)).to_contain_text("4 d before the first run not exported")
+    expect(row(page, HOSTILE)).to_contain_text("96 before the first run")
+    page.goto(f"{stage.admin.url}/logferry/#/export/{HOSTILE}")
+    before, after = stage.lake.places.hour(5, 23), stage.lake.places.hour(1, 0)
+    expect(cell(page, before)).to_have_accessible_name(re.compile(", missing, before the first run$"))
+    expect(cell(page, after)).to_have_accessible_name(re.compile(", missing$"))
+    assert page.evaluate(
+        "(from) => document.querySelector(`[data-from='${from}']`).classList.contains('before')",
+        format_instant(before.start),
+    )
+    expect(page.get_by_test_id("gap").last).to_contain_text("never published: from before the first run")
+
+
 def test_a_slice_that_was_exported_again_tells_of_its_late_rows(stage: Stage) -> None:
     page = open_view(stage.admin, stage.shop)
     slice_, before, after = stage.lake.late_rows()
@@ -261,6 +278,8 @@ def test_a_broken_record_is_shown_as_broken_and_the_page_stays_up(stage: Stage) 
     expect(row(page, HOSTILE)).to_contain_text("journal damaged")
     page.goto(f"{stage.admin.url}/logferry/#/export/{HOSTILE}/record/2")
     expect(page.locator("main")).to_contain_text(re.compile("broken|no record|not readable", re.IGNORECASE))
+    # It is neither the first nor the last of its journal only because it says nothing of its neighbours.
+    expect(page.get_by_test_id("record-chain")).not_to_contain_text("of its journal")
     page.goto(
         f"{stage.admin.url}/logferry/"
         + export_view(HOSTILE, Window(stage.lake.places.hour(5, 0).start, stage.lake.places.today))
@@ -272,6 +291,9 @@ def test_a_broken_record_is_shown_as_broken_and_the_page_stays_up(stage: Stage) 
 def test_a_lake_that_cannot_be_reached_says_since_when_and_why(stage: Stage) -> None:
     page = open_view(stage.admin, "#/")
     expect(row(page, DARK)).to_contain_text(re.compile(r"lake unreachable since \d{4}-\d\d-\d\d \d\d:\d\d"))
+    expect(row(page, DARK).get_by_test_id("lake-why")).to_contain_text(
+        "cannot be reached: check endpoint_url"
+    )
     page.goto(f"{stage.admin.url}/logferry/#/export/{DARK}")
     expect(page.locator("main")).to_contain_text(re.compile("connect|reach", re.IGNORECASE))
     expect(page.locator("main")).to_contain_text("acme-lake")
@@ -332,10 +354,40 @@ def test_the_verdict_is_over_all_exports_however_many_pages_the_list_has(stage: 
     expect(page.get_by_test_id("verdict")).to_contain_text("3 of 3 need attention")
 
 
+def test_all_rows_come_by_one_request_and_only_those_that_changed_come_again(stage: Stage) -> None:
+    page = stage.admin.page()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if "/logferry/api/" in request.url else None)
+    page.goto(f"{stage.admin.url}/logferry/#/")
+    all_filled(page)
+    assert sorted(url.rpartition("/api/")[2].partition("?")[0] for url in asked) == ["exports", "rows"]
+    with page.expect_request("**/api/rows") as again:
+        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    assert len(re.findall('"[^"]+"', again.value.headers["if-none-match"])) == len(NAMES)
+    expect(page.get_by_test_id("verdict")).to_contain_text("3 of 3")
+
+
+def test_a_row_that_does_not_come_is_said_to_be_missing_and_the_others_are_shown(stage: Stage) -> None:
+    def without_the_dark_one(route: Route) -> None:
+        lines = route.fetch().text().splitlines()
+        route.fulfill(
+            content_type="application/x-ndjson",
+            body="".join(f"{one}\n" for one in lines if f'"name":"{DARK}"' not in one),
+        )
+
+    page = stage.admin.page()
+    page.route("**/api/rows", without_the_dark_one)
+    page.goto(f"{stage.admin.url}/logferry/#/")
+    expect(row(page, SHOP).get_by_test_id("status")).to_contain_text("Needs attention")
+    expect(row(page, DARK).get_by_test_id("status")).to_contain_text("Unknown")
+    expect(row(page, DARK)).to_contain_text("Its row did not come with the others: try again.")
+    expect(row(page, DARK).get_by_role("button", name="Try again")).to_be_visible()
+
+
 def test_an_export_that_can_no_longer_be_read_is_not_ok(stage: Stage) -> None:
     page = open_view(stage.admin, "#/")
     all_filled(page)
-    page.route(f"**/api/exports/{SHOP}", cut_off)
+    page.route("**/api/rows", cut_off)
     page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
     expect(row(page, SHOP)).to_contain_text("not up to date: The server's answer was cut off")
     expect(row(page, SHOP)).to_have_attribute("data-attention", "true")
@@ -363,6 +415,67 @@ def test_nothing_can_be_started_from_a_preview_that_is_not_of_now(stage: Stage) 
     page.get_by_test_id("fill").click()
     expect(page.get_by_test_id("fill-dialog").get_by_test_id("failure")).to_be_visible()
     expect(confirm).to_be_disabled()
+
+
+def test_a_part_of_a_window_is_filled_by_the_whole_window_and_the_preview_says_so(stage: Stage) -> None:
+    gap = stage.lake.places.gap
+    part = Window(gap.start + TICK_PER_HOUR, gap.start + 3 * TICK_PER_HOUR)
+    page = open_view(stage.admin, stage.shop)
+    select_by_keyboard(page, part)
+    expect(page.get_by_test_id("selection-text")).to_contain_text("2 slices, 2 gaps")
+    page.get_by_test_id("fill").click()
+    preview = page.get_by_role("dialog", name="Fill gaps")
+    expect(preview.get_by_test_id("fill-windows")).to_have_text("1")
+    expect(preview).to_contain_text(
+        "A window of the schedule is always run whole, so more than the selection is exported: "
+        f"{format_instant(gap.start)} to {format_instant(gap.end)}."
+    )
+    action = preview.get_by_test_id("fill-action")
+    expect(action).to_contain_text("Airflow backfill of 1 window")
+    expect(action).to_contain_text(
+        f"{format_instant(gap.start)[11:16]} \u2013 {format_instant(gap.end)[11:16]}"
+    )
+    asked = stage.airflow.api("admin").call("GET", f"/logferry/api/exports/{SHOP}/fill?{query(part)}").json()
+    assert (asked["actions"][0]["from"], asked["actions"][0]["to"]) == (
+        format_instant(gap.start),
+        format_instant(gap.end),
+    )
+
+
+def test_the_requests_chart_says_what_it_counts(stage: Stage) -> None:
+    page = open_view(stage.admin, stage.shop)
+    chart = page.get_by_test_id("chart-requests")
+    expect(chart.get_by_role("heading")).to_have_text("Requests per day of the archive")
+    expect(chart).to_contain_text("earlier publications of it are not counted")
+
+
+def test_under_a_path_everything_leads_there(stage: Stage) -> None:
+    """As behind a proxy that gives Airflow a path of its own: its ``[api] base_url`` has one."""
+    url = stage.airflow.beside("/airflow")
+    host = url.removesuffix("/airflow")
+    anonymous = stage.airflow.anonymous(url).call("GET", "/logferry/")
+    assert anonymous.status_code == 401
+    assert 'href="/airflow/api/v2/auth/login?next=%2Fairflow%2Fplugin%2Flogferry"' in anonymous.text
+    visitor = Visitor(stage.browser, url, "admin")
+    try:
+        page = visitor.page()
+        outside: list[str] = []
+        page.on("request", lambda request: request.url.startswith(f"{url}/") or outside.append(request.url))
+        page.goto(f"{url}/plugin/logferry")
+        shown = page.frame_locator("iframe")
+        all_filled(shown)
+        row(shown, SHOP).get_by_role("link", name=SHOP, exact=True).click()
+        expect(shown.get_by_test_id("dag-link")).to_have_attribute("href", f"/airflow/dags/export_{SHOP}")
+        slice_ = stage.lake.places.proven
+        page.goto(f"{url}/logferry/{export_view(SHOP, slice_)}")
+        expect(cell(page, slice_)).to_have_accessible_name(re.compile(", proven"))
+        # What is started goes to Airflow's API under the path too.
+        page.get_by_test_id("verify").click()
+        expect(page.get_by_test_id("verify-result")).to_contain_text("Nothing found", timeout=RUN_S)
+        assert [one for one in outside if one.startswith(host)] == []
+        assert visitor.complaints == []
+    finally:
+        visitor.close()
 
 
 def test_a_backfill_that_published_nothing_does_not_end_well(stage: Stage) -> None:

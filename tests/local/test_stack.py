@@ -197,6 +197,19 @@ def test_the_last_lines_say_where_to_look_and_what_a_shell_needs(stack: Stack) -
     assert f"password  {(stack.home / 'secrets/airflow-password').read_text().strip()}" in lines
     (shell,) = [line for line in lines if line.startswith("shell ")]
     assert str(stack.home / "sandbox.env") in shell
+    (command,) = [line.split()[1] for line in lines if line.startswith("command ")]
+    # What the page and `logferry gaps` print for Airflow, asked of this one.
+    day = f"{yesterday() - timedelta(days=9):%Y-%m-%d}T00:00:00+00:00"
+    options = ["--dag-id", "export_web_errors", "--from-date", day, "--to-date", day]
+    told = subprocess.run(
+        [command, "backfill", "create", *options, "--reprocess-behavior", "completed", "--dry-run"],
+        env={"PATH": os.environ["PATH"], "HOME": str(stack.home)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert told.returncode == 0, told.stderr[-3000:]
+    assert day[:10] in told.stdout
     answer = requests.get(f"http://127.0.0.1:{stack.port}/logferry/", timeout=60)
     assert answer.status_code == 401
 

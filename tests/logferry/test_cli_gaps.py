@@ -45,6 +45,25 @@ def test_gaps_are_listed_with_the_exact_backfill(
     assert max(len(line) for line in text.splitlines()) <= 80
 
 
+def test_while_make_run_is_up_its_own_airflow_command_is_named(
+    archive: MadeArchive,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setenv("LOGFERRY_HOME", str(tmp_path / "home"))
+    for command in (["gaps", "web"], ["coverage", "web"]):
+        assert main(command) == 0
+        assert "make run" not in capsys.readouterr().out
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "airflow-cli").touch()
+    monkeypatch.chdir(tmp_path)
+    for command in (["gaps", "web"], ["coverage", "web"]):
+        assert main(command) == 0
+        text = " ".join(capsys.readouterr().out.split())
+        assert "(for the Airflow of make run, begin that with home/airflow-cli in place of airflow)" in text
+
+
 def test_what_is_proposed_for_a_range_stays_in_that_range(
     archive: MadeArchive, capsys: pytest.CaptureFixture[str]
 ) -> None:

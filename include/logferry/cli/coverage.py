@@ -17,6 +17,7 @@ from logferry.audit.definitions import differing
 from logferry.audit.gaps import Remedy, gaps, remedies, replacing, reprovable
 from logferry.cli.archive_json import coverage_json
 from logferry.cli.calendar import calendar, legend, symbols
+from logferry.cli.local_airflow import instead_of_airflow
 from logferry.cli.narrow import KEPT, command_lines, listed, wrapped
 from logferry.cli.options import AsJson, MaybeExport, Since, Until, archive_range
 from logferry.cli.output import can_show, console, number, print_json, size
@@ -143,6 +144,9 @@ def _mended_by(found: list[Remedy], export: str, purpose: str) -> Iterator[str]:
         yield from command_lines(remedy.command)
     if len(found) > 3:
         yield f"    … and {len(found) - 3:,} more: logferry gaps {export}"
+    local = instead_of_airflow(found[:3])
+    if local is not None:
+        yield from wrapped(f"({local})", 2)
 
 
 def _definition_lines(examined: Examined, now: int) -> Iterator[str]:

@@ -16,6 +16,7 @@ from logferry.audit.definitions import DefinitionUse, differing
 from logferry.audit.gaps import Gap, Remedy, remedies, replacing
 from logferry.audit.gaps import gaps as gaps_of
 from logferry.cli.archive_json import definition_json, gap_json, remedy_json, window_json
+from logferry.cli.local_airflow import instead_of_airflow
 from logferry.cli.narrow import KEPT, command_lines, wrapped
 from logferry.cli.options import AsJson, Export, Since, Until, archive_range
 from logferry.cli.output import print_json, say
@@ -127,4 +128,8 @@ def _show_commands(commands: list[Remedy], purpose: str) -> None:
         say(line)
     for one in commands:
         for line in command_lines(one.command, 2):
+            say(line)
+    local = instead_of_airflow(commands)
+    if local is not None:
+        for line in wrapped(f"({local})"):
             say(line)

@@ -60,6 +60,7 @@ def fill(state: ArchiveState, window: Window, *, now: int) -> dict[str, Any]:
     found = _from(spec, oldest, remedies(spec, held, now=now))
     _warn_of_unsettled(spec, held, found, warnings)
     _warn_of_interrupted(gaps, warnings)
+    _warn_of_more(window, found, warnings)
     longest = _longest(found)
     found.sort(key=lambda remedy: remedy is not longest)
     if len(found) > MOST_ENTRIES:
@@ -204,6 +205,17 @@ def _warn_of_interrupted(gaps: list[Gap], warnings: list[str]) -> None:
         warnings.append(
             f"A run began to publish {counted(begun, 'slice')} of this and has not ended: see whether it is at work; "
             "of two runs of one window only the later one publishes."
+        )
+
+
+def _warn_of_more(asked: Window, found: list[Remedy], warnings: list[str]) -> None:
+    """Somebody who selected an hour must not be surprised by a day."""
+    wider = [one for remedy in found for one in remedy.windows if not asked.covers(one)]
+    if wider:
+        spans = " and ".join(f"{format_instant(one.start)} to {format_instant(one.end)}" for one in wider)
+        warnings.append(
+            f"A window of the schedule is always run whole, so more than the selection is exported: {spans}. Files "
+            "whose rows did not change are not written anew."
         )
 
 

@@ -100,6 +100,7 @@ class Index:
         self._damage: dict[int, tuple[Remembered, ...]] = {}
         self._firsts, self._ends = array("q"), array("q")
         self._same: dict[str, str] = {}
+        self._whole: tuple[tuple[int, int], tuple[Totals, list[Gap]]] | None = None
         covering = Covering(spec, ledger, fingerprint=fingerprint, damage=damage)
         for number, after in covering.stretches():
             known = covering.at(self.window(number), due=spec.start)
@@ -110,6 +111,8 @@ class Index:
         self.publications = sorted(map(self._publication, ledger.windows.values()), reverse=True)
         self.of_seq = {one.seq: one for one in self.publications}
         self.seqs = sorted(self.of_seq)
+        self.begun_at = self._begun_at(spec, ledger)
+        """Tick of the first window that anybody asked for: what is missing before it, the schedule never ran."""
         # The clock decides one thing here only: how the slice that nobody published is called.
         self._holding = first_not_final(spec, ledger, damage=damage, due=spec.start)
 
@@ -217,6 +220,15 @@ class Index:
             for start, after, state, reason in found
         ]
 
+    def whole(self, end: int, due: int) -> tuple[Totals, list[Gap]]:
+        """``totals`` and ``gaps`` of all cells before ``end``, which every look at the overview asks for: reckoned once
+        for as long as the clock moves neither of the two."""
+        kept = self._whole
+        if kept is None or kept[0] != (end, due):
+            found = (self.totals(self.first, end, due), self.gaps(self.first, end, due))
+            kept = self._whole = ((end, due), found)
+        return kept[1]
+
     def last_published(self, end: int) -> int | None:
         """The last cell before ``end`` that is published."""
         for at in range(bisect_left(self._firsts, end) - 1, -1, -1):
@@ -255,6 +267,16 @@ class Index:
                 break
             since = number * self.grid
         return since
+
+    def _begun_at(self, spec: ExportSpec, ledger: Ledger) -> int:
+        """The window of the first slice that was published or begun, but none after the one that the schedule had when
+        the export first published: from then on every window is asked for, see ``upkeep``. The start of the export
+        where an older checkpoint does not tell when that was."""
+        at = bisect_right(self._ends, self.first)
+        if ledger.first_published_at is None or at == len(self._firsts):
+            return spec.start
+        known = min(self._firsts[at] * self.grid, ledger.first_published_at)
+        return max(spec.start, self.schedule.previous_at_or_before(known))
 
     def _first(self, number: int) -> int:
         """Under which number a cell is kept; its own where it is not."""

@@ -39,7 +39,8 @@ def exports(
         "next": offset + limit if offset + limit < len(names) else None,
         "exports": [_export(loaded.exports[name]) for name in listed],
         "broken": [
-            {"file": cut(path.name), "reason": cut(reason)} for path, reason in sorted(loaded.broken.items())
+            {"file": cut(path.name), "reason": cut(reason.replace(f"{path}: ", ""))}
+            for path, reason in sorted(loaded.broken.items())
         ],
         "verify_dag": VERIFY_DAG,
     }

@@ -26,7 +26,20 @@ _OPENED_FOR = 10 * TICK_PER_MINUTE
 
 
 class EmptiedLake(StoreError):
-    """Records were read there, and nothing of the export is there any more: a disk that is not mounted looks so."""
+    """``records`` were read there, and nothing of the export is there any more: a disk that is not mounted looks so,
+    and so does a lake that was deleted on purpose."""
+
+    def __init__(self, records: int) -> None:
+        super().__init__(f"The lake held {counted(records, 'record')} and holds none now.")
+        self.records = records
+
+
+@dataclass(frozen=True, slots=True)
+class Emptied:
+    """A lake that was seen with ``records``, then without any since a tick, and is taken to be empty."""
+
+    records: int
+    since: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +63,7 @@ class Read:
     index: Index
     damage: tuple[Damage, ...]
     beside: tuple[Remembered, ...]
+    emptied: Emptied | None = None
 
 
 def read(spec: ExportSpec, connect: Connect, before: Read | None, *, now: int) -> Read:
@@ -80,9 +94,7 @@ def look(archive: Archive, before: Read | None = None, *, opened_at: int) -> Rea
     if before is not None and (before.archive.spec, before.archive.store.url) != (spec, store.url):
         before = None
     if before is not None and before.seq and head is None and not any(store.list(manifests_prefix(name))):
-        raise EmptiedLake(
-            f"The lake held {counted(before.seq, 'record')} and holds none now: see whether its disk is mounted."
-        )
+        raise EmptiedLake(before.seq)
     if (
         before is not None
         and (before.head, before.findings) == (head, findings)
@@ -93,6 +105,7 @@ def look(archive: Archive, before: Read | None = None, *, opened_at: int) -> Rea
     ):
         return replace(before, archive=archive, opened_at=opened_at)
     ledger = read_ledger(store, name)
+    emptied = before.emptied if before is not None and not ledger.head.seq else None
     newest_etag = _etag(store, journal_key(name, ledger.head.seq))
     definition = archive.definition(ledger.source)
     found = remembered(store, name)
@@ -104,7 +117,7 @@ def look(archive: Archive, before: Read | None = None, *, opened_at: int) -> Rea
     )
     decides = (
         spec.model_dump_json(), store.url, ledger.head.seq, ledger.head.hash, head, findings, newest_etag,
-        ledger.damage, definition.fingerprint, definition.note,
+        ledger.damage, definition.fingerprint, definition.note, emptied,
     )  # fmt: skip
     return Read(
         archive,
@@ -120,7 +133,17 @@ def look(archive: Archive, before: Read | None = None, *, opened_at: int) -> Rea
         index,
         tuple(ledger.damage[:MOST_ENTRIES]),
         tuple(beside(found, _newest(ledger))[:MOST_ENTRIES]),
+        emptied,
     )
+
+
+def taken_as_empty(spec: ExportSpec, connect: Connect, emptied: Emptied, *, now: int) -> Read:
+    """``read`` of a lake that has been empty for long enough: nothing is published in it. Raises what ``read`` does."""
+    found = read(spec, connect, None, now=now)
+    # Something came back just now.
+    if found.seq:
+        return found
+    return replace(found, version=f"{found.version}-{emptied.since}", emptied=emptied)
 
 
 def _etag(store: Store, key: str) -> str | None:

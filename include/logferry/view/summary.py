@@ -10,6 +10,7 @@ from logferry.view.cells import gap_list
 from logferry.view.index import Index
 from logferry.view.letters import LETTERS, worst
 from logferry.view.plain import bounded, cut, instant, span
+from logferry.view.reading import Emptied
 from logferry.window import TICK_PER_DAY, TICK_PER_MINUTE, Window, format_instant
 
 _DAYS = 30
@@ -37,6 +38,7 @@ def summary(state: ArchiveState, *, now: int) -> dict[str, Any]:
         "rows": 0,
         "bytes": 0,
         "gaps": {"slices": 0, "stretches": 0, "list": []},
+        "before_first": None,
         "last_proven": None,
         "final_up_to": None,
         "held_by": None,
@@ -45,6 +47,7 @@ def summary(state: ArchiveState, *, now: int) -> dict[str, Any]:
         "budget": budget,
         "budget_note": budget_note,
         "journal": {"seq": 0, "damage": []},
+        "emptied": None,
         "notes": [],
     }
     if state.read is None:
@@ -52,8 +55,7 @@ def summary(state: ArchiveState, *, now: int) -> dict[str, Any]:
     index, found = state.index, state.read
     due = index.due_before(spec, now)
     end = max(-(-now // index.grid), index.first + 1)
-    totals = index.totals(index.first, end, due)
-    gaps = index.gaps(index.first, end, due)
+    totals, gaps = index.whole(end, due)
     proven = index.last_proven()
     held = index.holding(due)
     damage = [f"{one.key}: {one.detail}." for one in found.damage if one.acknowledged is None]
@@ -67,6 +69,7 @@ def summary(state: ArchiveState, *, now: int) -> dict[str, Any]:
             "stretches": len(gaps),
             "list": gap_list(reversed(gaps[-_NEWEST_GAPS:])),
         },
+        "before_first": _before_first(index, spec.start, due),
         "last_proven": None if proven is None else {**span(proven.window), "seq": proven.seq},
         "final_up_to": format_instant(held.window.start) if held.window.start > spec.start else None,
         "held_by": {**span(held.window), "reason": cut(held.reason)},
@@ -76,9 +79,23 @@ def summary(state: ArchiveState, *, now: int) -> dict[str, Any]:
             "seq": found.seq,
             "damage": [cut(one) for one in dict.fromkeys(damage)][:_MOST_SENTENCES],
         },
+        "emptied": _emptied(found.emptied),
         "notes": [] if found.definition.note is None else [cut(found.definition.note)],
     }
     return answer
+
+
+def _before_first(index: Index, start: int, due: int) -> dict[str, Any] | None:
+    """What is missing because the export began to run after its start: no run ever failed to bring it."""
+    end = min(index.begun_at, due)
+    if end <= start:
+        return None
+    window = Window(start, end)
+    return {**span(window), "slices": window.ticks // index.grid}
+
+
+def _emptied(emptied: Emptied | None) -> dict[str, Any] | None:
+    return None if emptied is None else {"records": emptied.records, "since": instant(emptied.since)}
 
 
 def _minute(tick: int | None) -> int | None:

@@ -77,21 +77,21 @@ def json_answer(request: Request, tag: str, make: Callable[[], Any]) -> Response
 
     ``tag``: two contents that differ never have the same.
     """
-    zipped = _takes_gzip(request)
-    if _has(request, _quoted(tag, zipped)):
-        return _unchanged(_quoted(tag, zipped))
+    zipped = takes_gzip(request)
+    if has(request, quoted(tag, zipped)):
+        return _unchanged(quoted(tag, zipped))
     body = encoded(make())
     if zipped and len(body) >= _WORTH_ZIPPING:
         return _content(gzip.compress(body, 5, mtime=0), "application/json", tag, zipped=True)
     # A body too small to be worth it has the tag that its reader will send: of an answer that may be compressed.
-    return Response(body, media_type="application/json", headers={"ETag": _quoted(tag, zipped)})
+    return Response(body, media_type="application/json", headers={"ETag": quoted(tag, zipped)})
 
 
 def file_answer(request: Request, file: StaticFile) -> Response:
     """A file, or 304 for a reader who has it."""
-    zipped = _takes_gzip(request) and file.zipped is not None
-    if _has(request, _quoted(file.tag, zipped)):
-        return _unchanged(_quoted(file.tag, zipped))
+    zipped = takes_gzip(request) and file.zipped is not None
+    if has(request, quoted(file.tag, zipped)):
+        return _unchanged(quoted(file.tag, zipped))
     content = file.zipped if zipped and file.zipped is not None else file.content
     return _content(content, file.media_type, file.tag, zipped=zipped)
 
@@ -168,7 +168,7 @@ class Envelope:
 
 
 def _content(body: bytes, media_type: str, tag: str, *, zipped: bool) -> Response:
-    headers = {"ETag": _quoted(tag, zipped), "Content-Type": media_type}
+    headers = {"ETag": quoted(tag, zipped), "Content-Type": media_type}
     if zipped:
         headers["Content-Encoding"] = "gzip"
     return Response(body, headers=headers)
@@ -178,18 +178,18 @@ def _unchanged(quoted: str) -> Response:
     return Response(status_code=HTTPStatus.NOT_MODIFIED, headers={"ETag": quoted})
 
 
-def _quoted(tag: str, zipped: bool) -> str:
+def quoted(tag: str, zipped: bool) -> str:
     """A strong ETag stands for bytes, so the compressed content has its own (RFC 9110, 8.8.3)."""
     return f'"{tag}-gzip"' if zipped else f'"{tag}"'
 
 
-def _has(request: Request, quoted: str) -> bool:
+def has(request: Request, quoted: str) -> bool:
     """A proxy that compresses may have made the tag weak; that reader has the content all the same."""
     given = request.headers.get("if-none-match", "")
     return given.strip() == "*" or quoted in re.findall(r'"[^"]*"', given)
 
 
-def _takes_gzip(request: Request) -> bool:
+def takes_gzip(request: Request) -> bool:
     for offer in request.headers.get("accept-encoding", "").lower().split(","):
         name, _, weight = offer.partition(";")
         if name.strip() == "gzip":

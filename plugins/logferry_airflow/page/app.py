@@ -32,6 +32,7 @@ from logferry_airflow.page.exports import Exports
 from logferry_airflow.page.lane import Lane, SlowLake
 from logferry_airflow.page.read_ahead import read_ahead
 from logferry_airflow.page.reading import Reading
+from logferry_airflow.page.rows import Rows
 from logferry_airflow.page.static_files import StaticFiles
 from logferry_airflow.page.times import on_grid, whole_window
 
@@ -58,7 +59,8 @@ def create_app(*, archives: Archives | None = None, lane: Lane | None = None) ->
     app.add_middleware(Envelope)
     _add_errors(app)
     exports = Exports()
-    reading = Reading(exports, archives or Archives(connect, SystemClock()), lane or Lane())
+    archives, lane = archives or Archives(connect, SystemClock()), lane or Lane()
+    reading, rows = Reading(exports, archives, lane), Rows(exports, archives, lane)
     _add_files(app, StaticFiles())
 
     @app.get("/api/exports")
@@ -70,19 +72,28 @@ def create_app(*, archives: Archives | None = None, lane: Lane | None = None) ->
     ) -> Response:
         return exports.answer(request, user, offset=offset, limit=limit)
 
+    @app.get("/api/rows")
+    async def rows_(request: Request, user: GetUserDep) -> Response:
+        return await rows.answer(request, user)
+
     @app.get("/api/exports/{name}")
     async def summary_(request: Request, user: GetUserDep, name: str) -> Response:
         return await reading.answer(request, user, name, lambda state, now: summary(state, now=now))
 
     @app.get("/api/exports/{name}/cells")
     async def cells_(
-        request: Request, user: GetUserDep, name: str, start: From = None, to: To = None
+        request: Request, user: GetUserDep, name: str, start: From = None, to: To = None, page: To = None
     ) -> Response:
         return await reading.answer(
             request,
             user,
             name,
-            lambda state, now: cells(state, asked(state.spec, start, to, now=now), now=now),
+            lambda state, now: cells(
+                state,
+                asked(state.spec, start, to, now=now),
+                now=now,
+                page=None if page is None else on_grid("the page", page, state.spec),
+            ),
         )
 
     @app.get("/api/exports/{name}/series")

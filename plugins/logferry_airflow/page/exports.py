@@ -69,6 +69,14 @@ class Exports:
         why = f"the definition of {shown!r} is broken: {'; '.join(own)}" if own else absent
         raise Refusal(HTTPStatus.NOT_FOUND, why)
 
+    def all_readable(self, user: BaseUser) -> list[ExportSpec]:
+        """The definitions of all exports that the user may see, by name. Raises Refusal."""
+        exports = self._loaded().exports
+        dag_ids = {dag_id(name): name for name in exports}
+        with create_session(scoped=False) as session:
+            allowed = Access(user, dag_ids, session).readable(dag_ids)
+        return [exports[name] for name in sorted(dag_ids[one] for one in allowed)]
+
     def _loaded(self) -> LoadedExports:
         try:
             return self._definitions.current()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,7 +27,7 @@ from logferry.view.cells import cells
 from logferry.view.ranges import default_range
 from logferry.view.stored_records import StoredRecords
 from logferry.view.summary import summary
-from logferry.window import TICK_PER_DAY, TICK_PER_HOUR, TICK_PER_SECOND, Window
+from logferry.window import TICK_PER_DAY, TICK_PER_HOUR, TICK_PER_SECOND, Window, format_instant
 
 NOW = YEAR_START + 4 * TICK_PER_DAY
 
@@ -279,13 +280,65 @@ def test_a_local_lake_whose_disk_is_not_mounted_any_more_is_not_called_empty(
     answer = summary(state, now=clock.tick)
     assert (answer["lake"]["reachable"], answer["cells"]["P"]) == (False, 96)
     assert answer["lake"]["reason"] == (
-        "The lake held 4 records and holds none now: see whether its disk is mounted."
+        "The lake held 4 records and holds none now. This was first seen at 2025-11-24T00:00:03Z. See whether its disk "
+        "is mounted. If it was deleted on purpose, it counts as empty from 2025-11-24T00:10:03Z on."
     )
+    assert answer["lake"]["since"] == "2025-11-24T00:00:03Z"
     assert not root.exists()
 
     (tmp_path / "away").rename(root)
     later(clock, 60)
     assert archives.state(spec).reachable
+
+
+def test_a_lake_that_was_deleted_is_believed_to_be_empty_after_ten_minutes(
+    tmp_path: Path, clock: Hands, archives: Archives
+) -> None:
+    root = tmp_path / "lake"
+    spec = year_spec(url=root.as_uri())
+    make_year(open_archive(spec, connect).store, spec, slices=96)
+    archives.state(spec)
+    saved = tmp_path / "backup"
+    shutil.copytree(root, saved)
+    shutil.rmtree(root)
+    later(clock)
+    since = format_instant(clock.tick)
+    assert not archives.state(spec).reachable
+    later(clock, 599)
+    assert not archives.state(spec).reachable
+
+    later(clock, 11)
+    state = archives.state(spec)
+    answer = summary(state, now=clock.tick)
+    assert answer["lake"]["reachable"]
+    assert answer["cells"] == {**dict.fromkeys("DMSIUPN", 0), "M": 72, "N": 25}
+    assert answer["emptied"] == {"records": 4, "since": since}
+    later(clock, 3_600)
+    assert summary(archives.state(spec), now=clock.tick)["emptied"] == {"records": 4, "since": since}
+    assert archives.state(spec).version == state.version
+
+    shutil.copytree(saved, root)
+    later(clock, 60)
+    answer = summary(archives.state(spec), now=clock.tick)
+    assert (answer["cells"]["P"], answer["emptied"]) == (96, None)
+
+
+def test_a_lake_that_fails_in_between_is_not_empty_for_that_long(
+    tmp_path: Path, clock: Hands, archives: Archives, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "lake"
+    spec = year_spec(url=root.as_uri())
+    make_year(open_archive(spec, connect).store, spec, slices=96)
+    archives.state(spec)
+    shutil.rmtree(root)
+    later(clock)
+    archives.state(spec)
+    later(clock, 300)
+    with monkeypatch.context() as patch:
+        patch.setattr(archives_module, "read", lambda *_, **__: (_ for _ in ()).throw(StoreError("down.")))
+        assert archives.state(spec).reason == "down."
+    later(clock, 400)
+    assert "first seen at 2025-11-24T00:11:43Z" in (archives.state(spec).reason or "")
 
 
 def test_a_lake_that_holds_nothing_from_the_beginning_is_a_fresh_export(

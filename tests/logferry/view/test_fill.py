@@ -266,3 +266,19 @@ def test_of_very_many_windows_the_oldest_thousand_come_first(gaps: dict[str, Any
     assert answer["warnings"] == [
         f"This is about the 1,000 oldest windows, up to {end}: fill these first, then come back."
     ]
+
+
+def test_windows_that_reach_beyond_what_was_asked_for_are_named() -> None:
+    state = made("@daily", slices=240, missing=set(range(48, 72)))
+    start = state.spec.start + 2 * TICK_PER_DAY
+    now = state.spec.start + 11 * TICK_PER_DAY
+    asked = Window(start + 3 * TICK_PER_HOUR, start + 5 * TICK_PER_HOUR)
+    answer = fill(state, asked, now=now)
+    assert answer["windows"] == 1
+    (said,) = answer["warnings"]
+    assert said == (
+        "A window of the schedule is always run whole, so more than the selection is exported: "
+        f"{format_instant(start)} to {format_instant(start + TICK_PER_DAY)}. Files whose rows did not change are not "
+        "written anew."
+    )
+    assert fill(state, Window(start, start + TICK_PER_DAY), now=now)["warnings"] == []

@@ -18,6 +18,7 @@ from tests.logferry.view.made_year import (
 from tests.logferry.view.states import spec_of, state_of
 
 from logferry.errors import DefinitionError
+from logferry.records.ledger import read_ledger
 from logferry.spec import load_exports
 from logferry.view.cells import MOST_SLICES, cells
 from logferry.view.expected import Expected
@@ -26,7 +27,14 @@ from logferry.view.ranges import asked, default_range
 from logferry.view.series import series
 from logferry.view.slices import slice_view
 from logferry.view.summary import summary
-from logferry.window import TICK_PER_DAY, TICK_PER_HOUR, TICK_PER_MINUTE, Window, format_instant
+from logferry.window import (
+    TICK_PER_DAY,
+    TICK_PER_HOUR,
+    TICK_PER_MINUTE,
+    Window,
+    format_instant,
+    parse_instant,
+)
 
 DAYS = 40
 NOW = YEAR_START + DAYS * TICK_PER_DAY + 5 * TICK_PER_HOUR
@@ -106,12 +114,25 @@ def test_a_long_range_comes_in_parts() -> None:
     window = Window(spec.start, now)
     part = cells(state, window, now=now)
     assert len(part["cells"]) == MOST_SLICES
-    rest = cells(state, asked(spec, part["next"], format_instant(now), now=now), now=now)
+    rest = cells(state, window, now=now, page=parse_instant(part["next"]))
     assert len(rest["cells"]) == 100
     assert rest["next"] is None
-    assert (
-        part["totals"]["cells"]["M"] + rest["totals"]["cells"]["M"] + rest["totals"]["cells"]["N"] == 20_100
-    )
+    assert sum(part["totals"]["cells"].values()) == 20_100
+    # They would be added up twice.
+    assert not {"totals", "gaps", "gaps_more"} & rest.keys()
+    for outside in (window.start - TICK_PER_MINUTE, window.end):
+        with pytest.raises(DefinitionError, match="ask for the first page anew"):
+            cells(state, window, now=now, page=outside)
+
+
+def test_a_range_that_is_too_long_is_cut_and_says_where() -> None:
+    spec = year_spec(slice_="1m", schedule="@hourly")
+    state = state_of(MemoryStore(), spec)
+    window = Window(spec.start, spec.start + 160_000 * TICK_PER_MINUTE)
+    part = cells(state, window, now=window.end)
+    assert part["cut_at"] == format_instant(spec.start + 150_000 * TICK_PER_MINUTE)
+    assert sum(part["totals"]["cells"].values()) == 150_000
+    assert part["gaps"][-1]["slices"] == 150_000
 
 
 def test_days_of_a_range_with_late_rows_and_requests(store: MemoryStore) -> None:
@@ -279,3 +300,39 @@ def test_rows_that_mend_a_short_slice_are_not_late_and_those_after_them_are() ->
     state = state_of(store)
     assert series(state, start, now=START + 2 * TICK_PER_DAY)["days"][0]["late_rows"] == 3
     assert cells(state, start, now=START + 2 * TICK_PER_DAY)["marks"]["0"][0] == "late:+3"
+
+
+def test_what_is_missing_before_the_first_run_is_told_apart(store: MemoryStore) -> None:
+    spec = spec_of(start=format_instant(START - 3 * TICK_PER_DAY))
+    first = MemoryStore()
+    Scribe(first).record(Publisher("one", [Rows("a")]))
+    state = state_of(first, spec)
+    now = START + TICK_PER_DAY
+    shown = summary(state, now=now)
+    assert shown["before_first"] == {
+        "from": format_instant(START - 3 * TICK_PER_DAY),
+        "to": format_instant(START),
+        "slices": 72,
+    }
+    # The rest of that day is missing too, and somebody should have brought it.
+    assert shown["cells"]["M"] > 72
+    assert cells(state, Window(spec.start, now), now=now)["begun_at"] == format_instant(START)
+    assert summary(state_of(store, year_spec()), now=NOW)["before_first"] is None
+    assert summary(state_of(MemoryStore(), spec), now=now)["before_first"] is None
+
+
+def test_a_hole_in_the_first_window_that_ran_is_an_ordinary_gap() -> None:
+    spec = spec_of(start=format_instant(START - TICK_PER_DAY))
+    store = MemoryStore()
+    Scribe(store).record(Publisher("one", [Rows("a")], first=2))
+    shown = summary(state_of(store, spec), now=START + TICK_PER_DAY)
+    assert shown["before_first"]["to"] == format_instant(START)
+
+
+def test_windows_that_the_schedule_had_since_the_first_run_are_no_days_before_it() -> None:
+    """The export published before the first slice that is published now, so the schedule ran in between."""
+    store = MemoryStore()
+    Scribe(store).record(Publisher("one", [Rows("a")], first=60))
+    state = state_of(store, spec_of(start=format_instant(START - TICK_PER_DAY)))
+    assert read_ledger(store, state.spec.name).first_published_at == START + 48 * TICK_PER_HOUR
+    assert state.index.begun_at == START + 48 * TICK_PER_HOUR

@@ -91,7 +91,8 @@ def test_every_address_of_these_tests_is_a_route_and_every_route_is_among_them(a
     for address in ADDRESSES:
         scope = {"type": "http", "method": "GET", "path": address.removeprefix("/logferry").partition("?")[0]}
         reached.add(next(route.path for route in app.routes if route.matches(scope)[0].value == 2))  # type: ignore[attr-defined]
-    assert reached == {route.path for route in app.routes} - {"/{path:path}"}  # type: ignore[attr-defined]
+    # The rows of all exports have tests of their own: it is the one answer without an ETag.
+    assert reached == {route.path for route in app.routes} - {"/{path:path}", "/api/rows"}  # type: ignore[attr-defined]
 
 
 def test_there_is_no_documentation_to_read(admin: TestClient) -> None:

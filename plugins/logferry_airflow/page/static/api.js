@@ -82,6 +82,63 @@ export async function get(path, signal) {
   return data;
 }
 
+const summaryPath = (name) => `/exports/${encodeURIComponent(name)}`;
+const MOST_TAGS = 150; // a header of more is refused by some proxies; the rows beyond come whole
+
+/**
+ * The rows of all exports by one request: `put(name, data, error)` for each as soon as it is there, `data` being what
+ * `get("/exports/<name>")` answers. Throws ApiError when there is no answer, or when it ends too early.
+ */
+export async function rows(put, signal) {
+  const known = new Map([...kept].filter(([url]) => url.startsWith(own("/exports/")) && !/[/?]/.test(url.slice(own("/exports/").length))));
+  const tags = [...known.values()].slice(-MOST_TAGS).map((entry) => entry.etag);
+  const response = await send(own("/rows"), { headers: tags.length ? { "If-None-Match": tags.join(", ") } : {} }, signal);
+  if (!response.ok) {
+    const data = await body(response);
+    throw new ApiError(response.status, sentence(response.status, data?.error ?? data?.detail));
+  }
+  for await (const line of linesOf(response.body.getReader(), signal)) {
+    const url = own(summaryPath(line.name));
+    const entry = line.row ? { etag: line.etag, data: line.row } : known.get(url);
+    if (line.error || !entry) put(line.name, undefined, new ApiError(line.status ?? 0, sentence(line.status, line.error)));
+    else {
+      keep(url, entry);
+      put(line.name, entry.data, null);
+    }
+  }
+}
+
+/** The lines of JSON that come in, one after the other. Throws ApiError when none comes for long, or one is no JSON. */
+async function* linesOf(reader, signal) {
+  const text = new TextDecoder();
+  let rest = "";
+  try {
+    for (;;) {
+      const { done, value } = await inTime(reader.read());
+      rest += text.decode(value, { stream: !done });
+      const whole = rest.split("\n");
+      rest = whole.pop();
+      for (const line of whole) yield JSON.parse(line);
+      if (!done) continue;
+      if (rest) throw new SyntaxError("half a line");
+      return;
+    }
+  } catch (error) {
+    if (signal?.aborted || error instanceof ApiError) throw error;
+    throw new ApiError(0, "The server's answer was cut off: try again.");
+  } finally {
+    reader.cancel().catch(() => {});
+  }
+}
+
+function inTime(promise) {
+  let timer = 0;
+  const late = new Promise((_, fail) => {
+    timer = setTimeout(() => fail(new ApiError(0, "Airflow did not go on answering within 30 seconds: try again, and look at the load of the API server.")), TIMEOUT_MS);
+  });
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
+}
+
 /** Airflow's `detail`, which is a string, a list of complaints, or an object, as one line. */
 function detail(data) {
   const said = data?.detail ?? data;

@@ -1,7 +1,7 @@
 // The calendar: days by slices of the day as one grid for pointer, keyboard and screen reader.
 // Plain DOM under one preact node: a year of hours is 8,760 cells, and only cells that changed are touched again.
 import { html, useEffect, useLayoutEffect, useMemo, useRef } from "./vendor/htm/standalone.module.js";
-import { layout } from "./cells.js";
+import { beforeFirst, layout } from "./cells.js";
 import { STATES } from "./states.js";
 import { count, plural } from "./text.js";
 import { DAY, day, HOUR, iso, month, monthDay, range, stamp, WEEKDAYS, weekday } from "./time.js";
@@ -170,7 +170,7 @@ class Grid {
     const noted = hasMark(this.cells, unit);
     const label = describe(this.cells, unit);
     if (cell.dataset.state === unit.letter && cell.getAttribute("aria-label") === label) return;
-    cell.className = `c s-${unit.letter}${noted ? " noted" : ""}${this.isPicked(i) ? " sel" : ""}`;
+    cell.className = `c s-${unit.letter}${noted ? " noted" : ""}${beforeFirst(this.cells, unit) ? " before" : ""}${this.isPicked(i) ? " sel" : ""}`;
     cell.dataset.state = unit.letter;
     cell.setAttribute("aria-label", label);
     if (this.isPicked(i)) cell.setAttribute("aria-selected", "true");
@@ -357,6 +357,7 @@ export function describe(cells, unit) {
   } else {
     parts.push(STATES[unit.letter].name);
     if (typeof cells.rows[unit.first] === "number") parts.push(plural(cells.rows[unit.first], "row"));
+    if (beforeFirst(cells, unit)) parts.push("before the first run");
     if (unit.letter === "S") parts.push(`${count(cells.source[unit.first])} at the source`);
   }
   return parts.join(", ");

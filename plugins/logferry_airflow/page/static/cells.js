@@ -3,28 +3,23 @@ import { get } from "./api.js";
 import { graver, isGap, letterOf } from "./states.js";
 import { DAY, HOUR, iso, parse } from "./time.js";
 
-const MOST = 150000; // slices held at once; beyond, the range is cut and says so
-
-/** The address of one page of slices. */
-const page = (name, from, to) => `/exports/${encodeURIComponent(name)}/cells?from=${iso(from)}&to=${iso(to)}`;
+/** The address of one page of slices; `at`: where it begins, null for the first. */
+const page = (name, from, to, at) => `/exports/${encodeURIComponent(name)}/cells?from=${iso(from)}&to=${iso(to)}${at ? `&page=${at}` : ""}`;
 
 /**
  * The slices of [from, to): {from, to, slice, letters, rows, source, bytes, seq, marks, gaps, gapsMore, totals, dueBefore,
- * cutAt}. `gaps` are oldest first; `gapsMore` counts those that the answer leaves out, which are older than its first.
+ * begunAt, cutAt}. `gaps` are oldest first; `gapsMore` counts those that the answer leaves out, which are older than its first.
  * Instants are seconds; the arrays run in parallel; `cutAt` is set where the range was too fine to hold. While nothing
  * changed on the server the very same object comes back. Throws ApiError.
  */
 export async function loadCells(name, from, to, signal, last) {
   const parts = [];
-  let at = from;
-  let size = 0;
-  while (at !== null && size < MOST) {
-    const part = await get(page(name, at, to), signal);
+  let at = null;
+  do {
+    const part = await get(page(name, from, to, at), signal);
     parts.push(part);
-    size += part.cells.length;
-    const next = parse(part.next);
-    at = next !== null && next > at ? next : null;
-  }
+    at = part.next && (at === null || part.next > at) ? part.next : null;
+  } while (at !== null);
   if (last?.parts?.length === parts.length && parts.every((part, i) => part === last.parts[i])) return last;
   const first = parts[0];
   const start = parse(first.from);
@@ -34,45 +29,33 @@ export async function loadCells(name, from, to, signal, last) {
     from: start,
     to: parse(parts.at(-1).to),
     dueBefore: parse(first.due_before),
+    begunAt: parse(first.begun_at),
     letters: parts.map((part) => part.cells).join(""),
     rows: parts.flatMap((part) => part.rows),
     source: parts.flatMap((part) => part.source_rows),
     bytes: parts.flatMap((part) => part.bytes),
     seq: parts.flatMap((part) => part.seq),
     marks: {},
-    gaps: [],
-    gapsMore: 0,
-    totals: { rows: 0, bytes: 0, cells: {} },
-    cutAt: at,
+    // Of the whole range, which the first page alone tells.
+    gaps: first.gaps,
+    gapsMore: first.gaps_more,
+    totals: first.totals,
+    cutAt: parse(first.cut_at),
   };
   let before = 0;
   for (const part of parts) {
     for (const [i, marks] of Object.entries(part.marks ?? {})) joined.marks[Number(i) + before] = marks;
     before += part.cells.length;
-    joined.totals.rows += part.totals?.rows ?? 0;
-    joined.totals.bytes += part.totals?.bytes ?? 0;
-    for (const [letter, n] of Object.entries(part.totals?.cells ?? {})) {
-      joined.totals.cells[letter] = (joined.totals.cells[letter] ?? 0) + n;
-    }
-    for (const gap of part.gaps ?? []) addGap(joined.gaps, gap);
-    joined.gapsMore += part.gaps_more ?? 0;
   }
-  joined.to = Math.max(joined.from, Math.min(at ?? joined.to, joined.from + joined.letters.length * joined.slice));
+  joined.to = Math.max(joined.from, Math.min(joined.to, joined.from + joined.letters.length * joined.slice));
   return joined;
-}
-
-/** A stretch that a page's end had cut in two becomes one again. */
-function addGap(gaps, gap) {
-  const last = gaps.at(-1);
-  if (last && last.to === gap.from && last.state === gap.state && last.reason === gap.reason) {
-    gaps[gaps.length - 1] = { ...last, to: gap.to, slices: last.slices + gap.slices };
-  } else {
-    gaps.push(gap);
-  }
 }
 
 /** Start of slice `i`, in seconds. */
 export const startOf = (cells, i) => cells.from + i * cells.slice;
+
+/** Whether a unit is missing only because the export began to run later: nothing that somebody asked for. */
+export const beforeFirst = (cells, unit) => unit.letter === "M" && unit.to <= (cells.begunAt ?? 0);
 
 /** What the range [from, to) holds: {slices, gaps, short, rows, seqs}. */
 export function within(cells, from, to) {

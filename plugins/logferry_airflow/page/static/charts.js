@@ -17,7 +17,8 @@ const CHARTS = [
     series: [{ key: "late_rows", name: "late rows", colour: "--s-line", bars: true }],
   },
   {
-    id: "requests", title: "Requests per day", hint: "all, of which retried and throttled", format: compact, full: count,
+    // A ledger keeps what the last publication of a window took, not what those before it did.
+    id: "requests", title: "Requests per day of the archive", hint: "what the newest publication of each window took, on the day the window begins; earlier publications of it are not counted", format: compact, full: count,
     series: [
       { key: "requests", name: "requests", colour: "--i", bars: true },
       { key: "retried", name: "retried", colour: "--s-line", dash: [5, 3] },
@@ -51,7 +52,10 @@ function percent(part, whole) {
 function Chart({ chart, days, lateness, carries }) {
   const host = useRef(null);
   const readout = useRef(null);
+  const sum = (key) => days.reduce((all, d) => all + (d[key] ?? 0), 0);
+  const none = chart.series.every((s) => sum(s.key) === 0);
   useEffect(() => {
+    if (none) return undefined;
     const show = (i) => {
       const d = days[i];
       if (readout.current) readout.current.textContent = d ? `${visible(d.day)}: ${chart.series.map((s) => `${chart.full(d[s.key])} ${s.name === "bytes" ? "" : s.name}`.trim()).join(", ")}${carries ? `, ${percent(d.requests, carries)} of the allowance` : ""}` : "";
@@ -64,7 +68,7 @@ function Chart({ chart, days, lateness, carries }) {
       if (gone || !host.current) return;
       plot?.destroy();
       width = host.current.clientWidth;
-      plot = new UPlot(options(UPlot, chart, width, days, show), [days.map((_, i) => i), ...chart.series.map((s) => days.map((d) => d[s.key] ?? null))], host.current);
+      plot = new UPlot(options(UPlot, chart, width, days, show), [days.map((_, i) => i), ...chart.series.map((s) => days.map((d) => (s.bars ? (d[s.key] ?? null) : d[s.key] || null)))], host.current);
     };
     draw();
     const stop = onTheme(draw);
@@ -79,21 +83,21 @@ function Chart({ chart, days, lateness, carries }) {
       watch.disconnect();
       plot?.destroy();
     };
-  }, [days, chart, carries]);
-  const sum = (key) => days.reduce((all, d) => all + (d[key] ?? 0), 0);
+  }, [days, chart, carries, none]);
   const hint = chart.id === "late" && lateness?.known_from ? `${chart.hint}; known from ${visible(lateness.known_from).slice(0, 10)}` : chart.hint;
   return html`<figure class="chart" data-testid=${`chart-${chart.id}`}>
     <figcaption><h3>${chart.title}</h3>
       <span class="dim">${hint ? `${hint}. ` : ""}${chart.series.map((s) => `${chart.full(sum(s.key))} ${s.name === "bytes" ? "" : s.name}`.trim()).join(", ")} in all</span>
     </figcaption>
-    ${carries && html`<p class="dim share" data-testid="budget-share">The allowance carries ${count(carries)} requests a day, its reserve left free. Used of it: ${percent(sum("requests") / days.length, carries)} on the average day, ${percent(Math.max(...days.map((d) => d.requests ?? 0)), carries)} on the busiest.</p>`}
-    ${chart.series.length > 1 && html`<ul class="legend" aria-hidden="true">${chart.series.map((s) => html`<li><span class=${`key k${s.colour}`}></span> ${s.name}</li>`)}</ul>`}
-    <div ref=${host} class="plot" aria-hidden="true"></div>
-    <p ref=${readout} class="readout dim" aria-hidden="true"></p>
-    <details><summary>as a table</summary><div class="scroll" tabindex="0" role="region" aria-label=${`${chart.title}, table`}>
+    ${none && html`<p class="dim">None in this range.</p>`}
+    ${carries && !none && html`<p class="dim share" data-testid="budget-share">The allowance carries ${count(carries)} requests a day, its reserve left free. A day of this archive took ${percent(sum("requests") / days.length, carries)} of that on average, ${percent(Math.max(...days.map((d) => d.requests ?? 0)), carries)} at most.</p>`}
+    ${chart.series.length > 1 && !none && html`<ul class="legend" aria-hidden="true">${chart.series.map((s) => html`<li><span class=${`key k${s.colour}`}></span> ${s.name}</li>`)}</ul>`}
+    ${!none && html`<div ref=${host} class="plot" aria-hidden="true"></div>
+      <p ref=${readout} class="readout dim" aria-hidden="true"></p>`}
+    ${!none && html`<details><summary>as a table</summary><div class="scroll" tabindex="0" role="region" aria-label=${`${chart.title}, table`}>
       <table class="plain"><thead><tr><th scope="col">day</th>${chart.series.map((s) => html`<th scope="col" class="num">${s.name}</th>`)}${carries && html`<th scope="col" class="num">of the allowance</th>`}</tr></thead>
       <tbody>${[...days].reverse().map((d) => html`<tr><th scope="row">${visible(d.day)}</th>${chart.series.map((s) => html`<td class="num">${chart.full(d[s.key])}</td>`)}${carries && html`<td class="num">${percent(d.requests ?? 0, carries)}</td>`}</tr>`)}</tbody></table>
-    </div></details>
+    </div></details>`}
   </figure>`;
 }
 

@@ -14,7 +14,7 @@ import { RangePicker, rangeOf } from "./ranges.js";
 import { replace, toExport, toOverview } from "./route.js";
 import { SlicePanel } from "./slice_panel.js";
 import { startVerify } from "./start.js";
-import { beginsLater, empty, Legend, unread } from "./states.js";
+import { beginsLater, emptiedText, empty, Legend, quietlyEmpty, unread } from "./states.js";
 import { FinalUpTo, NextRun, Status } from "./summary.js";
 import { bytes, count, plural, Text, visible } from "./text.js";
 import { iso, now as clock, parse, range as inWords, stamp } from "./time.js";
@@ -107,12 +107,13 @@ function Numbers({ listed, summary, failed }) {
     <${Fact} name="Last proven">${told(() => (summary.last_proven ? inWords(summary.last_proven.from, summary.last_proven.to) : "none yet"))}<//>
     <${Fact} name="Final up to">${told(() => html`<${FinalUpTo} data=${summary} bare=${true} />`)}<//>
     <${Fact} name="Archive">${told(() => html`${count(summary.rows)} rows, ${bytes(summary.bytes)}`)}<//>
-    <${Fact} name="Gaps in all">${told(() => html`${plural(summary.gaps?.slices ?? 0, "slice")}${summary.cells.S ? `, ${summary.cells.S} of them short` : ""}`)}<//>
+    <${Fact} name="Gaps in all">${told(() => html`${plural(summary.gaps?.slices ?? 0, "slice")}${summary.cells.S ? `, ${summary.cells.S} of them short` : ""}${summary.before_first ? html`, ${summary.before_first.slices >= (summary.gaps?.slices ?? 0) ? "all" : count(summary.before_first.slices)} from before the first run. <span class="dim" data-testid="before-first">To have these, select them below and press Fill gaps.</span>` : ""}`)}<//>
     ${listed && html`<${Fact} name="Next run"><${NextRun} airflow=${listed.airflow} now=${clock()} dag=${listed.dag_id} /><//>`}
     <${Fact} name="Requests left">${summary ? html`<${Budget} budget=${summary.budget} note=${summary.budget_note} />` : wait}<//>
     ${listed && html`<${Fact} name="DAG"><${AirflowLink} to=${dagPath(listed.dag_id)} testid="dag-link">${visible(listed.dag_id)}<//> <span class="dim">${visible(listed.schedule)}, slices of ${visible(listed.slice)}</span><//>`}
     ${lake && html`<${Fact} name="Lake" wide=${!lake.reachable}><${Text} value=${lake.url ?? listed?.destination ?? ""} max=${60} mono=${true} />${!lake.reachable && html`<div class="bad-text" data-testid="lake-trouble">unreachable${lake.since && html` since <${Time} at=${lake.since} />`}: <${Text} value=${lake.reason ?? "no reason was given"} max=${200} />${lake.read_at && html` What you see was read <${Time} at=${lake.read_at} />.`}</div>`}<//>`}
     ${summary?.journal?.damage?.length > 0 && html`<${Fact} name="Journal" wide=${true}><ul class="bad-text">${summary.journal.damage.slice(0, 10).map((one) => html`<li><${Text} value=${one} max=${240} /></li>`)}</ul><//>`}
+    ${summary?.emptied && html`<${Fact} name="Emptied" wide=${true}><span class="bad-text" data-testid="emptied">${emptiedText(summary.emptied)}: mount its disk or <strong>restore</strong> it; if it was deleted on purpose, fill it anew or remove the definition.</span><//>`}
     ${summary?.notes?.length > 0 && html`<${Fact} name="Notes" wide=${true}><ul>${summary.notes.slice(0, 10).map((one) => html`<li><${Text} value=${one} max=${240} /></li>`)}</ul><//>`}
   </dl>`;
 }
@@ -145,7 +146,10 @@ function FirstSteps({ listed }) {
 function Coverage({ name, listed, verifyDag, query, summary }) {
   const today = Math.floor(clock() / 86400);
   const range = useMemo(() => rangeOf(query, listed.start, clock()), [query.from, query.to, query.days, listed.start, today]);
-  const { cells, stale, error, reload } = useCells(name, range.from, range.to);
+  const { cells: found, stale: last, error, reload } = useCells(name, range.from, range.to);
+  const calm = quietlyEmpty(listed, summary.data);
+  const cells = useMemo(() => (found && calm ? { ...found, begunAt: Infinity } : found), [found, calm]);
+  const stale = found ? cells : last;
   const [selection, setSelection] = useState(range.selection);
   const [unit, setUnit] = useState(null);
   const [extend, setExtend] = useState(false);
@@ -192,8 +196,8 @@ function Coverage({ name, listed, verifyDag, query, summary }) {
           ? html`<${FillJob} key=${job.key} name=${name} job=${job} onChange=${changed} onClose=${() => setJobs((was) => was.filter((one) => one !== job))} />`
           : html`<${VerifyJob} key=${job.key} name=${name} job=${job} onChange=${changed} onClose=${() => setJobs((was) => was.filter((one) => one !== job))} />`,
       )}
-      <${SelectionBar} name=${name} listed=${listed} verifyDag=${verifyDag} cells=${cells} selection=${selection} extend=${extend} setExtend=${setExtend}
-        onClear=${() => (setSelection(null), setExtend(false), calendar.current?.focus())} onFill=${() => setFilling(selection)} onJob=${addJob} obstacle=${obstacle} />
+      ${(shown || !error) && html`<${SelectionBar} name=${name} listed=${listed} verifyDag=${verifyDag} cells=${cells} selection=${selection} extend=${extend} setExtend=${setExtend}
+        onClear=${() => (setSelection(null), setExtend(false), calendar.current?.focus())} onFill=${() => setFilling(selection)} onJob=${addJob} obstacle=${obstacle} />`}
       ${error && html`<${Failure} error=${error} retry=${reload} what=${cells ? "The calendar is not up to date." : "The slices cannot be read."} />`}
       <div class="coverage">
         <div class="cal-side" aria-busy=${String(!cells && !error)}>
@@ -205,7 +209,7 @@ function Coverage({ name, listed, verifyDag, query, summary }) {
         </div>
         <div class="side">
           ${shown && html`<${SlicePanel} name=${name} dag=${listed.dag_id} cells=${shown} unit=${unit && unit.last <= shown.letters.length ? unit : null} heading=${panel} />`}
-          ${cells && html`<${GapList} gaps=${cells.gaps} more=${cells.gapsMore} onSelect=${selectGap} onFill=${(span) => (setSelection(span), setFilling(span))} obstacle=${obstacle} />`}
+          ${cells && html`<${GapList} gaps=${cells.gaps} more=${cells.gapsMore} begunAt=${cells.begunAt} onSelect=${selectGap} onFill=${(span) => (setSelection(span), setFilling(span))} obstacle=${obstacle} />`}
         </div>
       </div>
       ${filling && html`<${FillDialog} name=${name} listed=${listed} span=${filling} onClose=${() => setFilling(null)} onStarted=${(job) => addJob({ ...job, kind: "fill", key: `fill ${job.at} ${job.from}` })} />`}

@@ -1,21 +1,21 @@
 // The overview: one row per export, those that want a person first.
 import { html, useEffect, useMemo, useRef, useState } from "./vendor/htm/standalone.module.js";
-import { get, remembered } from "./api.js";
+import { ApiError, get, remembered, rows as allRows } from "./api.js";
 import { Budget, Failure, Skeleton } from "./parts.js";
 import { say } from "./polled.js";
 import { toExport } from "./route.js";
 import { Sparkline } from "./sparkline.js";
-import { beginsLater, empty, Legend, troubles, unread } from "./states.js";
+import { beginsLater, empty, Legend, quietlyEmpty, troubles, unread } from "./states.js";
 import { FinalUpTo, NextRun, Status } from "./summary.js";
 import { count, cut, plural, Text, visible } from "./text.js";
 import { now as clock, parse, range } from "./time.js";
 
 const EVERY_MS = 30000;
-const AT_ONCE = 6;
 const SETTLE_MS = 700;
+const BATCH_MS = 60;
 const STEP = 50; // rows drawn at first, and more each time
 
-/** All definitions, then each export's row, a few at a time; again every half minute. */
+/** All definitions, and each export's row as it is ready; again every half minute. */
 function useArchive() {
   const [list, setList] = useState(() => ({ data: whole(remembered(listPath(0))), error: null }));
   const [rows, setRows] = useState({});
@@ -27,12 +27,17 @@ function useArchive() {
       if (busy) return;
       busy = true;
       try {
+        const put = inBatches((came) => !stop.signal.aborted && setRows((was) => merged(was, came)));
+        const coming = fill(put, stop.signal);
         const data = await definitions(stop.signal);
         if (stop.signal.aborted) return;
         setList((was) => (was.data && sameList(was.data, data) && !was.error ? was : { data, error: null }));
-        await fill(data.exports, stop.signal, (name, row) =>
-          setRows((was) => (was[name]?.data === row.data && !row.error && !was[name]?.error ? was : { ...was, [name]: { data: row.data ?? was[name]?.data, error: row.error } })),
-        );
+        const { there, error } = await coming;
+        // An export of the list that has no row: its answer never came, or its definition did between the two.
+        if (stop.signal.aborted) return;
+        for (const one of data.exports) {
+          if (!there.has(one.name)) put(one.name, undefined, error ?? new ApiError(0, "Its row did not come with the others: try again."));
+        }
       } catch (error) {
         if (!stop.signal.aborted) setList((was) => ({ data: was.data, error }));
       } finally {
@@ -70,19 +75,39 @@ async function definitions(signal) {
   return { ...parts[0], parts, exports };
 }
 
-async function fill(exports, signal, put) {
-  const waiting = [...exports];
-  const worker = async () => {
-    for (let one = waiting.shift(); one && !signal.aborted; one = waiting.shift()) {
-      try {
-        put(one.name, { data: await get(`/exports/${encodeURIComponent(one.name)}`, signal), error: null });
-      } catch (error) {
-        if (signal.aborted) return;
-        put(one.name, { data: undefined, error });
-      }
+/** A function that takes rows one by one and gives on what came within a moment: drawing takes longer than a row does. */
+function inBatches(give) {
+  let came = [];
+  return (name, data, error) => {
+    if (!came.length) {
+      setTimeout(() => {
+        const all = came;
+        came = [];
+        give(all);
+      }, BATCH_MS);
     }
+    came.push({ name, data, error });
   };
-  await Promise.all(Array.from({ length: AT_ONCE }, worker));
+}
+
+/** The rows with those that came; the same object where nothing changed. */
+function merged(rows, came) {
+  const changed = came.filter(({ name, data, error }) => error || rows[name]?.error || rows[name]?.data !== data);
+  return changed.length ? { ...rows, ...Object.fromEntries(changed.map(({ name, data, error }) => [name, { data: data ?? rows[name]?.data, error }])) } : rows;
+}
+
+/** Hands out the rows as they come: the names of those that came, and why the others did not. */
+async function fill(put, signal) {
+  const there = new Set();
+  try {
+    await allRows((name, data, error) => {
+      there.add(name);
+      if (!signal.aborted) put(name, data, error);
+    }, signal);
+    return { there, error: null };
+  } catch (error) {
+    return { there, error };
+  }
 }
 
 /** How much an export wants a person, 0 for not at all: by its gravest trouble; one that cannot be read comes first. */
@@ -154,9 +179,9 @@ export function Overview() {
       <h1>Archive</h1>
       <p class="verdict" data-testid="verdict">
         ${!complete
-          ? html`${attention > 0 && html`<span class="mark bad" aria-hidden="true">!</span> <span><strong>${attention}</strong> ${needs(attention)} attention so far,</span>`} <span class="dim">${read} of ${exports.length} read…</span>`
+          ? html`${attention > 0 && html`<span class="line"><span class="mark bad" aria-hidden="true">!</span> <span><strong>${attention}</strong> ${needs(attention)} attention so far,</span></span>`} <span class="dim">${read} of ${exports.length} read…</span>`
           : attention || broken
-            ? html`<span class="mark bad" aria-hidden="true">!</span> <strong>${verdict}</strong>`
+            ? html`<span class="line"><span class="mark bad" aria-hidden="true">!</span> <strong>${verdict}</strong></span>`
             : exports.length
               ? html`<span class="mark ok" aria-hidden="true">✓</span> ${verdict}`
               : html`<span class="mark quiet" aria-hidden="true">·</span> ${verdict}`}
@@ -212,25 +237,25 @@ function Row({ listed, row, of, now, retry }) {
   const cell = (label, content, extra = "") => html`<td role="cell" data-label=${label} class=${extra}>${content}</td>`;
   const bad = urgency(listed, row) > 0;
   const waiting = html`<${Skeleton} />`;
-  const blank = unread(data) && html`<span class="none">–</span>`;
+  const blank = unread(data);
   return html`<tr role="row" data-testid=${`row-${listed.name}`} data-attention=${String(bad)} class=${bad ? "is-bad" : ""}>
     <th role="rowheader" scope="row">
       <a class="name" href=${toExport(listed.name)}>${visible(listed.name)}</a>
       <span class="source"><span class="kind">${visible(listed.kind)}</span> <span class="mono" title=${cut(listed.query, 400)}><bdi>${cut(listed.query, 48)}</bdi></span></span>
     </th>
-    ${row?.error && !data
-      ? html`<td role="cell" colspan="4" data-label="Status"><${Status} listed=${listed} row=${row} retry=${retry} /></td>`
+    ${(row?.error && !data) || blank
+      ? html`<td role="cell" colspan="4" data-label="Status"><${Status} listed=${listed} row=${row} retry=${retry} why=${300} /></td>`
       : html`
-          ${cell("Status", html`<${Status} listed=${listed} row=${row} retry=${retry} />`, "status-cell")}
+          ${cell("Status", html`<${Status} listed=${listed} row=${row} retry=${retry} why=${80} />`, "status-cell")}
           ${cell(
             "Last proven",
             data
-              ? blank || html`<span class="two">${data.last_proven ? html`<a href=${toExport(listed.name, { from: data.last_proven.from, to: data.last_proven.to })}>${range(data.last_proven.from, data.last_proven.to)}</a>` : html`<span class="none">none yet</span>`}
+              ? html`<span class="two">${data.last_proven ? html`<a href=${toExport(listed.name, { from: data.last_proven.from, to: data.last_proven.to })}>${range(data.last_proven.from, data.last_proven.to)}</a>` : html`<span class="none">none yet</span>`}
                   <${FinalUpTo} data=${data} /></span>`
               : waiting,
           )}
-          ${cell(of === "rows" ? "Rows, 30 days" : "Bytes, 30 days", data ? blank || html`<${Sparkline} days=${data.days} of=${of} />` : waiting)}
-          ${cell("Gaps", data ? blank || html`<${Gaps} listed=${listed} data=${data} />` : waiting, "num")}
+          ${cell(of === "rows" ? "Rows, 30 days" : "Bytes, 30 days", data ? html`<${Sparkline} days=${data.days} of=${of} begun=${quietlyEmpty(listed, data) ? Infinity : parse(data.before_first?.to)} />` : waiting)}
+          ${cell("Gaps", data ? html`<${Gaps} listed=${listed} data=${data} />` : waiting, "num")}
         `}
     ${cell("Next run", html`<${NextRun} airflow=${listed.airflow} now=${now} dag=${listed.dag_id} />`)}
     ${cell("Requests left", data ? html`<${Budget} budget=${data.budget} note=${data.budget_note} />` : row?.error ? "–" : waiting)}
@@ -243,6 +268,7 @@ function Gaps({ listed, data }) {
   if (!gaps?.slices) return html`<span class="zero">0</span>`;
   return html`<span class="two"><span>${count(gaps.slices)}${gaps.stretches > 1 ? html` <span class="dim">in ${gaps.stretches}</span>` : ""}</span>
     ${cells.S > 0 && cells.S < gaps.slices && html`<span class="dim">${cells.S} short</span>`}
+    ${data.before_first?.slices > 0 && html`<span class="dim">${data.before_first.slices >= gaps.slices ? "all" : count(data.before_first.slices)} before the first run</span>`}
     ${newest && html`<a href=${toExport(listed.name, { from: newest.from, to: newest.to })}>newest</a>`}</span>`;
 }
 

@@ -86,9 +86,9 @@ function Chain({ name, data }) {
   const { previous, next, hash } = data.chain ?? {};
   const agrees = (one) => (one.agrees ? html`<span class="ok-text"><span aria-hidden="true">✓</span> agrees</span>` : html`<strong class="bad-text"><span aria-hidden="true">✕</span> does not agree: the journal was changed or lost a record here; run logferry verify ${visible(name)}</strong>`);
   return html`<dl class="facts" data-testid="record-chain">
-    <${Fact} name="Before it">${previous?.seq ? html`<a href=${toRecord(name, previous.seq)}>no. ${previous.seq}</a> ${agrees(previous)}` : "the first of its journal"}<//>
+    <${Fact} name="Before it">${previous?.seq ? html`<a href=${toRecord(name, previous.seq)}>no. ${previous.seq}</a> ${agrees(previous)}` : data.record === "broken" ? "not told by a broken record" : "the first of its journal"}<//>
     <${Fact} name="Its hash"><${Text} value=${hash ?? "–"} max=${26} mono=${true} /><//>
-    <${Fact} name="After it">${next ? html`<a href=${toRecord(name, next.seq)}>no. ${next.seq}</a> ${agrees(next)}` : "the newest of its journal"}<//>
+    <${Fact} name="After it">${next ? html`<a href=${toRecord(name, next.seq)}>no. ${next.seq}</a> ${agrees(next)}` : data.record === "broken" ? "not told by a broken record" : "the newest of its journal"}<//>
   </dl>`;
 }
 

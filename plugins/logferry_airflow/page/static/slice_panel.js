@@ -119,7 +119,7 @@ function Members({ cells, unit, chosen, choose }) {
 function More({ data, dag }) {
   const { file, run, damage = [] } = data;
   return html`
-    ${data.reason && html`<p class="reason"><${Text} value=${data.reason} max=${240} /></p>`}
+    ${data.reason && !(data.cell === "S" && data.rows !== data.source_rows) && html`<p class="reason"><${Text} value=${data.reason} max=${240} /></p>`}
     ${damage.slice(0, 5).map(
       (one) => html`<div class="damage" data-testid="damage">
         <p><strong><${State} state="D" /></strong> <${Text} value=${one.detail} max=${240} /></p>

@@ -59,26 +59,35 @@ export function troubles(listed, row, error) {
   const cells = row?.cells ?? {};
   const span = (n) => duration(n * (listed?.slice_s ?? 3600));
   if (error) say(9, `not up to date: ${cut(error.message, 200)}`);
-  if (row?.lake && !row.lake.reachable) say(9, row.lake.since ? `lake unreachable since ${stamp(row.lake.since).slice(0, 16)}` : "lake unreachable");
+  if (row?.lake && !row.lake.reachable) say(9, `lake unreachable${row.lake.since ? ` since ${stamp(row.lake.since).slice(0, 16)}` : ""}`);
   if (row?.journal?.damage?.length) say(8, "journal damaged");
+  if (row?.emptied) say(8, `emptied: ${emptiedText(row.emptied)}`);
   if (cells.D) say(8, `${span(cells.D)} damaged`);
   if (row?.behind && !(empty(row) && airflow.paused)) say(7, `behind by ${plural(row.behind.windows, "window")}`);
-  if (cells.M && !empty(row)) say(6, `${span(cells.M)} missing`);
+  const before = row?.before_first?.slices ?? 0;
+  if (cells.M > before && !empty(row)) say(6, `${span(cells.M - before)} missing`);
   if (cells.S) say(5, `${span(cells.S)} short`);
   if (cells.I) say(4, `${span(cells.I)} interrupted`);
   if (airflow.last_run?.state === "failed") say(3, "last run failed");
   if (airflow.known === false) say(2, "no DAG in Airflow");
+  if (before) say(0, `${span(before)} before the first run not exported`);
   if (airflow.paused) say(0, "paused");
   if (airflow.running) say(0, `${airflow.running} running`);
   if (airflow.queued) say(0, `${airflow.queued} queued`);
   return found;
 }
 
-/** Nothing was ever published. */
-export const empty = (row) => Boolean(row) && !["P", "U", "S", "D"].some((letter) => row.cells?.[letter]);
+/** What is known of a lake that held something and now holds nothing. */
+export const emptiedText = ({ records, since }) => `the lake held ${plural(records, "record")}, and none since ${stamp(since)}`;
+
+/** Nothing was ever published, as far as anybody knows. */
+export const empty = (row) => Boolean(row) && !row.emptied && !["P", "U", "S", "D"].some((letter) => row.cells?.[letter]);
 
 /** Nothing is known: the lake was never read, so every number of the answer is a 0 that means nothing. */
 export const unread = (row) => row?.lake?.reachable === false && !row.lake.read_at;
+
+/** Nothing was ever published, and nobody expected it yet: what is missing is no trouble. */
+export const quietlyEmpty = (listed, row) => empty(row) && troubles(listed, row).every((one) => one.weight === 0);
 
 /** When an export begins whose time has not come, in seconds; null for one that has begun. */
 export function beginsLater(listed, now) {

@@ -6,8 +6,8 @@ import { beginsLater, empty, troubles } from "./states.js";
 import { Text, visible } from "./text.js";
 import { away, now as clock, parse, range, stamp } from "./time.js";
 
-/** One word first, then what is the matter. */
-export function Status({ listed, row, retry }) {
+/** One word first, then what is the matter. `why`: how much of the reason is told for which a lake cannot be reached. */
+export function Status({ listed, row, retry, why = 0 }) {
   if (row?.error && !row.data) {
     return html`<span class="status bad" data-testid="status"><span class="mark bad" aria-hidden="true">!</span> <strong>Unknown</strong></span>
       <span class="why">${visible(row.error.message)} <button type="button" class="link" onClick=${retry}>Try again</button></span>`;
@@ -18,10 +18,10 @@ export function Status({ listed, row, retry }) {
   const notes = found.filter((t) => t.weight === 0).map((t) => t.text);
   const later = beginsLater(listed, clock());
   if (later !== null) notes.unshift(`begins on ${stamp(later)}`);
-  const word = bad.length ? "Needs attention" : later !== null ? "Not begun" : empty(row.data) ? "Nothing yet" : row.data.cells.U && !row.data.cells.P ? "OK, unproven" : "OK";
+  const word = bad.length ? "Needs attention" : later !== null ? "Not begun" : empty(row.data) ? "Nothing yet" : row.data.cells.U && !row.data.cells.P ? "OK, unproven" : row.data.before_first ? `OK since ${stamp(row.data.before_first.to).replace(" 00:00", "")}` : "OK";
   return html`<span class=${`status ${bad.length ? "bad" : empty(row.data) ? "quiet" : "ok"}`} data-testid="status"
       ><span class=${`mark ${bad.length ? "bad" : empty(row.data) ? "quiet" : "ok"}`} aria-hidden="true">${bad.length ? "!" : empty(row.data) ? "·" : "✓"}</span> <strong>${word}</strong></span>
-    <span class="why">${bad.slice(0, 3).map((t) => t.text).join(", ")}${bad.length > 3 ? ` and ${bad.length - 3} more` : ""}${notes.length ? html` <span class="dim">${notes.join(", ")}</span>` : ""}${row.error && html` <button type="button" class="link" onClick=${retry}>Try again</button>`}</span>`;
+    <span class="why">${bad.slice(0, 3).map((t) => t.text).join(", ")}${bad.length > 3 ? ` and ${bad.length - 3} more` : ""}${notes.length ? html` <span class="dim">${notes.join(", ")}</span>` : ""}${row.error && html` <button type="button" class="link" onClick=${retry}>Try again</button>`}</span>${why && row.data.lake?.reason && !row.data.lake.reachable && html`<span class="why dim" data-testid="lake-why"><${Text} value=${row.data.lake.reason} max=${why} /></span>`}`;
 }
 
 /** The point before which nothing is expected to change, and on request what holds it there. */
