@@ -12,6 +12,7 @@ from logferry.clock import Stopped
 from logferry.fetching.fetch import Account, Final, Restart
 from logferry.fetching.job import Job
 from logferry.fetching.spool import Spool, Spooled
+from logferry.fetching.table_bytes import table_bytes
 
 MEMORY_BYTES = 16 * 1024 * 1024
 """Arrow bytes that wait in memory; a table of the job at the head goes beyond when nothing else of it waits."""
@@ -104,7 +105,7 @@ class Line:
 
     def put(self, place: Place, final: Final) -> None:
         """Raises Stopped when nobody will take it, StoreError when the disk is full."""
-        size = final.table.nbytes if final.table is not None else 0
+        size = table_bytes(final.table) if final.table is not None else 0
         with self.lock:
             while True:
                 if place.left or self.stop.is_set():

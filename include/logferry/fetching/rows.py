@@ -6,6 +6,8 @@ and goes on. One that answers in no order is held until its span is complete.
 
 from __future__ import annotations
 
+from bisect import bisect_left
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -25,7 +27,7 @@ class SliceRows:
 
     def __init__(self, slice_: Window, *, unique_ids: bool) -> None:
         self._unique_ids = unique_ids
-        self._held: list[pa.Table] = []
+        self._held: list[pa.RecordBatch] = []
         self._in_order = True
         """Whether the rows held are sorted already, from table to table too."""
         self._final_before = slice_.start
@@ -41,21 +43,21 @@ class SliceRows:
         if batch.num_rows == 0:
             return
         ticks = batch.column(TICK_COLUMN)
-        earliest, latest = _bounds(ticks)
+        least_step = _least_step(ticks)
+        earliest, latest = _bounds(ticks, least_step)
         if earliest < span.start or latest >= span.end:
             batch = batch.filter(pc.and_(pc.greater_equal(ticks, span.start), pc.less(ticks, span.end)))
             if batch.num_rows == 0:
                 return
-            earliest, _ = _bounds(batch.column(TICK_COLUMN))
+            earliest, _ = _bounds(batch.column(TICK_COLUMN), least_step)
         if earliest < self._final_before:
             raise OutOfOrder
-        table = pa.Table.from_batches([batch])
         self._in_order = (
             (self._in_order or not self._held)
-            and (not self._held or _follows(self._held[-1], table))
-            and _is_ascending(batch)
+            and (not self._held or _follows(self._held[-1], batch))
+            and (least_step > 0 or (least_step == 0 and _ties_ascend(batch)))
         )
-        self._held.append(table)
+        self._held.append(batch)
 
     def newest(self) -> int | None:
         """The latest tick held, None when nothing is."""
@@ -63,12 +65,12 @@ class SliceRows:
             return None
         if self._in_order:
             return int(self._held[-1][TICK_COLUMN][-1].as_py())
-        return max(int(pc.max(table[TICK_COLUMN]).as_py()) for table in self._held)
+        return max(int(pc.max(batch.column(TICK_COLUMN)).as_py()) for batch in self._held)
 
     def rows(self) -> int:
         """Distinct rows seen so far."""
         self._sort()
-        held: int = sum(table.num_rows for table in self._held)
+        held: int = sum(batch.num_rows for batch in self._held)
         return self._final_rows + held
 
     def drop_held(self) -> None:
@@ -79,29 +81,30 @@ class SliceRows:
         """Make every row before ``tick`` final and hand it on, sorted; None when there is none."""
         self._final_before = max(self._final_before, tick)
         self._sort()
-        done: list[pa.Table] = []
-        rest: list[pa.Table] = []
-        for table in self._held:
-            ticks = table[TICK_COLUMN]
-            before = table.num_rows if ticks[-1].as_py() < tick else pc.sum(pc.less(ticks, tick)).as_py()
-            if before:
-                done.append(table.slice(0, before))
-            if before < table.num_rows:
-                rest.append(table.slice(before))
+        done: list[pa.RecordBatch] = []
+        rest: list[pa.RecordBatch] = []
+        for batch in self._held:
+            before = _rows_before(batch, tick)
+            if before == batch.num_rows:
+                done.append(batch)
+            elif before == 0:
+                rest.append(batch)
+            else:
+                done.append(batch.slice(0, before))
+                rest.append(batch.slice(before))
         self._held = rest
         if not done:
             return None
-        self._final_rows += sum(table.num_rows for table in done)
-        return pa.concat_tables(done)
+        self._final_rows += sum(batch.num_rows for batch in done)
+        return pa.Table.from_batches(done)
 
     def _sort(self) -> None:
         """Bring the rows held into order, each once; rows of equal time and id may still follow each other."""
         if self._in_order or not self._held:
             return
-        table = pa.concat_tables(self._held).combine_chunks()
-        self._held = [
-            self._settle_ties(table.sort_by([(TICK_COLUMN, "ascending"), (ID_COLUMN, "ascending")]))
-        ]
+        table = pa.Table.from_batches(self._held).combine_chunks()
+        ordered = table.sort_by([(TICK_COLUMN, "ascending"), (ID_COLUMN, "ascending")])
+        self._held = self._settle_ties(ordered).to_batches()
         self._in_order = True
 
     def _settle_ties(self, table: pa.Table) -> pa.Table:
@@ -118,32 +121,41 @@ class SliceRows:
         return _order_ties(table, same)
 
 
-def _bounds(ticks: pa.Int64Array) -> tuple[int, int]:
+def _least_step(ticks: pa.Int64Array) -> int:
+    """The least difference of a tick and the one before: negative where they do not ascend, 0 where some are tied."""
+    if len(ticks) < 2:
+        return 1
+    return int(pc.min(pc.pairwise_diff(ticks)).as_py())
+
+
+def _bounds(ticks: pa.Int64Array, least_step: int) -> tuple[int, int]:
+    if least_step >= 0:
+        return ticks[0].as_py(), ticks[-1].as_py()
     bounds: dict[str, int] = pc.min_max(ticks).as_py()
     return bounds["min"], bounds["max"]
 
 
-def _follows(table: pa.Table, after: pa.Table) -> bool:
-    """Whether the first row of ``after`` comes after the last of ``table`` by time, or else by id."""
-    last, first = table[TICK_COLUMN][-1].as_py(), after[TICK_COLUMN][0].as_py()
+def _rows_before(batch: pa.RecordBatch, tick: int) -> int:
+    """How many rows of a batch in ascending time lie before the tick."""
+    ticks = batch.column(TICK_COLUMN)
+    if ticks[-1].as_py() < tick:
+        return int(batch.num_rows)
+    return bisect_left(range(batch.num_rows), tick, key=lambda row: int(ticks[row].as_py()))
+
+
+def _follows(batch: pa.RecordBatch, after: pa.RecordBatch) -> bool:
+    """Whether the first row of ``after`` comes after the last of ``batch`` by time, or else by id."""
+    last, first = batch.column(TICK_COLUMN)[-1].as_py(), after.column(TICK_COLUMN)[0].as_py()
     if last != first:
         return bool(last < first)
-    ids = table[ID_COLUMN][-1].as_py(), after[ID_COLUMN][0].as_py()
+    ids = batch.column(ID_COLUMN)[-1].as_py(), after.column(ID_COLUMN)[0].as_py()
     return None not in ids and bool(ids[0] < ids[1])
 
 
-def _is_ascending(batch: pa.RecordBatch) -> bool:
-    """Whether time and id strictly ascend; rows of one time without an id do not."""
-    if batch.num_rows < 2:
-        return True
-    ticks = batch.column(TICK_COLUMN)
-    before, after = ticks[:-1], ticks[1:]
-    if not pc.all(pc.less_equal(before, after)).as_py():
-        return False
-    tied = pc.equal(before, after)
-    if not pc.any(tied).as_py():
-        return True
-    ids = batch.column(ID_COLUMN)
+def _ties_ascend(batch: pa.RecordBatch) -> bool:
+    """Whether the ids of rows with one time strictly ascend; without an id they do not."""
+    ticks, ids = batch.column(TICK_COLUMN), batch.column(ID_COLUMN)
+    tied = pc.equal(ticks[:-1], ticks[1:])
     ascending = pc.less(ids[:-1].filter(tied), ids[1:].filter(tied))
     return ascending.null_count == 0 and bool(pc.all(ascending).as_py())
 

@@ -12,9 +12,13 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-_SAMPLE_ROWS = 4_096
+_SAMPLE = 4_096
+"""Rows that are looked at, and of lists as many of their values."""
 _MOST_DISTINCT = 0.25
 """Share of the values that may be distinct in a column with a dictionary."""
+_FEW = 256
+_MOST_DISTINCT_OF_FEW = 0.9
+"""Of these first values, in a column of which more are looked at."""
 _LONGEST_NAME = 64
 """Mean bytes of a text up to which it may be an id or a name, which readers look for."""
 
@@ -29,7 +33,7 @@ class ColumnSettings:
 
 def column_settings(first: pa.Table) -> ColumnSettings:
     """By the first rows of the table: the same for the same rows."""
-    sample = first.slice(0, _SAMPLE_ROWS)
+    sample = first.slice(0, _SAMPLE)
     dictionary: list[str] = []
     statistics: list[str] = []
     for field, column in zip(sample.schema, sample.columns, strict=True):
@@ -46,8 +50,15 @@ def column_settings(first: pa.Table) -> ColumnSettings:
 
 
 def _repeats(values: pa.ChunkedArray) -> bool:
+    # To compare many texts that all differ takes long, and a few of them tell.
+    return _distinct(values.slice(0, _FEW), _MOST_DISTINCT_OF_FEW) and _distinct(
+        values.slice(0, _SAMPLE), _MOST_DISTINCT
+    )
+
+
+def _distinct(values: pa.ChunkedArray, most: float) -> bool:
     count = len(values) - values.null_count
-    return bool(pc.count_distinct(values).as_py() <= max(1, count * _MOST_DISTINCT))
+    return bool(pc.count_distinct(values).as_py() <= max(1, count * most))
 
 
 def _is_short(values: pa.ChunkedArray) -> bool:

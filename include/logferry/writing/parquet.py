@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from logferry.errors import StoreError
+from logferry.fetching.table_bytes import table_bytes
 from logferry.sources.base import TICK_COLUMN, SourceSchema
 from logferry.writing.column_settings import column_settings
 from logferry.writing.encoder import Encoder
@@ -27,6 +28,8 @@ GROUP_ROWS = 131_072
 GROUP_BYTES = 32 * 1024 * 1024
 _GROUP_EXCESS = GROUP_BYTES // 8
 """How far the last rows of a group may lead beyond its size; they are not cut one by one."""
+_LARGE_CHUNK = 64 * 1024
+"""Mean bytes of a column's chunks that are not worth a copy."""
 ROW_HASH_KEY = "logferry.row_hash"
 
 
@@ -139,22 +142,26 @@ class SliceFile:
             self._follows = self.running.digest()
         self._begun = True
         if tables:
-            group = _joined(tables)
+            group = joined(tables)
             self.running.update(group)
             self._file.write(group)
 
 
-def _joined(tables: list[pa.Table]) -> pa.Table:
-    """The tables as one of one chunk; the list is empty then. A column at a time, so that no more than the largest is
-    there twice."""
+def joined(tables: list[pa.Table]) -> pa.Table:
+    """The tables as one; the list is empty then.
+
+    Columns of many small chunks are copied into one each, for every chunk costs time wherever it is read. To copy
+    large ones costs more.
+    """
     whole = pa.concat_tables(tables)
     tables.clear()
-    schema, columns = whole.schema, whole.columns
-    del whole
-    for at, column in enumerate(columns):
-        columns[at] = column.combine_chunks()
-        del column
-    return pa.table(columns, schema=schema)
+    columns = [
+        column.combine_chunks()
+        if column.get_total_buffer_size() < _LARGE_CHUNK * column.num_chunks
+        else column
+        for column in whole.columns
+    ]
+    return pa.table(columns, schema=whole.schema)
 
 
 class RowGroups:
@@ -185,10 +192,10 @@ class RowGroups:
     def _fitting(self, table: pa.Table) -> tuple[pa.Table, int]:
         """The first rows of ``table``, at least one, that the group still has room for, and their bytes."""
         part = table.slice(0, GROUP_ROWS - self._rows)
-        size = part.nbytes
+        size = table_bytes(part)
         while part.num_rows > 1 and self._bytes + size > GROUP_BYTES + _GROUP_EXCESS:
             part = part.slice(0, part.num_rows // 2)
-            size = part.nbytes
+            size = table_bytes(part)
         return part, size
 
 

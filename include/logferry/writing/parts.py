@@ -24,7 +24,7 @@ from logferry.sources.base import TICK_COLUMN, LogSource
 from logferry.window import Window
 from logferry.writing.assembly import assemble_files, row_groups
 from logferry.writing.encoder import Encoder
-from logferry.writing.parquet import ROW_HASH_KEY, FileFacts, GroupFile, RowGroups, SliceFile
+from logferry.writing.parquet import ROW_HASH_KEY, FileFacts, GroupFile, RowGroups, SliceFile, joined
 from logferry.writing.row_hash import RowHash
 
 _LOOK_ROWS = 10_000
@@ -210,9 +210,9 @@ class PartFiles:
             for part in parts:
                 for table in row_groups(part.path):
                     for group in groups.add(table.cast(self._schema)):
-                        file.write(pa.concat_tables(group).combine_chunks())
+                        file.write(joined(group))
             if group := groups.rest():
-                file.write(pa.concat_tables(group).combine_chunks())
+                file.write(joined(group))
             return file.close(rows, row_hash)
         except BaseException:
             file.abandon()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import pyarrow as pa
@@ -35,6 +36,26 @@ LOGS = pa.table(
 
 def test_values_that_repeat_get_a_dictionary_and_others_none() -> None:
     assert column_settings(LOGS).dictionary == ["status", "resource", "tags.list.element", "extra", "code"]
+
+
+def test_names_that_are_many_but_come_again_get_a_dictionary() -> None:
+    # Four in five of the first few hundred are new, and only one in seven of all.
+    dice = random.Random(1)
+    pods = pa.table({"pod": [f"shop-{dice.randrange(600)}" for _ in range(4_096)]})
+    assert column_settings(pods).dictionary == ["pod"]
+
+
+def test_texts_that_all_differ_at_first_are_not_looked_at_any_further() -> None:
+    texts = pa.table({"text": [f"text {min(number, 300)}" for number in range(4_096)]})
+    assert column_settings(texts).dictionary == []
+
+
+def test_of_long_lists_only_the_first_values_count() -> None:
+    alike, free = [f"t:{number % 9}" for number in range(20)], [f"f:{number}" for number in range(20)]
+    lists = [[f"{tag}:{row}" for tag in free] if row >= 300 else alike for row in range(600)]
+    assert column_settings(pa.table({"tags": pa.array(lists, pa.list_(pa.string()))})).dictionary == [
+        "tags.list.element"
+    ]
 
 
 def test_readers_can_skip_by_numbers_times_ids_and_names_but_not_by_long_texts() -> None:

@@ -13,7 +13,7 @@ import pytest
 from logferry.errors import StoreError
 from logferry.sources.base import ID_COLUMN, TICK_COLUMN
 from logferry.writing.encoder import Encoder
-from logferry.writing.parquet import GROUP_BYTES, GROUP_ROWS, ROW_HASH_KEY, FileFacts, SliceFile
+from logferry.writing.parquet import GROUP_BYTES, GROUP_ROWS, ROW_HASH_KEY, FileFacts, SliceFile, joined
 
 SCHEMA = pa.schema([("value", pa.string()), ("tags", pa.list_(pa.string()))])
 
@@ -89,6 +89,29 @@ def test_how_rows_were_batched_does_not_change_their_hash(tmp_path: Path) -> Non
     one = written(tmp_path / "one", rows(values))
     many = written(tmp_path / "many", *(rows([value], at) for at, value in enumerate(values)))
     assert one.row_hash == many.row_hash
+
+
+def test_answers_share_a_row_group_and_their_long_texts_are_not_copied_for_that(tmp_path: Path) -> None:
+    pages = [
+        rows([f"{page}-{row}-" + "x" * 2_000 for row in range(2_000)], page * 10_000) for page in range(7)
+    ]
+    before = pa.total_allocated_bytes()
+    group = joined([page.drop_columns([TICK_COLUMN, ID_COLUMN]) for page in pages])
+    assert pa.total_allocated_bytes() - before < pages[0]["value"].nbytes
+    # Short ones are: each piece costs time of its own.
+    assert (group["value"].num_chunks, group["tags"].num_chunks) == (7, 1)
+    facts = written(tmp_path / "part", *pages)
+    metadata = pq.read_metadata(tmp_path / "part")
+    assert (metadata.num_row_groups, facts.rows) == (1, 14_000)
+    assert pq.read_table(tmp_path / "part")["value"].equals(group["value"])
+
+
+def test_a_large_row_does_not_hide_in_its_share_of_an_answer(tmp_path: Path) -> None:
+    answer = rows([*["a"] * 10, "x" * (GROUP_BYTES * 3 // 4), *["b"] * 189])
+    written(tmp_path / "part", answer.slice(0, 20), rows(["y" * (1 << 20)] * 20, 200))
+    metadata = pq.read_metadata(tmp_path / "part")
+    sizes = [metadata.row_group(at).total_byte_size for at in range(metadata.num_row_groups)]
+    assert max(sizes) <= GROUP_BYTES * 1.2
 
 
 def test_rows_out_of_order_are_refused_and_leave_no_file(tmp_path: Path) -> None:
