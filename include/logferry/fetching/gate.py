@@ -88,7 +88,8 @@ class Gate:
                 return None
             mine = _Waiting(start, next(self._numbers), here, threading.Event())
             self._waiting.append(mine)
-            self._crowd_bytes += size
+            # A reader is no help to those that must be read here.
+            self._crowd_bytes += 0 if here else size
             crowded = self._crowd_bytes > _CROWD_BYTES
             if crowded:
                 self._crowd_bytes = 0
@@ -152,10 +153,11 @@ class Gate:
 
 
 def guarded(
-    exchange: Generator[Request, Response, T], gate: Gate, pace: Pace, start: int
+    exchange: Generator[Request, Response, T], gate: Gate, pace: Pace, start: int, *, here: bool = False
 ) -> Generator[Request, Response, T]:
     """The exchange, which asks for nothing after its thread was told to stop and takes its answers in turn, by the tick
-    ``start`` of its rows; ``pace`` learns what they took."""
+    ``start`` of its rows; ``pace`` learns what they took. ``here``: they are read in this process, as a copy of them
+    would cost more than its reading."""
     began, worked = time.monotonic(), time.thread_time()
     turns_s = turns_worked_s = apart_s = 0.0
     size = 0
@@ -168,7 +170,7 @@ def guarded(
             size += len(response.body)
             turn_began, turn_worked = time.monotonic(), time.thread_time()
             try:
-                with gate.turn(start, size=len(response.body)) as reader, read_by(reader):
+                with gate.turn(start, size=len(response.body), here=here) as reader, read_by(reader):
                     request = exchange.send(response)
             finally:
                 turns_s += time.monotonic() - turn_began
@@ -178,6 +180,6 @@ def guarded(
         worked_s = time.thread_time() - worked
         # The wait for a turn is no reason for more lanes, on the contrary.
         waited_s = (time.monotonic() - began - turns_s) - (worked_s - turns_worked_s)
-        pace.came(max(0.0, waited_s), (worked_s + apart_s) / gate.places, size)
+        pace.came(max(0.0, waited_s), worked_s + apart_s, size)
         result: T = end.value
         return result

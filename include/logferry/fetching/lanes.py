@@ -193,7 +193,8 @@ class _Crew:
             # The first answer tells how much to ask for, and how often.
             wanted = 1
         else:
-            wanted = pace.lanes(self._most, per_second=per_second, memory=_ANSWERS_BYTES)
+            places = self._fetcher.gate.places
+            wanted = pace.lanes(self._most, places=places, per_second=per_second, memory=_ANSWERS_BYTES)
         with self._line.lock:
             more = wanted > self._wanted
             self._wanted = wanted

@@ -39,15 +39,16 @@ class Pace:
             self._waits.append(waited_s)
             self._sizes.append(body_bytes)
 
-    def lanes(self, most: int, *, per_second: float | None, memory: int) -> int:
-        """So many that the processor never waits, nor the allowance of ``per_second`` requests, and that their answers
-        fit the ``memory`` in bytes: 2 to ``most``, or 1 where that is the most."""
+    def lanes(self, most: int, *, places: int, per_second: float | None, memory: int) -> int:
+        """So many that none of ``places`` where pages are worked on ever waits, nor the allowance of ``per_second``
+        requests, and that their answers fit the ``memory`` in bytes: 2 to ``most``, or 1 where that is the most."""
         with self._lock:
             # The shortest wait: what is longer is the wait for a processor that others use, or for the allowance.
             wait_s = min(self._waits, default=_UNKNOWN_S)
             wanted = _UNKNOWN
             if self._waits:
-                wanted = 1 + math.ceil(min(_SPARE * wait_s / max(self._work_s, 1e-6), most))
+                on_their_way = _SPARE * places * wait_s / max(self._work_s, 1e-6)
+                wanted = places + math.ceil(min(on_their_way, most))
             if per_second is not None:
                 wanted = min(wanted, 1 + math.ceil(per_second * (wait_s + self._work_s)))
             if largest := max(self._sizes, default=0):

@@ -28,29 +28,35 @@ def pace_of(waited_s: float, worked_s: float, size: int = MIB) -> Pace:
     ],
 )
 def test_the_longer_a_page_is_under_way_the_more_lanes(waited_s: float, worked_s: float, lanes: int) -> None:
-    assert pace_of(waited_s, worked_s).lanes(16, per_second=None, memory=64 * MIB) == lanes
+    assert pace_of(waited_s, worked_s).lanes(16, places=1, per_second=None, memory=64 * MIB) == lanes
+
+
+@pytest.mark.parametrize(("places", "lanes"), [(1, 3), (2, 6), (3, 9)])
+def test_each_place_where_pages_are_worked_on_is_fed(places: int, lanes: int) -> None:
+    assert pace_of(0.010, 0.010).lanes(16, places=places, per_second=None, memory=64 * MIB) == lanes
+    assert pace_of(0.001, 0.100).lanes(16, places=places, per_second=None, memory=64 * MIB) == places + 1
 
 
 def test_a_wait_for_a_busy_processor_is_no_reason_for_more_lanes() -> None:
     pace = pace_of(0.5, 0.01)
     pace.came(0.001, 0.01, MIB)
-    assert pace.lanes(16, per_second=None, memory=64 * MIB) == 2
+    assert pace.lanes(16, places=1, per_second=None, memory=64 * MIB) == 2
 
 
 @pytest.mark.parametrize(("per_second", "lanes"), [(0.27, 2), (10.0, 2), (27.0, 4), (1_000.0, 16)])
 def test_more_lanes_than_the_allowance_can_feed_are_not_wanted(per_second: float, lanes: int) -> None:
-    assert pace_of(0.099, 0.001).lanes(16, per_second=per_second, memory=64 * MIB) == lanes
+    assert pace_of(0.099, 0.001).lanes(16, places=1, per_second=per_second, memory=64 * MIB) == lanes
 
 
 @pytest.mark.parametrize(("size", "lanes"), [(MIB, 16), (4 * MIB, 5), (64 * MIB, 2)])
 def test_large_answers_are_fetched_by_few_lanes(size: int, lanes: int) -> None:
-    assert pace_of(1.0, 0.001, size).lanes(16, per_second=None, memory=64 * MIB) == lanes
+    assert pace_of(1.0, 0.001, size).lanes(16, places=1, per_second=None, memory=64 * MIB) == lanes
 
 
 @pytest.mark.parametrize(("most", "lanes"), [(1, 1), (2, 2), (4, 4), (16, 4)])
 def test_before_the_first_page_a_few_lanes_are_tried(most: int, lanes: int) -> None:
-    assert Pace().lanes(most, per_second=None, memory=64 * MIB) == lanes
+    assert Pace().lanes(most, places=1, per_second=None, memory=64 * MIB) == lanes
 
 
 def test_a_small_allowance_is_not_spent_on_trying() -> None:
-    assert Pace().lanes(16, per_second=0.27, memory=64 * MIB) == 2
+    assert Pace().lanes(16, places=1, per_second=0.27, memory=64 * MIB) == 2
