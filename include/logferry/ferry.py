@@ -28,6 +28,7 @@ from logferry.fetching.fetch import Fetcher
 from logferry.fetching.gate import Gate
 from logferry.fetching.lanes import Lanes
 from logferry.fetching.pace import Pace
+from logferry.fetching.page_limit import PageRows
 from logferry.fetching.pieces import finest_bin
 from logferry.fetching.readers import Readers
 from logferry.http import Client
@@ -122,6 +123,7 @@ class Ferry:
         self._telling = threading.Lock()
         self._size = AnswerSize(source)
         self._pace = Pace()
+        self._page_rows = PageRows(source.page_rows)
         self._gate = Gate(Readers())
 
     @property
@@ -216,8 +218,6 @@ class Ferry:
         before = dict(self.client.stats)
         span = Window(chunk.slices[0].window().start, chunk.slices[-1].window().end)
         staging = Staging(self.store, self.spec.name, self.run.id)
-        if self._in_flight > 1:
-            self._gate.expect(estimate_bytes(chunk.slices, self._size.row_bytes))
         with work_folder(self._workdir) as folder, Encoder() as encoder, Uploads(staging) as uploads:
             files = PartFiles(
                 folder,
@@ -237,8 +237,12 @@ class Ferry:
                 size=self._size,
                 pace=self._pace,
                 gate=self._gate,
+                page_rows=self._page_rows,
                 on_page=self._tell_of_page,
             )
+            if self._in_flight > 1:
+                rows = sum(planned.to_fetch or 0 for planned in chunk.slices)
+                fetcher.expect(rows, estimate_bytes(chunk.slices, self._size.row_bytes))
             prover = Prover(
                 self.client,
                 self.source,

@@ -21,8 +21,9 @@ from logferry.errors import CursorLost, FailedAnswer, SourceError, TooMuch
 from logferry.fetching.answer_size import AnswerSize, StretchSize
 from logferry.fetching.endless import Endless
 from logferry.fetching.gate import Gate
+from logferry.fetching.memory_pool import give_back_large_pieces
 from logferry.fetching.pace import Pace
-from logferry.fetching.page_limit import PageLimit
+from logferry.fetching.page_limit import PageLimit, PageRows, fewer
 from logferry.fetching.pages import pages_of
 from logferry.fetching.pieces import Cutter
 from logferry.fetching.rows import OutOfOrder, SliceRows
@@ -85,6 +86,7 @@ class Fetcher:
         size: AnswerSize | None = None,
         pace: Pace | None = None,
         gate: Gate | None = None,
+        page_rows: PageRows | None = None,
         on_page: Callable[[int, int], None],
     ) -> None:
         self.client = client
@@ -94,8 +96,19 @@ class Fetcher:
         self.size = size or AnswerSize(source)
         self.pace = pace or Pace()
         self.gate = gate or Gate()
+        self.page_rows = page_rows or PageRows(source.page_rows)
         self._lock = threading.Lock()
         self._limit = PageLimit(source.page_rows)
+
+    def expect(self, rows: int, size: int) -> None:
+        """So many ``rows`` will come, in answers of about ``size`` bytes together."""
+        if self.source.answer_rows is not None:
+            # A source that is asked for whole answers reckons their sizes: what is long is known before the first.
+            self.page_rows.came(rows, size)
+        if self.page_rows.long:
+            give_back_large_pieces()
+        else:
+            self.gate.expect(size)
 
     def fetch(
         self,
@@ -179,7 +192,7 @@ class _Span:
                 waiting.append(rest)
             except (TooMuch, FailedAnswer) as error:
                 rest = _rest(span, rows)
-                if self.source.answer_rows is None and self.limit.halve(self.asked):
+                if self.source.answer_rows is None and self._ask_for_less(error, rows):
                     log.warning("%s; going on with %s rows to a page", error, self.limit.limit)
                     waiting.append(rest)
                     continue
@@ -209,10 +222,11 @@ class _Span:
                     waiting.append(_rest(span, rows))
 
     def _chain(self, span: Window, rows: SliceRows, streaming: bool) -> Generator[Final, None, bool]:
-        """The span's pages until their end (True), or until the next may be larger: that takes a new chain."""
-        first = self.asked = self.limit.limit
-        came_before = self.came_rows
-        grown_at: int | None = None
+        """The span's pages until their end (True), or until the next are to be of another length: that takes a new
+        chain."""
+        first = self.asked = self._limit_now()
+        came_before, final_before = self.came_rows, rows.final_before
+        changed_at: int | None = None
         for page in self._pages(span, None, self._same_limit if streaming else self._newest_limit, rows):
             self._take(page, span, rows, streaming)
             if page.cursor is not None:
@@ -220,15 +234,19 @@ class _Span:
                 self.endless.page(page.batch.num_rows, kept, rows.final_before)
             self.limit.came(self.asked)
             newest = rows.newest()
-            if self.limit.limit == first:
-                grown_at = None
-            elif grown_at is None:
-                grown_at = newest
+            limit = self._limit_now()
+            if limit == first:
+                changed_at = None
+            elif fewer(limit, first) == limit:
+                # Rows are longer than was thought: none of them is kept from coming by a page that is shorter.
+                changed_at = final_before
+            elif changed_at is None:
+                changed_at = newest
             if streaming and newest is not None:
                 # The source's order says nothing about times within one tick of its clock.
                 yield from self._finish(rows, newest // self.source.tick * self.source.tick)
             # Past the page after which it grew: the row that larger pages fail of is not asked for again.
-            past = streaming and grown_at is not None and rows.final_before > grown_at
+            past = streaming and changed_at is not None and rows.final_before > changed_at
             if past and page.cursor is not None and not self._enough(rows):
                 return False
         self._learn_length(span, self.came_rows - came_before)
@@ -254,6 +272,7 @@ class _Span:
             enough,
             fetcher.gate,
             fetcher.pace,
+            lambda: fetcher.page_rows.long,
         )
         for page in pages:
             # A lane that was left behind has nothing more to tell.
@@ -262,6 +281,9 @@ class _Span:
             for name, count in page.notes.items():
                 self.notes[name] = self.notes.get(name, 0) + count
             self.size.came(page.batch.num_rows, page.body_bytes)
+            fetcher.page_rows.came(page.batch.num_rows, page.body_bytes)
+            if fetcher.page_rows.long:
+                give_back_large_pieces()
             self.came_rows += page.batch.num_rows
             self.came_bytes += page.body_bytes
             yield page
@@ -270,8 +292,19 @@ class _Span:
         return self.asked
 
     def _newest_limit(self) -> int | None:
-        self.asked = self.limit.limit
+        self.asked = self._limit_now()
         return self.asked
+
+    def _limit_now(self) -> int | None:
+        return fewer(self.limit.limit, self.fetcher.page_rows.limit)
+
+    def _ask_for_less(self, error: TooMuch | FailedAnswer, rows: SliceRows) -> bool:
+        """Shorten the next pages after one that failed; False when it was of one row."""
+        if isinstance(error, FailedAnswer):
+            return self.limit.halve(self.asked)
+        # An answer beyond every bound is far from the size that is wanted.
+        left = None if self.planned is None else self.planned - rows.rows()
+        return self.limit.halve(self.asked, left=left, times=2)
 
     def _enough(self, rows: SliceRows) -> bool:
         # More than planned: the count was too low, and only the source knows where the end is.

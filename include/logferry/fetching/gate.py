@@ -76,11 +76,17 @@ class Gate:
             self._start_another()
 
     def close(self) -> None:
+        """End the readers. A thread that waits for a place still gets the one here."""
+        with self._lock:
+            self._starting.clear()
+            self._idle.clear()
         self._readers.close()
 
     def _enter(self, start: int, size: int, here: bool) -> Reader | None:
         with self._lock:
             self._welcome()
+            while self._give_next():
+                pass
             if self._idle and not here:
                 return self._idle.pop()
             if self._here_is_free:
@@ -171,11 +177,15 @@ def guarded(
             turn_began, turn_worked = time.monotonic(), time.thread_time()
             try:
                 with gate.turn(start, size=len(response.body), here=here) as reader, read_by(reader):
-                    request = exchange.send(response)
+                    # The wait may have been long.
+                    check_stop()
+                    try:
+                        request = exchange.send(response)
+                    finally:
+                        apart_s += reader.cpu_s if reader and not reader.lost else 0.0
             finally:
                 turns_s += time.monotonic() - turn_began
                 turns_worked_s += time.thread_time() - turn_worked
-                apart_s += reader.cpu_s if reader else 0.0
     except StopIteration as end:
         worked_s = time.thread_time() - worked
         # The wait for a turn is no reason for more lanes, on the contrary.

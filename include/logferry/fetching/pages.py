@@ -22,6 +22,7 @@ def pages_of(
     enough: Callable[[], bool],
     gate: Gate,
     pace: Pace,
+    long_rows: Callable[[], bool],
 ) -> Iterator[Page]:
     """Every page of the span. The end is no cursor, two empty pages, or ``enough()`` after a page was taken.
 
@@ -33,7 +34,7 @@ def pages_of(
     seen_pages: set[tuple[str, str, int]] = set()
     empty = 0
     while True:
-        page = client.run(_exchange(source, span, cursor, schema, limit(), share, gate, pace))
+        page = client.run(_exchange(source, span, cursor, schema, limit(), share, gate, pace, long_rows()))
         yield page
         empty = empty + 1 if page.batch.num_rows == 0 else 0
         if page.cursor is None or empty == 2 or enough():
@@ -59,9 +60,10 @@ def _exchange(
     share: Share | None,
     gate: Gate,
     pace: Pace,
+    long_rows: bool,
 ) -> Callable[[], Generator[Request, Response, Page]]:
     return lambda: guarded(
-        source.page(span, cursor, schema, limit=limit, share=share), gate, pace, span.start
+        source.page(span, cursor, schema, limit=limit, share=share), gate, pace, span.start, here=long_rows
     )
 
 

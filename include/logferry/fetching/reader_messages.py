@@ -69,14 +69,16 @@ def receive_answer(channel: socket.socket) -> tuple[Page | Exception, float]:
 
 
 def _receive(channel: socket.socket, size: int) -> bytes:
-    if size > _LARGEST_READ:
-        whole = bytearray(size)
-        _receive_into(channel, memoryview(whole))
-        return bytes(whole)
-    received = channel.recv(size, socket.MSG_WAITALL) if size else b""
-    if len(received) < size:
+    first = channel.recv(min(size, _LARGEST_READ), socket.MSG_WAITALL) if size else b""
+    if len(first) == size:
+        return first
+    # Less than was asked for comes also to a process that was stopped and goes on.
+    whole = bytearray(size)
+    whole[: len(first)] = first
+    if not first:
         raise Ended
-    return received
+    _receive_into(channel, memoryview(whole)[len(first) :])
+    return bytes(whole)
 
 
 def _receive_into(channel: socket.socket, room: memoryview) -> None:

@@ -7,7 +7,6 @@ the other side of its socket is closed, however that came about.
 from __future__ import annotations
 
 import pickle
-import signal
 import socket
 import sys
 import time
@@ -22,8 +21,6 @@ from logferry.sources.base import Page
 
 
 def main(descriptor: int) -> None:
-    # An interrupt is meant for the process that this one works for, which then closes the socket.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     keep_pandas_out()
     use_thrifty_pool()
     with socket.socket(fileno=descriptor) as channel:

@@ -14,6 +14,7 @@ import pickle
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 from logferry.clock import check_stop
@@ -47,12 +48,16 @@ class Reader:
 
     def __init__(self) -> None:
         here, there = socket.socketpair()
+        for channel in (here, there):
+            channel.settimeout(None)  # whatever somebody made the default of this process
         with there:
             try:
                 self._process = subprocess.Popen(
                     # -P: the current folder is no place to import from.
                     [sys.executable, "-P", "-m", "logferry.fetching.reader_process", str(there.fileno())],
                     pass_fds=(there.fileno(),),
+                    # Ctrl-C is meant for this process, which then ends the other one.
+                    process_group=0,
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     env={name: os.environ[name] for name in _KEPT if name in os.environ}
@@ -89,9 +94,10 @@ class Reader:
             ask(self._channel, pickle.dumps(reading), body)
             answered, self.cpu_s = receive_answer(self._channel)
         except (Ended, OSError) as error:
-            self.lost = True
+            closed, self.lost = self.lost, True
             check_stop()
-            self._lose(str(error))
+            if not closed:
+                self._lose(str(error))
             return reading(body)
         except BaseException:
             self.lost = True  # What comes next from it would be the answer to this question.
@@ -110,6 +116,7 @@ class Reader:
 
     def close(self) -> None:
         """End it, whatever it is at. A thread that waits for it goes on at once."""
+        self.lost = True
         self._process.kill()
         self._process.wait()
         with contextlib.suppress(OSError):
@@ -131,21 +138,24 @@ class Readers:
     def __init__(self, most: int | None = None) -> None:
         self._most = min(_MOST, spare_processors()) if most is None else most
         self._all: list[Reader] = []
+        self._lock = threading.Lock()
 
     def another(self) -> Reader | None:
         """One more, which is ready later; None when there are enough, or none can be started."""
-        if len(self._all) >= self._most:
-            return None
-        try:
-            reader = Reader()
-        except OSError as error:  # no memory or no processes left: that is no reason to fail
-            log.warning("cannot start a process that reads answers (%s); going on without", error)
-            self._most = 0
-            return None
-        self._all.append(reader)
-        return reader
+        with self._lock:
+            if len(self._all) >= self._most:
+                return None
+            try:
+                reader = Reader()
+            except OSError as error:  # no memory or no processes left: that is no reason to fail
+                log.warning("cannot start a process that reads answers (%s); going on without", error)
+                self._most = 0
+                return None
+            self._all.append(reader)
+            return reader
 
     def close(self) -> None:
-        self._most = 0
-        while self._all:
-            self._all.pop().close()
+        with self._lock:
+            self._most = 0
+            while self._all:
+                self._all.pop().close()

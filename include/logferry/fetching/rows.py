@@ -125,7 +125,10 @@ def _least_step(ticks: pa.Int64Array) -> int:
     """The least difference of a tick and the one before: negative where they do not ascend, 0 where some are tied."""
     if len(ticks) < 2:
         return 1
-    return int(pc.min(pc.pairwise_diff(ticks)).as_py())
+    try:
+        return int(pc.min(pc.pairwise_diff_checked(ticks)).as_py())
+    except pa.ArrowInvalid:  # farther apart than an int64 can tell: at least one lies outside every slice
+        return -1
 
 
 def _bounds(ticks: pa.Int64Array, least_step: int) -> tuple[int, int]:

@@ -19,6 +19,9 @@ _MOST_DISTINCT = 0.25
 _FEW = 256
 _MOST_DISTINCT_OF_FEW = 0.9
 """Of these first values, in a column of which more are looked at."""
+_LONGEST_REPEATED = 64 * 1024
+"""Mean bytes of a text from which it gets no dictionary: that holds 1 MiB (https://parquet.apache.org/docs/), and to
+compare such texts takes a copy of each."""
 _LONGEST_NAME = 64
 """Mean bytes of a text up to which it may be an id or a name, which readers look for."""
 
@@ -50,6 +53,8 @@ def column_settings(first: pa.Table) -> ColumnSettings:
 
 
 def _repeats(values: pa.ChunkedArray) -> bool:
+    if pa.types.is_string(values.type) and _mean_bytes(values.slice(0, _FEW)) > _LONGEST_REPEATED:
+        return False
     # To compare many texts that all differ takes long, and a few of them tell.
     return _distinct(values.slice(0, _FEW), _MOST_DISTINCT_OF_FEW) and _distinct(
         values.slice(0, _SAMPLE), _MOST_DISTINCT
@@ -62,5 +67,10 @@ def _distinct(values: pa.ChunkedArray, most: float) -> bool:
 
 
 def _is_short(values: pa.ChunkedArray) -> bool:
-    count = len(values) - values.null_count
-    return bool((pc.sum(pc.binary_length(values)).as_py() or 0) <= count * _LONGEST_NAME)
+    return _mean_bytes(values) <= _LONGEST_NAME
+
+
+def _mean_bytes(texts: pa.ChunkedArray) -> float:
+    count: int = len(texts) - texts.null_count
+    size: float = pc.sum(pc.binary_length(texts)).as_py() or 0
+    return size / max(1.0, count)

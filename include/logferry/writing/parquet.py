@@ -28,6 +28,10 @@ GROUP_ROWS = 131_072
 GROUP_BYTES = 32 * 1024 * 1024
 _GROUP_EXCESS = GROUP_BYTES // 8
 """How far the last rows of a group may lead beyond its size; they are not cut one by one."""
+_PAGE_BYTES = 2 * 1024 * 1024
+"""Bytes of long rows that are encoded at once; 1,024 ordinary ones are less."""
+_BATCH_ROWS = 1_024
+"""Rows after which the writer looks whether a page of a column is full, as pyarrow does by itself."""
 _LARGE_CHUNK = 64 * 1024
 """Mean bytes of a column's chunks that are not worth a copy."""
 ROW_HASH_KEY = "logferry.row_hash"
@@ -252,9 +256,16 @@ class GroupFile:
                 compression_level=1,
                 use_dictionary=columns.dictionary,
                 write_statistics=columns.statistics,
+                write_batch_size=_batch_rows(first),
                 version="2.6",
             )
         return self._writer
+
+
+def _batch_rows(first: pa.Table) -> int:
+    """Fewer where rows are long: a page ends only between two batches, and is in memory twice when it does."""
+    fitting: int = _PAGE_BYTES * first.num_rows // max(1, table_bytes(first))
+    return max(1, min(_BATCH_ROWS, fitting)) if first.num_rows else _BATCH_ROWS
 
 
 @contextlib.contextmanager

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Generator
 from typing import cast
 
 import pytest
 
-from logferry.fetching.gate import Gate
+from logferry.clock import Stopped, stoppable
+from logferry.fetching.gate import Gate, guarded
+from logferry.fetching.pace import Pace
 from logferry.fetching.readers import Readers
-from logferry.sources.base import MIB
+from logferry.sources.base import MIB, Request, Response
 
 
 def waiting(gate: Gate) -> int:
@@ -121,6 +124,9 @@ class Crew:
         self.asked += 1
         return self.left.pop(0) if self.left else None
 
+    def close(self) -> None:
+        self.left.clear()
+
 
 def crowded(gate: Gate, bytes_each: int, answers: int) -> None:
     """So many answers that find the place here taken, one after the other."""
@@ -190,6 +196,84 @@ def test_who_needs_the_place_here_is_not_given_another_and_holds_up_nobody() -> 
         threads[0].join(30)
         assert places[1:] == [("here", None)]
         assert gate.turn(0).__enter__() is reader
+
+
+def test_a_reader_that_becomes_ready_goes_to_the_earliest_that_waits_not_to_who_just_came() -> None:
+    reader = Somebody()
+    gate = Gate(cast(Readers, Crew(reader)))
+    crowded(gate, 13 * MIB, 1)
+    places: list[tuple[int, object]] = []
+
+    def take(start: int) -> None:
+        with gate.turn(start) as place:
+            places.append((start, place))
+
+    with gate.turn(0):
+        early, late = (threading.Thread(target=take, args=(start,)) for start in (1, 9))
+        early.start()
+        while not gate._waiting:
+            early.join(0.001)
+        reader.ready = True
+        late.start()
+        late.join(30)
+        assert places[0] == (1, reader)
+    early.join(30)
+    assert [start for start, _ in places] == [1, 9]
+
+
+def test_a_gate_that_was_closed_gives_the_place_here_only() -> None:
+    reader = Somebody()
+    crew = Crew(reader)
+    gate = Gate(cast(Readers, crew))
+    crowded(gate, 13 * MIB, 1)
+    reader.ready = True
+    with gate.turn(1) as place:
+        assert place is reader
+    gate.close()
+    with gate.turn(1) as place:
+        assert place is None
+
+
+def exchange() -> Generator[Request, Response, str]:
+    response = yield cast(Request, None)
+    return response.body.decode()
+
+
+def test_what_interrupts_the_wait_for_a_turn_is_what_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    gate = Gate()
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    asked = guarded(exchange(), gate, Pace(), 0)
+    next(asked)
+    monkeypatch.setattr(gate, "_enter", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        asked.send(Response(200, {}, b"rows"))
+
+
+def test_a_lane_that_was_told_to_stop_while_it_waited_reads_nothing() -> None:
+    gate, stop, read = Gate(), threading.Event(), []
+
+    def lane() -> None:
+        asked = guarded(exchange(), gate, Pace(), 0)
+        with stoppable(stop):
+            next(asked)
+            try:
+                asked.send(Response(200, {}, b"rows"))
+            except StopIteration:
+                read.append("rows")
+            except Stopped:
+                read.append("stopped")
+
+    thread = threading.Thread(target=lane)
+    with gate.turn(0):
+        thread.start()
+        while not gate._waiting:
+            thread.join(0.001)
+        stop.set()
+    thread.join(30)
+    assert read == ["stopped"]
 
 
 def test_a_reader_that_was_lost_is_a_place_less() -> None:

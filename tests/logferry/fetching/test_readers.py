@@ -6,9 +6,12 @@ import logging
 import os
 import select
 import signal
+import socket
+import struct
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import pyarrow as pa
 import pytest
@@ -16,6 +19,7 @@ import pytest
 from logferry.clock import Stopped, stoppable
 from logferry.errors import FailedAnswer, TooMuch, Unavailable
 from logferry.fetching import readers as readers_module
+from logferry.fetching.reader_messages import Ended, receive_question
 from logferry.fetching.readers import Reader, Readers, spare_processors
 from logferry.sources.base import Page
 from logferry.sources.datadog_reading import DatadogReading
@@ -141,6 +145,82 @@ def test_it_gets_nothing_of_the_environment_but_what_it_needs_to_start(
         "PYTHONPATH",
     }
     reader.close()
+
+
+def test_an_interrupt_at_the_terminal_does_not_reach_it(reader: Reader) -> None:
+    assert os.getpgid(reader._process.pid) != os.getpgid(0)
+
+
+def test_a_time_limit_that_somebody_set_for_all_sockets_is_not_its() -> None:
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(0.01)
+    try:
+        reader = Reader()
+    finally:
+        socket.setdefaulttimeout(before)
+    wait_until_ready(reader)
+    assert reader.read(DatadogReading({}), BODY).batch.num_rows == 2
+    assert not reader.lost
+    reader.close()
+
+
+def test_a_message_that_comes_in_pieces_is_taken_whole() -> None:
+    class InPieces:
+        """A socket of a process that was stopped and goes on: a read gives less than it was to wait for."""
+
+        def __init__(self, data: bytes) -> None:
+            self.data = data
+
+        def recv(self, size: int, flags: int) -> bytes:
+            taken, self.data = self.data[: min(size, 3)], self.data[min(size, 3) :]
+            return taken
+
+        def recv_into(self, room: memoryview, size: int, flags: int) -> int:
+            taken = self.recv(len(room), flags)
+            room[: len(taken)] = taken
+            return len(taken)
+
+    question = struct.pack("<QQ", 10, 5) + b"0123456789abcde"
+    assert receive_question(cast(socket.socket, InPieces(question))) == (b"0123456789", b"abcde")
+    for length in range(len(question)):
+        with pytest.raises(Ended):
+            receive_question(cast(socket.socket, InPieces(question[:length])))
+
+
+def test_one_closed_by_this_process_is_nothing_to_tell_of(
+    reader: Reader, caplog: pytest.LogCaptureFixture
+) -> None:
+    wait_until_ready(reader)
+    reader.close()
+    assert reader.read(DatadogReading({}), BODY).batch.num_rows == 2
+    assert not caplog.records
+
+
+def test_two_threads_that_ask_at_once_do_not_start_more_than_there_may_be(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    began, go_on = threading.Semaphore(0), threading.Event()
+
+    class Slow:
+        def __init__(self) -> None:
+            began.release()
+            go_on.wait(30)
+
+        def close(self) -> None: ...
+
+    monkeypatch.setattr(readers_module, "Reader", Slow)
+    crew = Readers(1)
+    got: list[object] = []
+    threads = [threading.Thread(target=lambda: got.append(crew.another())) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    assert began.acquire(timeout=30)
+    assert not began.acquire(timeout=0.2)
+    go_on.set()
+    for thread in threads:
+        thread.join(30)
+    assert sorted(one is None for one in got) == [False, True, True]
+    crew.close()
 
 
 def test_closing_ends_it_and_no_process_stays() -> None:

@@ -152,3 +152,10 @@ def test_sorted_pages_are_handed_on_without_being_copied() -> None:
     assert table is not None
     mine = [page.column(TICK_COLUMN).buffers()[1].address for page in pages]
     assert [chunk.buffers()[1].address for chunk in table[TICK_COLUMN].chunks] == mine
+
+
+def test_times_too_far_apart_for_their_difference_to_be_told_do_not_pass_for_ascending() -> None:
+    far, year_one = 9_223_372_036_854_770_000, -621_355_968_000_000_000
+    rows = SliceRows(SLICE, unique_ids=True)
+    rows.add(batch([(far, "far", "x"), (year_one, "year one", "x"), (110, "a", "x"), (120, "b", "x")]), SLICE)
+    assert drained(rows) == [(110, "a", "x"), (120, "b", "x")]

@@ -6,7 +6,9 @@ import random
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
+import pytest
 
 from logferry.sources.base import ID_COLUMN, TICK_COLUMN
 from logferry.writing.column_settings import column_settings
@@ -83,3 +85,17 @@ def test_the_file_is_written_so(tmp_path: Path) -> None:
     assert [path for path, column in columns.items() if column.has_dictionary_page] == settings.dictionary
     assert [path for path, column in columns.items() if column.is_stats_set] == settings.statistics
     assert pq.read_table(tmp_path / "part").equals(LOGS)
+
+
+def test_texts_too_long_for_a_dictionary_are_not_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[int] = []
+    count_distinct = pc.count_distinct
+
+    def noting(values: pa.ChunkedArray) -> pa.Scalar:
+        compared.append(values.nbytes)
+        return count_distinct(values)
+
+    monkeypatch.setattr(pc, "count_distinct", noting)
+    settings = column_settings(pa.table({"message": ["x" * 1_000_000] * 20, "status": ["info"] * 20}))
+    assert settings.dictionary == ["status"]
+    assert max(compared) < 1_000

@@ -13,7 +13,15 @@ import pytest
 from logferry.errors import StoreError
 from logferry.sources.base import ID_COLUMN, TICK_COLUMN
 from logferry.writing.encoder import Encoder
-from logferry.writing.parquet import GROUP_BYTES, GROUP_ROWS, ROW_HASH_KEY, FileFacts, SliceFile, joined
+from logferry.writing.parquet import (
+    GROUP_BYTES,
+    GROUP_ROWS,
+    ROW_HASH_KEY,
+    FileFacts,
+    GroupFile,
+    SliceFile,
+    joined,
+)
 
 SCHEMA = pa.schema([("value", pa.string()), ("tags", pa.list_(pa.string()))])
 
@@ -155,3 +163,25 @@ def test_a_full_disk_is_a_store_error_even_when_the_footer_fails_too(
 def test_a_folder_that_is_not_there_is_a_store_error(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="cannot write"), Encoder() as encoder:
         SliceFile(tmp_path / "missing" / "part", SCHEMA, encoder=encoder)
+
+
+@pytest.mark.parametrize(
+    ("row_bytes", "rows", "batch"), [(1_000_000, 20, 2), (100_000, 50, 20), (500, 2_000, 1_024)]
+)
+def test_long_rows_are_encoded_a_few_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, row_bytes: int, rows: int, batch: int
+) -> None:
+    asked: list[int] = []
+
+    class Noting(pq.ParquetWriter):
+        def __init__(self, *given: Any, **options: Any) -> None:
+            asked.append(options["write_batch_size"])
+            super().__init__(*given, **options)
+
+    monkeypatch.setattr(pq, "ParquetWriter", Noting)
+    table = pa.table({"message": [str(at % 10) * row_bytes for at in range(rows)]})
+    file = GroupFile(tmp_path / "long.parquet", table.schema, {})
+    file.write(table)
+    file.close(rows, None)
+    assert asked == [batch]
+    assert pq.read_table(tmp_path / "long.parquet").equals(table)
