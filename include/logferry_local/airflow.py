@@ -97,8 +97,13 @@ def component_commands() -> dict[str, list[str]]:
 
 def write_command(file: Path, settings: Settings, environment: Mapping[str, str]) -> None:
     """An executable that is ``airflow`` for this run: a shell knows neither its database nor its keys. For this user
-    alone, as it holds them."""
-    own = {name: value for name, value in environment.items() if settings.environment.get(name) != value}
+    alone, as it holds them. What configures Airflow or Logferry is always written: the shell that types it may be
+    another than the one that started the run."""
+    own = {
+        name: value
+        for name, value in environment.items()
+        if name.startswith(("AIRFLOW", "LOGFERRY_")) or settings.environment.get(name) != value
+    }
     file.unlink(missing_ok=True)
     file.touch(mode=0o700)
     file.write_text(

@@ -170,17 +170,19 @@ def test_the_calendar_tells_the_state_of_every_slice_by_name(stage: Stage) -> No
 def test_what_is_missing_from_before_the_first_run_is_told_apart_and_stays_missing(stage: Stage) -> None:
     page = open_view(stage.admin, "#/")
     all_filled(page)
-    expect(row(page, HOSTILE)).to_contain_text("4 d before the first run not exported")
-    expect(row(page, HOSTILE)).to_contain_text("96 before the first run")
+    expect(row(page, HOSTILE)).to_contain_text("4 d before the first publication not exported")
+    expect(row(page, HOSTILE)).to_contain_text("96 before the first publication")
     page.goto(f"{stage.admin.url}/logferry/#/export/{HOSTILE}")
     before, after = stage.lake.places.hour(5, 23), stage.lake.places.hour(1, 0)
-    expect(cell(page, before)).to_have_accessible_name(re.compile(", missing, before the first run$"))
+    expect(cell(page, before)).to_have_accessible_name(re.compile(", missing, before the first publication$"))
     expect(cell(page, after)).to_have_accessible_name(re.compile(", missing$"))
     assert page.evaluate(
         "(from) => document.querySelector(`[data-from='${from}']`).classList.contains('before')",
         format_instant(before.start),
     )
-    expect(page.get_by_test_id("gap").last).to_contain_text("never published: from before the first run")
+    expect(page.get_by_test_id("gap").last).to_contain_text(
+        "never published: from before the first publication"
+    )
 
 
 def test_a_slice_that_was_exported_again_tells_of_its_late_rows(stage: Stage) -> None:

@@ -27,6 +27,20 @@ def test_what_the_scheduler_imports_for_its_tasks_is_there(module: str) -> None:
     assert find_spec(module) is not None
 
 
+def test_the_command_of_a_run_sees_the_exports_of_the_run_from_every_shell(tmp_path: Path) -> None:
+    own = {
+        "LOGFERRY_EXPORTS_DIR": "/home/me/exports",
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "PATH": "/bin",
+    }
+    file = tmp_path / "airflow-cli"
+    write_command(file, Settings(tmp_path, tmp_path, 8080, own), own)
+    assert file.read_text().splitlines()[2:4] == [
+        "export LOGFERRY_EXPORTS_DIR=/home/me/exports",
+        "export AIRFLOW__CORE__LOAD_EXAMPLES=False",
+    ]
+
+
 def test_the_command_of_a_run_holds_only_what_the_run_adds_and_is_for_its_user_alone(tmp_path: Path) -> None:
     settings = Settings(tmp_path, tmp_path, 8080, {"PATH": "/bin", "DD_API_KEY": "of the user's own .env"})
     file = tmp_path / "airflow-cli"

@@ -49,7 +49,8 @@ class ArchiveState:
 
     ``reachable``: the newest attempt to read it succeeded, or none was made yet; else ``reason`` says why not in one
     sentence, and ``since`` since when. ``read_at``: of the last success. ``read`` None: there was none yet.
-    ``emptied_at``: when nothing of what had been read was there for the first of several times.
+    ``emptied_at``: when nothing of what had been read was there for the first of several times. ``asked_since``: the
+    tick from which Airflow has a run of the export; None where nobody asked Airflow, or it has none.
     """
 
     spec: ExportSpec
@@ -61,6 +62,7 @@ class ArchiveState:
     since: int | None = None
     read_at: int | None = None
     emptied_at: int | None = None
+    asked_since: int | None = None
 
     @property
     def known(self) -> bool:
@@ -71,6 +73,20 @@ class ArchiveState:
     def index(self) -> Index:
         """Raises LakeUnread when it was never read."""
         return self.have().index
+
+    @property
+    def begun_at(self) -> int:
+        """The tick from which every window was asked for, so that what is missing of it is somebody's trouble: that of
+        the first publication (``Index.begun_at``), or of Airflow's oldest run where that is earlier, because runs may
+        have failed until then. Of a lake that lost records the start: what it held, nobody can tell. Raises LakeUnread.
+        """
+        found = self.have()
+        index, start = found.index, self.spec.start
+        if found.emptied is not None:
+            return start
+        if self.asked_since is None or self.asked_since >= index.begun_at:
+            return index.begun_at
+        return max(start, index.schedule.previous_at_or_before(self.asked_since))
 
     @property
     def url(self) -> str | None:
@@ -90,7 +106,7 @@ class ArchiveState:
     def version(self) -> str:
         """Changes with whatever the archive says, and with whether it can be reached."""
         known = "unread" if self.read is None else self.read.version
-        decides = (self.spec.model_dump_json(), self.reachable, self.reason, self.since)
+        decides = (self.spec.model_dump_json(), self.reachable, self.reason, self.since, self.asked_since)
         return f"{known}-{hashlib.sha256(repr(decides).encode()).hexdigest()[:8]}"
 
     def have(self) -> Read:

@@ -61,7 +61,7 @@ def cells(state: ArchiveState, window: Window, *, now: int, page: int | None = N
         "slice_s": spec.slice // TICK_PER_SECOND,
         "now": format_instant(now),
         "due_before": format_instant(due),
-        "begun_at": format_instant(index.begun_at),
+        "begun_at": format_instant(state.begun_at),
         "cells": letters.decode(),
         "rows": rows,
         "source_rows": source_rows,

@@ -55,6 +55,7 @@ def fill(state: ArchiveState, window: Window, *, now: int) -> dict[str, Any]:
     gaps = index.gaps(first, end, due)
     wanted = [gap.window for gap in gaps] or [window]
     warnings: list[str] = []
+    _warn_of_emptied(state, warnings)
     oldest = _oldest(spec, now)
     held = _oldest_windows(spec, _still_held(spec, wanted, oldest, warnings), warnings)
     found = _from(spec, oldest, remedies(spec, held, now=now))
@@ -184,6 +185,17 @@ def _from(spec: ExportSpec, oldest: int, found: list[Remedy]) -> list[Remedy]:
             command = backfill_command(spec, later) if remedy.whole else export_command(spec, later)
             cut.append(Remedy(later, command, remedy.whole))
     return cut
+
+
+def _warn_of_emptied(state: ArchiveState, warnings: list[str]) -> None:
+    """What is filled on a bare mount point hides the disk's archive, or is hidden by it."""
+    found = state.have()
+    if found.emptied is not None:
+        warnings.append(
+            f"The lake held {counted(found.emptied.records, 'record')} and holds {found.seq or 'none'} since "
+            f"{format_instant(found.emptied.since)}, so its gaps may be no gaps: see whether its disk is mounted "
+            "before anything is filled."
+        )
 
 
 def _warn_of_unsettled(

@@ -112,7 +112,8 @@ class Index:
         self.of_seq = {one.seq: one for one in self.publications}
         self.seqs = sorted(self.of_seq)
         self.begun_at = self._begun_at(spec, ledger)
-        """Tick of the first window that anybody asked for: what is missing before it, the schedule never ran."""
+        """Tick of the first window of which the archive knows that it was asked for: whether runs failed before it,
+        only Airflow can tell."""
         # The clock decides one thing here only: how the slice that nobody published is called.
         self._holding = first_not_final(spec, ledger, damage=damage, due=spec.start)
 

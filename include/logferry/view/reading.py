@@ -16,7 +16,7 @@ from logferry.spec import ExportSpec
 from logferry.stores.base import NotFound, Store
 from logferry.view.index import Index
 from logferry.view.plain import MOST_ENTRIES
-from logferry.window import TICK_PER_MINUTE, Window
+from logferry.window import TICK_PER_MINUTE, TICK_PER_SECOND, Window
 from logferry.wording import counted
 
 log = logging.getLogger(__name__)
@@ -36,7 +36,8 @@ class EmptiedLake(StoreError):
 
 @dataclass(frozen=True, slots=True)
 class Emptied:
-    """A lake that was seen with ``records``, then without any since a tick, and is taken to be empty."""
+    """A lake that was seen with ``records`` and, since a tick, with fewer or none: its disk may not be mounted, and
+    what ran since then may lie where the disk was."""
 
     records: int
     since: int
@@ -74,15 +75,15 @@ def read(spec: ExportSpec, connect: Connect, before: Read | None, *, now: int) -
     """
     if before is not None and before.archive.spec == spec and 0 <= now - before.opened_at < _OPENED_FOR:
         try:
-            return look(before.archive, before, opened_at=before.opened_at)
+            return look(before.archive, before, opened_at=before.opened_at, now=now)
         except EmptiedLake:
             raise
         except (StoreError, CredentialsError) as error:
             log.info("the lake of %s is opened anew: %s", spec.name, error)
-    return look(open_archive(spec, connect), before, opened_at=now)
+    return look(open_archive(spec, connect), before, opened_at=now, now=now)
 
 
-def look(archive: Archive, before: Read | None = None, *, opened_at: int) -> Read:
+def look(archive: Archive, before: Read | None = None, *, opened_at: int, now: int) -> Read:
     """``read`` of an archive that was opened at a tick. Raises StoreError (EmptiedLake where nothing is left of
     ``before``) and CredentialsError."""
     spec, store, name = archive.spec, archive.store, archive.spec.name
@@ -94,7 +95,7 @@ def look(archive: Archive, before: Read | None = None, *, opened_at: int) -> Rea
     if before is not None and (before.archive.spec, before.archive.store.url) != (spec, store.url):
         before = None
     if before is not None and before.seq and head is None and not any(store.list(manifests_prefix(name))):
-        raise EmptiedLake(before.seq)
+        raise EmptiedLake(_most(before))
     if (
         before is not None
         and (before.head, before.findings) == (head, findings)
@@ -105,7 +106,7 @@ def look(archive: Archive, before: Read | None = None, *, opened_at: int) -> Rea
     ):
         return replace(before, archive=archive, opened_at=opened_at)
     ledger = read_ledger(store, name)
-    emptied = before.emptied if before is not None and not ledger.head.seq else None
+    emptied = None if before is None else _went_back(before, ledger.head.seq, now)
     newest_etag = _etag(store, journal_key(name, ledger.head.seq))
     definition = archive.definition(ledger.source)
     found = remembered(store, name)
@@ -140,10 +141,23 @@ def look(archive: Archive, before: Read | None = None, *, opened_at: int) -> Rea
 def taken_as_empty(spec: ExportSpec, connect: Connect, emptied: Emptied, *, now: int) -> Read:
     """``read`` of a lake that has been empty for long enough: nothing is published in it. Raises what ``read`` does."""
     found = read(spec, connect, None, now=now)
-    # Something came back just now.
-    if found.seq:
+    # All of it came back just now.
+    if found.seq >= emptied.records:
         return found
     return replace(found, version=f"{found.version}-{emptied.since}", emptied=emptied)
+
+
+def _most(before: Read) -> int:
+    """How many records the journal is known to have had."""
+    return before.seq if before.emptied is None else max(before.seq, before.emptied.records)
+
+
+def _went_back(before: Read, seq: int, now: int) -> Emptied | None:
+    """A journal only ever grows, so one of fewer records is another one, or what is left of it. None once it has as
+    many again."""
+    if seq >= _most(before):
+        return None
+    return before.emptied or Emptied(before.seq, now - now % TICK_PER_SECOND)
 
 
 def _etag(store: Store, key: str) -> str | None:

@@ -69,7 +69,7 @@ def summary(state: ArchiveState, *, now: int) -> dict[str, Any]:
             "stretches": len(gaps),
             "list": gap_list(reversed(gaps[-_NEWEST_GAPS:])),
         },
-        "before_first": _before_first(index, spec.start, due),
+        "before_first": _before_first(state, due),
         "last_proven": None if proven is None else {**span(proven.window), "seq": proven.seq},
         "final_up_to": format_instant(held.window.start) if held.window.start > spec.start else None,
         "held_by": {**span(held.window), "reason": cut(held.reason)},
@@ -85,13 +85,13 @@ def summary(state: ArchiveState, *, now: int) -> dict[str, Any]:
     return answer
 
 
-def _before_first(index: Index, start: int, due: int) -> dict[str, Any] | None:
-    """What is missing because the export began to run after its start: no run ever failed to bring it."""
-    end = min(index.begun_at, due)
+def _before_first(state: ArchiveState, due: int) -> dict[str, Any] | None:
+    """What is missing because the export was first asked for after its start, see ``ArchiveState.begun_at``."""
+    start, end = state.spec.start, min(state.begun_at, due)
     if end <= start:
         return None
     window = Window(start, end)
-    return {**span(window), "slices": window.ticks // index.grid}
+    return {**span(window), "slices": window.ticks // state.index.grid}
 
 
 def _emptied(emptied: Emptied | None) -> dict[str, Any] | None:

@@ -100,6 +100,27 @@ def _runs(session: Session, numbers: Collection[int]) -> dict[int, Mapping[str, 
     }
 
 
+def asked_since(session: Session, dag_ids: Collection[str]) -> dict[str, int]:
+    """The tick at which the window of each DAG's oldest run begins, however that run ended; none of a DAG without.
+
+    Runs that take their window from ``conf`` have no logical date and tell nothing here.
+    """
+    # By logical date, which an index has together with the DAG.
+    oldest = (
+        select(DagRun.id)
+        .where(DagRun.dag_id == DagModel.dag_id, DagRun.logical_date.is_not(None))
+        .order_by(DagRun.logical_date)
+        .limit(1)
+        .correlate(DagModel)
+        .scalar_subquery()
+    )
+    numbers = [
+        one for one in session.scalars(select(oldest).where(DagModel.dag_id.in_(dag_ids))) if one is not None
+    ]
+    runs = session.execute(select(DagRun.dag_id, DagRun.data_interval_start).where(DagRun.id.in_(numbers)))
+    return {dag_id: from_datetime(_utc(start)) for dag_id, start in runs if start is not None}
+
+
 def has_active_backfill(session: Session, dag_id: str) -> bool:
     """Whether a backfill of the DAG is under way; Airflow allows one at a time."""
     query = select(Backfill.id).where(Backfill.dag_id == dag_id, Backfill.completed_at.is_(None)).limit(1)
@@ -118,4 +139,9 @@ def existing_runs(session: Session, dag_id: str, run_ids: Collection[str]) -> se
 def _iso(moment: datetime | None) -> str | None:
     if moment is None:
         return None
-    return format_instant(from_datetime(moment if moment.tzinfo else moment.replace(tzinfo=UTC)))
+    return format_instant(from_datetime(_utc(moment)))
+
+
+def _utc(moment: datetime) -> datetime:
+    """SQLite gives times without a zone."""
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -78,7 +78,9 @@ def create_app(*, archives: Archives | None = None, lane: Lane | None = None) ->
 
     @app.get("/api/exports/{name}")
     async def summary_(request: Request, user: GetUserDep, name: str) -> Response:
-        return await reading.answer(request, user, name, lambda state, now: summary(state, now=now))
+        return await reading.answer(
+            request, user, name, lambda state, now: summary(state, now=now), asked=True
+        )
 
     @app.get("/api/exports/{name}/cells")
     async def cells_(
@@ -94,6 +96,7 @@ def create_app(*, archives: Archives | None = None, lane: Lane | None = None) ->
                 now=now,
                 page=None if page is None else on_grid("the page", page, state.spec),
             ),
+            asked=True,
         )
 
     @app.get("/api/exports/{name}/series")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from dataclasses import replace
 from typing import Any
 
 from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
@@ -12,7 +13,13 @@ from fastapi.concurrency import run_in_threadpool
 
 from logferry.dag_ids import dag_id
 from logferry.view.archives import Archives, ArchiveState, etag
-from logferry_airflow.page.airflow_state import DagState, dag_states, existing_runs, has_active_backfill
+from logferry_airflow.page.airflow_state import (
+    DagState,
+    asked_since,
+    dag_states,
+    existing_runs,
+    has_active_backfill,
+)
 from logferry_airflow.page.answers import json_answer
 from logferry_airflow.page.exports import Exports, this_minute
 from logferry_airflow.page.lane import Lane
@@ -35,16 +42,21 @@ class Reading:
         name: str,
         view: View,
         *,
+        asked: bool = False,
         runs: bool = False,
         warn: bool = False,
     ) -> Response:
         """What ``view`` shows of the export's archive at this minute.
 
-        ``runs``: say of its ``run`` whether Airflow still has it. ``warn``: add what Airflow's state means for new
-        runs. Raises Refusal, SlowLake, and what ``view`` raises.
+        ``asked``: the view tells what was asked for, which Airflow's runs decide too. ``runs``: say of its ``run``
+        whether Airflow still has it. ``warn``: add what Airflow's state means for new runs. Raises Refusal, SlowLake,
+        and what ``view`` raises.
         """
         spec = await run_in_threadpool(self._exports.readable, user, name)
         state, now = await self._lane.run(name, lambda: (self._archives.state(spec), this_minute()))
+        if asked:
+            since = await run_in_threadpool(asked_since_of, [name])
+            state = replace(state, asked_since=since.get(name))
         place = (now, request.url.path, request.url.query)
         if not runs and not warn:
             tag = etag(state, *place)
@@ -53,6 +65,13 @@ class Reading:
         add = _with_run if runs else _with_warnings
         told, decides = await run_in_threadpool(add, dag_id(name), shown)
         return await run_in_threadpool(json_answer, request, etag(state, *place, *decides), lambda: told)
+
+
+def asked_since_of(names: Collection[str]) -> dict[str, int]:
+    """``asked_since`` by the names of exports."""
+    of = {dag_id(name): name for name in names}
+    with create_session(scoped=False) as session:
+        return {of[one]: tick for one, tick in asked_since(session, of).items()}
 
 
 def _with_run(of: str, shown: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:

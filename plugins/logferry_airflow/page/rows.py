@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 
@@ -25,6 +26,7 @@ from logferry.view.summary import summary
 from logferry_airflow.page.answers import encoded, has, quoted, takes_gzip
 from logferry_airflow.page.exports import Exports, this_minute
 from logferry_airflow.page.lane import Lane, SlowLake
+from logferry_airflow.page.reading import asked_since_of
 
 log = logging.getLogger(__name__)
 
@@ -49,19 +51,23 @@ class Rows:
     async def answer(self, request: Request, user: BaseUser) -> Response:
         """GET /api/rows. Raises Refusal."""
         specs = await run_in_threadpool(self._exports.all_readable, user)
+        since = await run_in_threadpool(asked_since_of, [spec.name for spec in specs])
         zipped = takes_gzip(request)
         # A proxy that collects an answer before it passes it on would undo all of this (nginx knows this header).
         headers = {"X-Accel-Buffering": "no"} | ({"Content-Encoding": "gzip"} if zipped else {})
-        lines = self._lines(request, specs, zipped=zipped)
+        lines = self._lines(request, specs, since, zipped=zipped)
         return StreamingResponse(
             _zipped(lines) if zipped else lines, media_type="application/x-ndjson", headers=headers
         )
 
     async def _lines(
-        self, request: Request, specs: list[ExportSpec], *, zipped: bool
+        self, request: Request, specs: list[ExportSpec], since: Mapping[str, int], *, zipped: bool
     ) -> AsyncIterator[bytes]:
         turns = asyncio.Semaphore(_AT_ONCE)
-        tasks = [asyncio.create_task(self._line(request, spec, turns, zipped=zipped)) for spec in specs]
+        tasks = [
+            asyncio.create_task(self._line(request, spec, since.get(spec.name), turns, zipped=zipped))
+            for spec in specs
+        ]
         try:
             for ready in asyncio.as_completed(tasks):
                 yield encoded(await ready) + b"\n"
@@ -71,12 +77,12 @@ class Rows:
                 task.cancel()
 
     async def _line(
-        self, request: Request, spec: ExportSpec, turns: asyncio.Semaphore, *, zipped: bool
+        self, request: Request, spec: ExportSpec, since: int | None, turns: asyncio.Semaphore, *, zipped: bool
     ) -> dict[str, Any]:
         name = spec.name
         try:
             look = await self._look(spec, turns)
-            return await self._lane.run(name, lambda: self._row(request, look, name, zipped=zipped))
+            return await self._lane.run(name, lambda: self._row(request, look, since, name, zipped=zipped))
         except SlowLake as error:
             return {"name": name, "status": HTTPStatus.SERVICE_UNAVAILABLE, "error": str(error)}
         except Exception:
@@ -93,13 +99,17 @@ class Rows:
         else:
             async with turns:
                 look = self._archives.look(spec)
-                await _worked_at(look)
+                # One that was waited for in vain before: a dead lake must not hold up the others at every poll.
+                if look.patience_s > 0:
+                    await _worked_at(look)
         if look.answered is not None and not look.away:
             await asyncio.wait([asyncio.wrap_future(look.answered)], timeout=look.patience_s)
         return look
 
-    def _row(self, request: Request, look: Look, name: str, *, zipped: bool) -> dict[str, Any]:
-        state: ArchiveState = look.state()
+    def _row(
+        self, request: Request, look: Look, since: int | None, name: str, *, zipped: bool
+    ) -> dict[str, Any]:
+        state: ArchiveState = replace(look.state(), asked_since=since)
         now = this_minute()
         path = f"{request.url.path.removesuffix('/rows')}/exports/{name}"
         tag = quoted(etag(state, now, path, ""), zipped)

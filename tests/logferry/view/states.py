@@ -34,5 +34,9 @@ def state_of(store: Store, spec: ExportSpec | None = None) -> ArchiveState:
     spec = spec or spec_of()
     archive = Archive(spec, store, connect("datadog_default", "datadog"), "")
     return ArchiveState(
-        spec, look(archive, opened_at=0), StoredRecords(), SharedBoards(connect, SystemClock()), read_at=0
+        spec,
+        look(archive, opened_at=0, now=0),
+        StoredRecords(),
+        SharedBoards(connect, SystemClock()),
+        read_at=0,
     )

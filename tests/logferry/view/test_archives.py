@@ -20,11 +20,14 @@ from logferry.errors import CredentialsError, StoreError
 from logferry.layout import findings_key, head_key, journal_key
 from logferry.records.journal import Head
 from logferry.records.manifest import Intent, RunEntry, Span
+from logferry.spec import ExportSpec
 from logferry.stores.base import Store
 from logferry.view import archives as archives_module
 from logferry.view.archives import Archives, LakeUnread, etag
 from logferry.view.cells import cells
+from logferry.view.fill import fill
 from logferry.view.ranges import default_range
+from logferry.view.reading import Emptied, taken_as_empty
 from logferry.view.stored_records import StoredRecords
 from logferry.view.summary import summary
 from logferry.window import TICK_PER_DAY, TICK_PER_HOUR, TICK_PER_SECOND, Window, format_instant
@@ -321,6 +324,58 @@ def test_a_lake_that_was_deleted_is_believed_to_be_empty_after_ten_minutes(
     later(clock, 60)
     answer = summary(archives.state(spec), now=clock.tick)
     assert (answer["cells"]["P"], answer["emptied"]) == (96, None)
+
+
+def one_night(root: Path, spec: ExportSpec) -> None:
+    """The night's run publishes what lies after the first four days."""
+    make_year(open_archive(spec, connect).store, spec, slices=120, missing=range(96))
+
+
+@pytest.mark.parametrize("seen_empty", [False, True])
+def test_a_run_on_the_bare_mount_point_does_not_make_a_lake_healthy_again(
+    tmp_path: Path, clock: Hands, archives: Archives, seen_empty: bool
+) -> None:
+    root, disk = tmp_path / "lake", tmp_path / "disk"
+    spec = year_spec(url=root.as_uri())
+    make_year(open_archive(spec, connect).store, spec, slices=96)
+    archives.state(spec)
+    root.rename(disk)
+    if seen_empty:
+        later(clock)
+        archives.state(spec)
+        later(clock, 660)
+        archives.state(spec)
+    one_night(root, spec)
+    later(clock, TICK_PER_DAY // TICK_PER_SECOND + 7_200)
+    for _ in range(2):
+        state = archives.state(spec)
+        answer = summary(state, now=clock.tick)
+        assert (answer["journal"]["seq"], answer["cells"]["P"], answer["before_first"]) == (1, 24, None)
+        assert answer["emptied"]["records"] == 4
+        begun = cells(state, Window(spec.start, spec.start + TICK_PER_DAY), now=clock.tick)["begun_at"]
+        assert begun == format_instant(spec.start)
+        later(clock, 60)
+    warnings = fill(state, Window(spec.start, spec.start + TICK_PER_DAY), now=clock.tick)["warnings"]
+    assert warnings[0].startswith("The lake held 4 records and holds 1 since ")
+
+    # The bare mount point is emptied too: what the disk held is not forgotten over that.
+    shutil.rmtree(root)
+    later(clock)
+    assert "held 4 records" in (archives.state(spec).reason or "")
+
+    disk.rename(root)
+    later(clock, 60)
+    answer = summary(archives.state(spec), now=clock.tick)
+    assert (answer["cells"]["P"], answer["emptied"]) == (96, None)
+
+
+def test_a_run_that_ends_when_a_lake_is_taken_to_be_empty_does_not_make_it_healthy(tmp_path: Path) -> None:
+    spec = year_spec(url=(tmp_path / "lake").as_uri())
+    one_night(tmp_path / "lake", spec)
+    emptied = Emptied(records=4, since=NOW)
+    assert taken_as_empty(spec, connect, emptied, now=NOW).emptied == emptied
+    make_year(open_archive(spec, connect).store, spec, slices=96)
+    assert taken_as_empty(spec, connect, emptied, now=NOW).emptied is None
 
 
 def test_a_lake_that_fails_in_between_is_not_empty_for_that_long(

@@ -71,7 +71,7 @@ def state(connection: Connection | None = None) -> ArchiveState:
     store = MemoryStore()
     make_year(store, spec, slices=48, missing=[30])
     state = state_of(store, spec)
-    return replace(state, read=look(Archive(spec, store, connection, ""), opened_at=0))
+    return replace(state, read=look(Archive(spec, store, connection, ""), opened_at=0, now=0))
 
 
 def test_what_an_export_on_this_machine_learned_is_shown_and_gives_the_time_of_a_fill(

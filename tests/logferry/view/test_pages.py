@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -319,6 +320,23 @@ def test_what_is_missing_before_the_first_run_is_told_apart(store: MemoryStore) 
     assert cells(state, Window(spec.start, now), now=now)["begun_at"] == format_instant(START)
     assert summary(state_of(store, year_spec()), now=NOW)["before_first"] is None
     assert summary(state_of(MemoryStore(), spec), now=now)["before_first"] is None
+
+
+def test_what_runs_failed_to_bring_before_the_first_publication_is_an_ordinary_gap() -> None:
+    spec = spec_of(start=format_instant(START - 3 * TICK_PER_DAY))
+    first = MemoryStore()
+    Scribe(first).record(Publisher("one", [Rows("a")]))
+    state = replace(state_of(first, spec), asked_since=START - TICK_PER_DAY + TICK_PER_HOUR)
+    now = START + TICK_PER_DAY
+    assert summary(state, now=now)["before_first"]["slices"] == 48
+    begun = cells(state, Window(spec.start, now), now=now)["begun_at"]
+    assert begun == format_instant(START - TICK_PER_DAY)
+    assert state.version != replace(state, asked_since=None).version
+    # A run of today says nothing of the time before, nor does one of a time that the export leaves out.
+    later = replace(state, asked_since=now)
+    assert summary(later, now=now)["before_first"]["slices"] == 72
+    earlier = replace(state, asked_since=spec.start - TICK_PER_DAY)
+    assert summary(earlier, now=now)["before_first"] is None
 
 
 def test_a_hole_in_the_first_window_that_ran_is_an_ordinary_gap() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import json
 import logging
 import threading
 from collections.abc import Callable
@@ -418,6 +419,35 @@ def test_the_number_of_queries_does_not_grow_with_the_exports(admin: TestClient,
         event.remove(settings.engine, "before_cursor_execute", note)
     assert len(said) == few
     assert few <= 4
+
+
+def test_what_airflows_runs_failed_to_bring_is_not_called_from_before_the_first_publication(
+    admin: TestClient, published: None, airflow_rows: Callable[..., None]
+) -> None:
+    summary, cells = (f"/logferry/api/exports/shop{rest}" for rest in ("", f"/cells?{RANGE}"))
+    before = admin.get(summary)
+    assert before.json()["before_first"] == {
+        "from": "2026-03-01T00:00:00Z", "to": "2026-03-02T00:00:00Z", "slices": 4,
+    }  # fmt: skip
+    assert admin.get(cells).json()["begun_at"] == "2026-03-02T00:00:00Z"
+    by_conf = a_run("asked_for_by_conf", DagRunState.FAILED, 0)
+    by_conf.logical_date = by_conf.data_interval_start = by_conf.data_interval_end = None
+    airflow_rows(
+        DagModel(dag_id="export_shop", bundle_name="dags-folder", is_paused=False, is_stale=False),
+        a_run("later", DagRunState.SUCCESS, 0),
+        by_conf,
+    )
+    assert admin.get(summary).json()["before_first"] == before.json()["before_first"]
+
+    failed = a_run("first_night", DagRunState.FAILED, 0)
+    failed.logical_date = failed.data_interval_start = datetime(2026, 3, 1, tzinfo=UTC)
+    airflow_rows(failed)
+    after = admin.get(summary)
+    assert after.json()["before_first"] is None
+    assert after.headers["etag"] != before.headers["etag"]
+    assert admin.get(cells).json()["begun_at"] == "2026-03-01T00:00:00Z"
+    line = next(one for one in admin.get("/logferry/api/rows").text.splitlines() if '"shop"' in one)
+    assert json.loads(line) == {"name": "shop", "etag": after.headers["etag"], "row": after.json()}
 
 
 def test_a_run_that_airflow_still_has_is_told_from_one_that_is_gone(

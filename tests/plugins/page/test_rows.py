@@ -21,7 +21,7 @@ from tests.plugins.page.conftest import Permissions, define
 
 from logferry.clock import SystemClock
 from logferry.connection import Connection, connection_for
-from logferry.spec import load_exports
+from logferry.spec import ExportSpec, load_exports
 from logferry.view.archives import Archives, ArchiveState, Look
 from logferry.window import TICK_PER_SECOND
 from logferry_airflow.page import rows as rows_module
@@ -209,6 +209,31 @@ def test_an_archive_that_is_worked_at_keeps_its_turn_and_one_that_waits_for_its_
 
         await rows_module._worked_at(Look(answered, 60, unasked, worked_s=work))
         assert answered.done()
+
+    asyncio.run(scenario())
+
+
+class Dead(Archives):
+    """Lakes that were never read; one that was waited for in vain before."""
+
+    def is_known(self, spec: ExportSpec) -> bool:
+        return False
+
+    def look(self, spec: ExportSpec) -> Look:
+        return Look(Future(), 0.0, unasked)
+
+
+def test_a_lake_that_was_waited_for_in_vain_holds_up_no_other(
+    app: FastAPI, exports: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rows_module, "_IDLE_S", 3_600)
+    rows = Rows(Exports(), Dead(connection_for, SystemClock()), Lane())
+    spec = load_exports(exports).exports["till"]
+
+    async def scenario() -> None:
+        look = await asyncio.wait_for(rows._look(spec, asyncio.Semaphore(1)), 60)
+        assert look.answered is not None
+        assert not look.answered.done()
 
     asyncio.run(scenario())
 

@@ -111,10 +111,15 @@ export async function rows(put, signal) {
 /** The lines of JSON that come in, one after the other. Throws ApiError when none comes for long, or one is no JSON. */
 async function* linesOf(reader, signal) {
   const text = new TextDecoder();
+  const stop = () => reader.cancel().catch(() => {});
   let rest = "";
+  // Else the server works on for a reader who left, and this one reads on.
+  signal?.addEventListener("abort", stop, { once: true });
+  if (signal?.aborted) stop();
   try {
     for (;;) {
       const { done, value } = await inTime(reader.read());
+      signal?.throwIfAborted();
       rest += text.decode(value, { stream: !done });
       const whole = rest.split("\n");
       rest = whole.pop();
@@ -127,7 +132,8 @@ async function* linesOf(reader, signal) {
     if (signal?.aborted || error instanceof ApiError) throw error;
     throw new ApiError(0, "The server's answer was cut off: try again.");
   } finally {
-    reader.cancel().catch(() => {});
+    signal?.removeEventListener("abort", stop);
+    stop();
   }
 }
 

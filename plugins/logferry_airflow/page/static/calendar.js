@@ -357,7 +357,7 @@ export function describe(cells, unit) {
   } else {
     parts.push(STATES[unit.letter].name);
     if (typeof cells.rows[unit.first] === "number") parts.push(plural(cells.rows[unit.first], "row"));
-    if (beforeFirst(cells, unit)) parts.push("before the first run");
+    if (beforeFirst(cells, unit)) parts.push("before the first publication");
     if (unit.letter === "S") parts.push(`${count(cells.source[unit.first])} at the source`);
   }
   return parts.join(", ");

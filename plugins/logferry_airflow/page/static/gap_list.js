@@ -7,7 +7,7 @@ import { parse, range } from "./time.js";
 const FIRST = 12;
 const MOST = 500;
 
-/** `more`: how many gaps of the range are not in `gaps`; `begunAt`: before that nothing was asked for. */
+/** `more`: how many gaps of the range are not in `gaps`; `begunAt`: before that nothing is known to have been asked for. */
 export function GapList({ gaps, more, begunAt, onSelect, onFill, obstacle }) {
   const [all, setAll] = useState(false);
   const total = gaps.length + more;
@@ -24,7 +24,7 @@ export function GapList({ gaps, more, begunAt, onSelect, onFill, obstacle }) {
         return html`<li key=${gap.from} data-testid="gap" data-from=${gap.from} data-to=${gap.to}>
           <div><${State} state=${gap.state} /> <span class="dim">${plural(gap.slices, "slice")}</span></div>
           <div class="gap-range">${name}</div>
-          ${gap.reason && html`<p class="dim reason"><${Text} value=${span.to <= begunAt ? `${gap.reason}: from before the first run` : gap.reason} max=${140} /></p>`}
+          ${gap.reason && html`<p class="dim reason"><${Text} value=${span.to <= begunAt ? `${gap.reason}: from before the first publication` : gap.reason} max=${140} /></p>`}
           <div class="actions">
             <button type="button" class="small" aria-label=${`Select ${name}`} onClick=${() => onSelect(span, true)}>select</button>
             <button type="button" class="small primary" aria-label=${`Fill ${name}`} disabled=${Boolean(obstacle)} aria-describedby=${obstacle ? "gaps-why" : undefined} onClick=${() => onFill(span)}>Fill</button>

@@ -26,9 +26,9 @@ function useArchive() {
     const ask = async () => {
       if (busy) return;
       busy = true;
+      const put = inBatches((came) => !stop.signal.aborted && setRows((was) => merged(was, came)));
+      const coming = fill(put, stop.signal);
       try {
-        const put = inBatches((came) => !stop.signal.aborted && setRows((was) => merged(was, came)));
-        const coming = fill(put, stop.signal);
         const data = await definitions(stop.signal);
         if (stop.signal.aborted) return;
         setList((was) => (was.data && sameList(was.data, data) && !was.error ? was : { data, error: null }));
@@ -41,6 +41,8 @@ function useArchive() {
       } catch (error) {
         if (!stop.signal.aborted) setList((was) => ({ data: was.data, error }));
       } finally {
+        // The list may fail while rows still come: the next question waits for them, so that one answer comes at a time.
+        await coming;
         busy = false;
       }
     };
@@ -268,7 +270,7 @@ function Gaps({ listed, data }) {
   if (!gaps?.slices) return html`<span class="zero">0</span>`;
   return html`<span class="two"><span>${count(gaps.slices)}${gaps.stretches > 1 ? html` <span class="dim">in ${gaps.stretches}</span>` : ""}</span>
     ${cells.S > 0 && cells.S < gaps.slices && html`<span class="dim">${cells.S} short</span>`}
-    ${data.before_first?.slices > 0 && html`<span class="dim">${data.before_first.slices >= gaps.slices ? "all" : count(data.before_first.slices)} before the first run</span>`}
+    ${data.before_first?.slices > 0 && html`<span class="dim">${data.before_first.slices >= gaps.slices ? "all" : count(data.before_first.slices)} before the first publication</span>`}
     ${newest && html`<a href=${toExport(listed.name, { from: newest.from, to: newest.to })}>newest</a>`}</span>`;
 }
 

@@ -7,7 +7,7 @@ import { DAY, parse } from "./time.js";
 const STEP = 4.5;
 const TALL = 26;
 
-/** `begun`: the time before which no run was asked for anything; what is missing there is no trouble. */
+/** `begun`: the time before which no run is known to have been asked for anything; what is missing there is no trouble. */
 export function Sparkline({ days, of = "rows", begun = null }) {
   if (!days?.length) return html`<span class="none">–</span>`;
   const format = of === "rows" ? count : bytes;
@@ -24,7 +24,7 @@ export function Sparkline({ days, of = "rows", begun = null }) {
       ${days.map((d, i) => {
         const letter = letterOf(d.worst);
         const h = d[of] ? Math.max(1.5, ((d[of] ?? 0) / top) * TALL) : 0;
-        return html`<g key=${d.day}><title>${`${d.day}: ${format(d[of])}, ${STATES[letter].name}${before(d) ? " (before the first run)" : ""}`}</title>
+        return html`<g key=${d.day}><title>${`${d.day}: ${format(d[of])}, ${STATES[letter].name}${before(d) ? " (before the first publication)" : ""}`}</title>
           <rect x=${i * STEP} y="0" width=${STEP} height=${TALL + 8} class="hit" />
           <rect x=${i * STEP} y=${TALL - h} width=${STEP - 1} height=${h} class=${`bar f-${letter}`} />
           ${isGap(letter) && !before(d)

@@ -61,7 +61,7 @@ export function troubles(listed, row, error) {
   if (error) say(9, `not up to date: ${cut(error.message, 200)}`);
   if (row?.lake && !row.lake.reachable) say(9, `lake unreachable${row.lake.since ? ` since ${stamp(row.lake.since).slice(0, 16)}` : ""}`);
   if (row?.journal?.damage?.length) say(8, "journal damaged");
-  if (row?.emptied) say(8, `emptied: ${emptiedText(row.emptied)}`);
+  if (row?.emptied) say(8, `emptied: ${emptiedText(row)}`);
   if (cells.D) say(8, `${span(cells.D)} damaged`);
   if (row?.behind && !(empty(row) && airflow.paused)) say(7, `behind by ${plural(row.behind.windows, "window")}`);
   const before = row?.before_first?.slices ?? 0;
@@ -70,15 +70,15 @@ export function troubles(listed, row, error) {
   if (cells.I) say(4, `${span(cells.I)} interrupted`);
   if (airflow.last_run?.state === "failed") say(3, "last run failed");
   if (airflow.known === false) say(2, "no DAG in Airflow");
-  if (before) say(0, `${span(before)} before the first run not exported`);
+  if (before) say(0, `${span(before)} before the first publication not exported`);
   if (airflow.paused) say(0, "paused");
   if (airflow.running) say(0, `${airflow.running} running`);
   if (airflow.queued) say(0, `${airflow.queued} queued`);
   return found;
 }
 
-/** What is known of a lake that held something and now holds nothing. */
-export const emptiedText = ({ records, since }) => `the lake held ${plural(records, "record")}, and none since ${stamp(since)}`;
+/** What is known of a lake that held more than it holds now. */
+export const emptiedText = ({ emptied, journal }) => `the lake held ${plural(emptied.records, "record")}, and ${journal?.seq ? `only ${journal.seq}` : "none"} since ${stamp(emptied.since)}`;
 
 /** Nothing was ever published, as far as anybody knows. */
 export const empty = (row) => Boolean(row) && !row.emptied && !["P", "U", "S", "D"].some((letter) => row.cells?.[letter]);
