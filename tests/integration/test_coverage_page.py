@@ -152,6 +152,13 @@ def test_the_overview_says_what_is_wrong_with_which_export(stage: Stage) -> None
     expect(page.get_by_test_id("verdict")).to_contain_text("3 of 3")
 
 
+def test_the_head_of_an_export_says_what_is_wrong_with_it_and_nothing_else(stage: Stage) -> None:
+    page = open_view(stage.admin, stage.shop)
+    verdict = page.get_by_test_id("export-status")
+    expect(verdict).to_contain_text("6 h interrupted")
+    expect(verdict).not_to_have_text(re.compile(r"\b0\s*$"))
+
+
 def test_the_calendar_tells_the_state_of_every_slice_by_name(stage: Stage) -> None:
     page = open_view(stage.admin, stage.shop)
     places = stage.lake.places

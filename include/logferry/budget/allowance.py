@@ -18,11 +18,13 @@ Rules, for an allowance of ``limit`` requests per period:
   and where waiting for its turn in the spread would endanger it, it goes earlier. The first of a period goes in any
   case, since nothing more can be known by waiting: of an allowance of 1 the chance is the same, ``d`` after the
   period's beginning. Where others come in crowds, not at random, more is refused; after a refusal fewer risks are run.
+  Who wakes up late may find the whole period too dangerous. What is known of others fades in each period that nobody
+  watched, so that one goes after a hundred of them at the latest, and far sooner where few others are about.
 - **First contact.** Until an answer came, requests go one by one: nothing is known yet.
 - **Borders.** A request sent shortly before a period's end may be counted in the next one; it is held against both
   until its answer tells.
-- **No headers.** A documented allowance that answers do not mention is counted over a sliding period; a 429 lowers our
-  part as above.
+- **No headers.** An allowance that answers do not mention, because it is documented or because they stopped naming it
+  and a 429 says that it is still there, is counted over a sliding period; a 429 lowers our part as above.
 """
 
 from __future__ import annotations
@@ -40,6 +42,8 @@ from logferry.budget.recent import Recent
 from logferry.budget.shares import Share, Shares
 
 RESERVE = 0.10
+UNKNOWN_PERIOD_MS = 10_000
+"""What a 429 that names no time is taken to ask for, where no period is known."""
 _LEAST_PART = 0.10
 ALMOST_ONE = 1 - RESERVE
 _PROBE_MS = 2_000
@@ -71,16 +75,18 @@ class Allowance(msgspec.Struct):
     ``limit``: requests per ``period_ms``, None while unknown; ``grant``: how many of them are for us in this period;
     ``carried``: what is made up for later; ``kept_out``: others kept us from sending all of the grant; ``risk``: how
     much more probably than usual the next request may fail, below 0 after a refusal; ``silent``: successful answers in
-    a row that named no allowance.
+    a row that named no allowance; ``forgotten``: the ``limit`` and ``period_ms`` of one that they stopped naming, until
+    they name one again.
     """
 
     limit: int | None = None
-    period_ms: int = 10_000
+    period_ms: int = UNKNOWN_PERIOD_MS
     grant: int = 0
     carried: float = 0.0
     kept_out: bool = False
     risk: float = 0.0
     silent: int = 0
+    forgotten: tuple[int, int] | None = None
     answer_ms: float = 0.0
     period: Period = msgspec.field(default_factory=Period)
     theirs: Others = msgspec.field(default_factory=Others)
@@ -96,7 +102,13 @@ class Allowance(msgspec.Struct):
     @property
     def is_sane(self) -> bool:
         """Whether it can be what this module wrote."""
-        return 0 < self.period_ms <= LONGEST_MS and (self.limit is None or self.limit > 0)
+        limit, period_ms = self.forgotten or (1, 1)
+        return (
+            0 < self.period_ms <= LONGEST_MS
+            and (self.limit is None or self.limit > 0)
+            and 0 < period_ms <= LONGEST_MS
+            and limit > 0
+        )
 
     def take(self, now_ms: int, share: str, *, divided_by: int = 1) -> int:
         """Take one request for the export ``share``: 0, or the milliseconds after which to ask again.

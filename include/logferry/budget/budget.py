@@ -32,6 +32,9 @@ LONGEST_WAIT_S = 120.0
 KNOWN_ALLOWANCES: dict[str, tuple[int, int]] = {"azure_query": (200, 30), "azure_arm": (200, 30)}
 """Documented allowances (requests, seconds) of APIs that do not name theirs in the answers
 (https://learn.microsoft.com/azure/azure-monitor/service-limits#log-queries-and-language)."""
+_LAYOUT = 3
+"""Of the records. Another layout has records of another name: one that is half understood would be worse than none, and
+two releases that are at work together must not spoil each other's."""
 IN_FLIGHT: dict[str, int] = {"azure_query": 4}
 """Requests under way at once where the API limits them: Log Analytics allows five, and one is left to the people."""
 _WORTH_SAYING_S = 5.0
@@ -98,7 +101,13 @@ class Budget:
             yield
             return
         most = self._most_in_flight or IN_FLIGHT[bucket]
-        with held(self._slots, f"{self._name(bucket)}-slots", self._share, most, self._sleep_for_slot):
+        with held(
+            self._slots,
+            f"{_credential_name(self._credential, bucket)}-slots",
+            self._share,
+            most,
+            self._sleep_for_slot,
+        ):
             yield
 
     def _sleep_for_slot(self, seconds: float) -> None:
@@ -173,6 +182,10 @@ class Budget:
 
 def record_name(key: str, bucket: str) -> str:
     """The name of a bucket's record on a board."""
+    return f"{_credential_name(key, bucket)}-{_LAYOUT}"
+
+
+def _credential_name(key: str, bucket: str) -> str:
     return f"{_digest(key, 16)}-{bucket}"
 
 
@@ -190,7 +203,9 @@ def _state(record: bytes, bucket: str) -> Allowance:
         state = Allowance()
     if state.limit is None and bucket in KNOWN_ALLOWANCES:
         limit, seconds = KNOWN_ALLOWANCES[bucket]
-        state = Allowance.documented(limit, seconds * 1000)
+        known = Allowance.documented(limit, seconds * 1000)
+        known.pause, known.shares, known.answer_ms = state.pause, state.shares, state.answer_ms
+        return known
     return state
 
 

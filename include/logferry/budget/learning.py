@@ -6,16 +6,19 @@ Learned from headers, never guessed twice:
   something that takes the headers off: what was learned before is unknown again, so that the allowance of a server that
   was replaced holds up three requests and no more. A failure says nothing either way: an error page of a proxy forgets
   no allowance.
+- **Refusals after silence.** A 429 proves that there still is an allowance: the one that was forgotten holds again, for
+  as long as answers do not name one, and no silence forgets it any more.
 - **Borders.** An answer tells of the period in which its request was counted, which near a border is seen by its Reset.
 """
 
 from __future__ import annotations
 
-from logferry.budget.allowance import ALMOST_ONE, Allowance
+from logferry.budget.allowance import ALMOST_ONE, UNKNOWN_PERIOD_MS, Allowance
 from logferry.budget.border import Border
 from logferry.budget.headers import RateAnswer
 from logferry.budget.others import Others
 from logferry.budget.period import Period
+from logferry.budget.recent import Recent
 
 SILENT_ANSWERS = 3
 """So many successful answers in a row that name no allowance make what was learned unknown."""
@@ -29,7 +32,7 @@ def learn(state: Allowance, sent_ms: int | None, now_ms: int, answer: RateAnswer
     sent_ms = now_ms if sent_ms is None else min(sent_ms, now_ms)
     known = state.limit is not None and state.recent is None
     if answer.limit is not None and answer.period_ms is not None:
-        state.silent = 0
+        state.silent, state.forgotten = 0, None
         _learn_limit(state, answer.limit, answer.period_ms, now_ms)
     elif known and answer.status < 400:
         state.silent += 1
@@ -43,7 +46,7 @@ def learn(state: Allowance, sent_ms: int | None, now_ms: int, answer: RateAnswer
     else:
         state.period.answered = True
     if answer.status == 429:
-        _learn_refusal(state, now_ms, answer)
+        _learn_refusal(state, sent_ms, now_ms, answer)
 
 
 def _learn_limit(state: Allowance, limit: int, period_ms: int, now_ms: int) -> None:
@@ -63,9 +66,18 @@ def _learn_limit(state: Allowance, limit: int, period_ms: int, now_ms: int) -> N
 
 def _forget(state: Allowance) -> None:
     """Nothing is known again, as at first contact; who is at work, and until when a 429 lets nobody send, is."""
+    if state.limit is not None:
+        state.forgotten = state.limit, state.period_ms
+    state.period_ms = UNKNOWN_PERIOD_MS
     state.limit, state.silent, state.grant, state.carried = None, 0, 0, 0.0
     state.kept_out, state.risk = False, 0.0
     state.period, state.theirs = Period(), Others()
+
+
+def _restore(state: Allowance, limit: int, period_ms: int) -> None:
+    """What was forgotten holds again; where its periods end no answer tells, so it is counted over a sliding one."""
+    state.limit, state.period_ms, state.recent = limit, period_ms, Recent()
+    state.carried, state.period, state.theirs = ALMOST_ONE, Period(), Others()
 
 
 def _learn_period(state: Allowance, sent_ms: int, now_ms: int, answer: RateAnswer, *, known: bool) -> None:
@@ -99,13 +111,18 @@ def _learn_period(state: Allowance, sent_ms: int, now_ms: int, answer: RateAnswe
         period.spent = max(period.spent, used)  # Whose it was cannot be known at first sight.
 
 
-def _learn_refusal(state: Allowance, now_ms: int, answer: RateAnswer) -> None:
-    """How long nothing is sent."""
-    wait_ms = state.period_ms if answer.wait_ms is None else max(answer.wait_ms, 1000)
+def _learn_refusal(state: Allowance, sent_ms: int, now_ms: int, answer: RateAnswer) -> None:
+    """How long nothing is sent, and what that says of an allowance that no answer names."""
+    # Sent before the 429 that brought the allowance back was heard: it was not sent by that allowance.
+    is_late = state.forgotten is not None and state.limit is not None and sent_ms <= state.pause.from_ms
+    unnamed_ms = UNKNOWN_PERIOD_MS if is_late else state.period_ms
+    wait_ms = unnamed_ms if answer.wait_ms is None else max(answer.wait_ms, 1000)
     if answer.reset_ms is not None and state.limit is not None and state.recent is None:
         wait_ms = min(wait_ms, max(state.period_ms, 1000))  # No period ends later than that.
     state.pause.asked_for(now_ms, wait_ms)
     state.kept_out = True
     state.risk = -_REFUSED
-    if state.recent is not None and state.limit is not None:
+    if state.limit is None and state.forgotten is not None:
+        _restore(state, *state.forgotten)
+    elif state.recent is not None and state.limit is not None and not is_late:
         state.theirs.mean = max(state.theirs.mean, float(state.limit - len(state.recent.taken_ms)))

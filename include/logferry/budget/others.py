@@ -49,13 +49,15 @@ class Others(msgspec.Struct, array_like=True):
 
     def next_period(self, watched: float, gone: int) -> None:
         """``watched``: the part of the period that answers told of, 0 where none came; ``gone``: periods that are over
-        since it began, itself included."""
+        since it began, itself included. What was seen fades in each that nobody watched: else an estimate that keeps
+        us from asking would never be corrected."""
         if watched or self.spent:
+            gone -= 1
             self.periods = min(self.periods + 1, 1000)
             weight = max(_NEWEST, 1 / (self.periods + 3))
             self.mean += (self.spent - self.mean) * weight
             self.watched += (watched - self.watched) * weight
-        self.mean *= (1 - _NEWEST) ** min(gone - 1, 1000)
+        self.mean *= (1 - _NEWEST) ** min(gone, 1000)
         self.spent = 0
 
     def will_get(self, room: float) -> float:

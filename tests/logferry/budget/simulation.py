@@ -29,7 +29,7 @@ class Api:
     used: Counter[int] = field(default_factory=Counter)
     recent: deque[int] = field(default_factory=deque)
 
-    def ask(self, now_ms: int, *, silent: bool = False) -> RateAnswer:
+    def ask(self, now_ms: int) -> RateAnswer:
         if self.sliding:
             while self.recent and self.recent[0] <= now_ms - self.period_ms:
                 self.recent.popleft()
@@ -83,10 +83,12 @@ def simulate(
     boards: int = 1,
     divided_by: int = 1,
     uplink: float = 0.1,
+    late_ms: int = 0,
     on_time: Callable[[int], None] = lambda now_ms: None,
 ) -> Outcome:
     """``workers``: the export of each. ``uplink``: part of the latency before the API counts a request.
-    ``boards``: machines that do not see each other, ``divided_by``: as how many they know themselves to be."""
+    ``late_ms``: how much later than it was told to a worker asks again. ``boards``: machines that do not
+    see each other, ``divided_by``: as how many they know themselves to be."""
     rng = random.Random(seed)
     states = [allowance or Allowance()] if boards == 1 else [Allowance() for _ in range(boards)]
     order = itertools.count()
@@ -103,7 +105,7 @@ def simulate(
         def ask(now: int) -> None:
             wait = state.take(now, name, divided_by=divided_by)
             if wait:
-                at(now + wait + rng.randint(10, 100), ask)
+                at(now + wait + late_ms + rng.randint(10, 100), ask)
                 return
             took = rng.randint(*latency_ms)
             at(now + int(took * uplink), lambda arrived: arrive(arrived, now, now + took))

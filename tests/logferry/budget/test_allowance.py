@@ -99,6 +99,57 @@ def test_where_others_ask_for_all_of_a_tiny_allowance_few_requests_fail(
     assert outcome.refused_share <= most_refused
 
 
+@pytest.mark.parametrize("late_ms", [0, 250, 350, 600])
+@pytest.mark.parametrize(("limit", "theirs"), [(2, 2.0), (3, 4.0), (5, 5.0)])
+def test_workers_that_wake_up_late_find_out_that_others_are_gone(
+    limit: int, theirs: float, late_ms: int
+) -> None:
+    state = learned(limit, 10_000)
+    state.theirs = Others(mean=theirs, periods=100)
+    outcome = simulate(
+        Api(limit, 10_000), ["export"], latency_ms=(200, 200), periods=150, allowance=state, late_ms=late_ms
+    )
+    assert outcome.use >= 0.8
+    assert outcome.refused == 0
+
+
+@pytest.mark.parametrize("late_ms", [250, 600])
+@pytest.mark.parametrize("limit", [3, 5])
+def test_workers_that_wake_up_late_go_on_while_others_ask_for_all(limit: int, late_ms: int) -> None:
+    outcome = simulate(
+        Api(limit, 10_000),
+        ["export"] * 8,
+        latency_ms=(0, 1000),
+        periods=300,
+        foreign_per_period=limit,
+        late_ms=late_ms,
+    )
+    assert outcome.use >= 0.8
+    assert outcome.refused_share <= 0.05
+
+
+@given(
+    limit=st.integers(1, 300),
+    theirs=st.floats(0, 300),
+    period_ms=st.sampled_from([1000, 10_000, 60_000, 3_600_000]),
+    late=st.floats(0, 0.9),
+    refused=st.booleans(),
+)
+@settings(max_examples=50, deadline=None)
+def test_however_late_in_each_period_one_asks_a_request_goes_in_the_end(
+    limit: int, theirs: float, period_ms: int, late: float, refused: bool
+) -> None:
+    """What is taken for too dangerous for a whole period is so for a hundred periods at most."""
+    state = learned(limit, period_ms)
+    state.theirs = Others(mean=theirs, periods=100)
+    if refused:
+        state.risk = -0.05
+    begins = state.period.ends_ms
+    assert any(
+        state.take(begins + number * period_ms + int(late * period_ms), "here") == 0 for number in range(100)
+    )
+
+
 def test_a_caller_that_would_rather_come_back_is_told_that_the_last_one_is_not_safe() -> None:
     state = learned(1, 3_600_000)
     state.theirs = Others(mean=3.0, periods=100)

@@ -10,15 +10,25 @@ import threading
 from collections import Counter
 from email.utils import formatdate
 from pathlib import Path
+from typing import TypeVar
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from logferry.budget import Budget, retry_after_s
+from logferry.budget.allowance import Allowance
+from logferry.budget.board import Work
 from logferry.budget.budget import record_name
+from logferry.budget.in_flight import LeasedSlots
+from logferry.budget.learning import SILENT_ANSWERS
+from logferry.budget.recent import Recent
+from logferry.budget.shares import Share, Shares
 from logferry.errors import DefinitionError, StoreError, Unavailable
 from logferry.window import TICK_PER_MS, TICK_PER_SECOND, parse_instant
+
+T = TypeVar("T")
 
 
 class ManualClock:
@@ -261,6 +271,78 @@ def test_a_spoiled_state_file_is_forgotten(tmp_path: Path, content: bytes) -> No
     budget.acquire("search")
     send(budget, Api(clock, 10, 10))
     assert budget.waited_s < 11
+
+
+class OneRecord:
+    """A board in memory."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        self.clock = clock
+        self.records: dict[str, bytes] = {}
+
+    def change(self, name: str, work: Work[T]) -> T:
+        changed, result = work(self.records.get(name, b""), self.clock.now() // TICK_PER_MS, 1)
+        if changed is not None:
+            self.records[name] = changed
+        return result
+
+
+def test_a_record_of_another_layout_is_neither_read_nor_written() -> None:
+    """Half of it understood, a documented allowance would be counted wrongly and a pause be lost unseen."""
+    clock = ManualClock()
+    board = OneRecord(clock)
+    older = record_name("key", "azure_query").removesuffix("-3")
+    assert older != record_name("key", "azure_query")
+    record = msgspec.msgpack.encode({"limit": 200, "period_ms": 30_000, "sliding": True, "taken": [1] * 170})
+    board.records[older] = record
+    budget = Budget("key", clock=clock, board=board, slots=LeasedSlots(board))
+    for _ in range(180):
+        budget.acquire("azure_query")
+    assert budget.waited_s == 0
+    budget.acquire("azure_query")
+    assert budget.waited_s > 0
+    assert board.records[older] == record
+
+
+def test_the_layout_of_a_record_is_the_one_that_its_name_says() -> None:
+    """Where this fails, give the layout the next number, and write down here what it is now."""
+    named = msgspec.to_builtins(Allowance(shares=Shares([Share("here", 1.0, 2)]), recent=Recent([3])))
+    assert record_name("key", "search").endswith("-search-3")
+    assert named == {
+        "limit": None,
+        "period_ms": 10_000,
+        "grant": 0,
+        "carried": 0.0,
+        "kept_out": False,
+        "risk": 0.0,
+        "silent": 0,
+        "forgotten": None,
+        "answer_ms": 0.0,
+        "period": [0, 0, 0, False, 0, 0, 0, 0, [None, None]],
+        "theirs": [0, 0.0, 1.0, 0],
+        "pause": [0, 0],
+        "recent": [[3]],
+        "shares": [[["here", 1.0, 2, False]]],
+    }
+
+
+def test_a_documented_allowance_that_answers_stopped_naming_keeps_the_pause_and_who_is_at_work(
+    tmp_path: Path,
+) -> None:
+    clock = ManualClock()
+    budget = Budget("key", clock=clock, folder=tmp_path, share="here")
+    other = Budget("key", clock=clock, folder=tmp_path, share="other")
+    api = Api(clock, 100, 10)
+    for one in (budget, other):
+        one.acquire("azure_query")
+        one.learn("azure_query", *api.ask())
+    budget.learn("azure_query", 429, {"retry-after": "60"})
+    for _ in range(SILENT_ANSWERS):
+        budget.learn("azure_query", 200, {})
+    found = budget.forecast("azure_query")
+    assert found is not None
+    assert (found.limit, found.sharing) == (200, 2)
+    assert budget.wait_s("azure_query") == 60
 
 
 @pytest.mark.parametrize("value", ["", "x", "-5", "0", "nan", "inf", "1e400", "9" * 50, "\xb2"])

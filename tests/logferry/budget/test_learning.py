@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import dataclass
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.logferry.budget.simulation import START_MS, Api
+from tests.logferry.budget.simulation import START_MS, Api, simulate
 
-from logferry.budget.allowance import Allowance
-from logferry.budget.headers import RateAnswer
+from logferry.budget.allowance import UNKNOWN_PERIOD_MS, Allowance
+from logferry.budget.headers import LONGEST_MS, RateAnswer
 from logferry.budget.learning import SILENT_ANSWERS, learn
 
 HOUR_MS = 3_600_000
@@ -111,6 +113,75 @@ def test_a_pause_that_a_429_asked_for_outlives_the_allowance() -> None:
         learn(state, START_MS, START_MS, SILENT)
     assert state.limit is None
     assert state.take(START_MS, "here") == 60_000
+
+
+@dataclass
+class Stripped(Api):
+    """Behind something that takes the headers off after so many answers."""
+
+    named: int = 20
+    waits: bool = True
+
+    def ask(self, now_ms: int) -> RateAnswer:
+        found = super().ask(now_ms)
+        self.named -= 1
+        wait_ms = found.wait_ms if self.waits else None
+        return found if self.named >= 0 else RateAnswer(found.status, wait_ms=wait_ms)
+
+
+@pytest.mark.parametrize("waits", [True, False])
+@pytest.mark.parametrize("workers", [1, 8])
+@pytest.mark.parametrize(
+    ("limit", "period_s", "least_use", "most_refused"),
+    [(3, 10, 0.65, 0.05), (30, 10, 0.9, 0.01), (300, 60, 0.85, 0.01)],
+)
+def test_an_allowance_whose_headers_are_taken_off_is_kept_to_after_its_first_refusal(
+    limit: int, period_s: int, least_use: float, most_refused: float, workers: int, waits: bool
+) -> None:
+    api = Stripped(limit, period_s * 1000, waits=waits)
+    outcome = simulate(api, ["here"] * workers, latency_ms=(0, 300), periods=60)
+    assert outcome.refused_share <= most_refused
+    if workers * period_s / 0.15 > limit:
+        assert least_use <= outcome.use <= 1.02
+
+
+@given(LIMITS, PERIODS_MS, st.lists(st.sampled_from([200, 200, 200, 429, 500]), max_size=30))
+def test_what_a_429_brought_back_is_kept_until_answers_name_an_allowance_again(
+    limit: int, period_ms: int, statuses: list[int]
+) -> None:
+    state, now = forgotten(limit, period_ms), START_MS
+    for status in (429, *statuses):
+        learn(state, now, now, RateAnswer(status))
+        now += 1
+        assert (state.limit, state.period_ms) == (limit, period_ms)
+        assert state.recent is not None
+    now += 10 * LONGEST_MS
+    learn(state, now, now, Api(7, 5_000).ask(now))
+    assert (state.limit, state.period_ms, state.recent, state.forgotten) == (7, 5_000, None, None)
+    for _ in range(SILENT_ANSWERS):
+        learn(state, now, now, SILENT)
+    assert state.limit is None
+
+
+@given(LIMITS, PERIODS_MS, st.integers(1, 20))
+def test_a_429_without_a_time_after_forgetting_asks_for_no_more_than_at_first_contact(
+    limit: int, period_ms: int, under_way: int
+) -> None:
+    state = forgotten(limit, period_ms)
+    for number in range(under_way):
+        learn(state, START_MS, START_MS + number, RateAnswer(429))
+    assert state.blocked_ms(START_MS + under_way - 1) == UNKNOWN_PERIOD_MS
+    now = START_MS + under_way - 1 + UNKNOWN_PERIOD_MS
+    sent = sum(state.take(now, "here") == 0 for _ in range(2 * limit + 2))
+    assert sent == max(1, int(limit * 0.9)), "those under way say no more than the first of them"
+
+
+def forgotten(limit: int, period_ms: int) -> Allowance:
+    state = learned(limit, period_ms)
+    for _ in range(SILENT_ANSWERS):
+        learn(state, START_MS, START_MS, SILENT)
+    assert state.limit is None
+    return state
 
 
 def test_a_documented_allowance_is_never_forgotten() -> None:

@@ -26,10 +26,21 @@ def test_what_was_seen_in_half_of_each_period_is_half_of_what_they_spend() -> No
     assert others.rate == pytest.approx(6, rel=0.01)
 
 
-def test_a_period_of_which_nothing_was_told_teaches_nothing() -> None:
+def test_a_period_of_which_nothing_was_told_says_nothing_of_how_much_was_watched() -> None:
     others = asking(5)
     others.next_period(0.0, 1)
-    assert others.rate == 5
+    assert (others.watched, others.periods) == (1.0, 1000)
+
+
+def test_what_was_seen_fades_in_a_period_that_nobody_watched_as_in_many_at_once() -> None:
+    one_by_one, at_once, watched = asking(5), asking(5), asking(5)
+    for _ in range(30):
+        one_by_one.next_period(0.0, 1)
+    at_once.next_period(0.0, 30)
+    assert one_by_one.rate == pytest.approx(at_once.rate) == pytest.approx(5 * 0.9**30)
+    watched.spent = 5
+    watched.next_period(1.0, 1)
+    assert watched.rate == 5
 
 
 def test_what_was_seen_long_ago_fades() -> None:

@@ -90,13 +90,13 @@ function Chart({ chart, days, lateness, carries }) {
       <span class="dim">${hint ? `${hint}. ` : ""}${chart.series.map((s) => `${chart.full(sum(s.key))} ${s.name === "bytes" ? "" : s.name}`.trim()).join(", ")} in all</span>
     </figcaption>
     ${none && html`<p class="dim">None in this range.</p>`}
-    ${carries && !none && html`<p class="dim share" data-testid="budget-share">The allowance carries ${count(carries)} requests a day, its reserve left free. A day of this archive took ${percent(sum("requests") / days.length, carries)} of that on average, ${percent(Math.max(...days.map((d) => d.requests ?? 0)), carries)} at most.</p>`}
+    ${carries > 0 && !none && html`<p class="dim share" data-testid="budget-share">The allowance carries ${count(carries)} requests a day, its reserve left free. A day of this archive took ${percent(sum("requests") / days.length, carries)} of that on average, ${percent(Math.max(...days.map((d) => d.requests ?? 0)), carries)} at most.</p>`}
     ${chart.series.length > 1 && !none && html`<ul class="legend" aria-hidden="true">${chart.series.map((s) => html`<li><span class=${`key k${s.colour}`}></span> ${s.name}</li>`)}</ul>`}
     ${!none && html`<div ref=${host} class="plot" aria-hidden="true"></div>
       <p ref=${readout} class="readout dim" aria-hidden="true"></p>`}
     ${!none && html`<details><summary>as a table</summary><div class="scroll" tabindex="0" role="region" aria-label=${`${chart.title}, table`}>
-      <table class="plain"><thead><tr><th scope="col">day</th>${chart.series.map((s) => html`<th scope="col" class="num">${s.name}</th>`)}${carries && html`<th scope="col" class="num">of the allowance</th>`}</tr></thead>
-      <tbody>${[...days].reverse().map((d) => html`<tr><th scope="row">${visible(d.day)}</th>${chart.series.map((s) => html`<td class="num">${chart.full(d[s.key])}</td>`)}${carries && html`<td class="num">${percent(d.requests ?? 0, carries)}</td>`}</tr>`)}</tbody></table>
+      <table class="plain"><thead><tr><th scope="col">day</th>${chart.series.map((s) => html`<th scope="col" class="num">${s.name}</th>`)}${carries > 0 && html`<th scope="col" class="num">of the allowance</th>`}</tr></thead>
+      <tbody>${[...days].reverse().map((d) => html`<tr><th scope="row">${visible(d.day)}</th>${chart.series.map((s) => html`<td class="num">${chart.full(d[s.key])}</td>`)}${carries > 0 && html`<td class="num">${percent(d.requests ?? 0, carries)}</td>`}</tr>`)}</tbody></table>
     </div></details>`}
   </figure>`;
 }

@@ -21,7 +21,7 @@ export function Status({ listed, row, retry, why = 0 }) {
   const word = bad.length ? "Needs attention" : later !== null ? "Not begun" : empty(row.data) ? "Nothing yet" : row.data.cells.U && !row.data.cells.P ? "OK, unproven" : row.data.before_first ? `OK since ${stamp(row.data.before_first.to).replace(" 00:00", "")}` : "OK";
   return html`<span class=${`status ${bad.length ? "bad" : empty(row.data) ? "quiet" : "ok"}`} data-testid="status"
       ><span class=${`mark ${bad.length ? "bad" : empty(row.data) ? "quiet" : "ok"}`} aria-hidden="true">${bad.length ? "!" : empty(row.data) ? "·" : "✓"}</span> <strong>${word}</strong></span>
-    <span class="why">${bad.slice(0, 3).map((t) => t.text).join(", ")}${bad.length > 3 ? ` and ${bad.length - 3} more` : ""}${notes.length ? html` <span class="dim">${notes.join(", ")}</span>` : ""}${row.error && html` <button type="button" class="link" onClick=${retry}>Try again</button>`}</span>${why && row.data.lake?.reason && !row.data.lake.reachable && html`<span class="why dim" data-testid="lake-why"><${Text} value=${row.data.lake.reason} max=${why} /></span>`}`;
+    <span class="why">${bad.slice(0, 3).map((t) => t.text).join(", ")}${bad.length > 3 ? ` and ${bad.length - 3} more` : ""}${notes.length ? html` <span class="dim">${notes.join(", ")}</span>` : ""}${row.error && html` <button type="button" class="link" onClick=${retry}>Try again</button>`}</span>${why > 0 && row.data.lake?.reason && !row.data.lake.reachable && html`<span class="why dim" data-testid="lake-why"><${Text} value=${row.data.lake.reason} max=${why} /></span>`}`;
 }
 
 /** The point before which nothing is expected to change, and on request what holds it there. */
