@@ -242,7 +242,8 @@ class Ferry:
             )
             if self._in_flight > 1:
                 rows = sum(planned.to_fetch or 0 for planned in chunk.slices)
-                fetcher.expect(rows, estimate_bytes(chunk.slices, self._size.row_bytes))
+                sizes = [estimate_bytes([planned], self._size.row_bytes) for planned in chunk.slices]
+                fetcher.expect(rows, sum(sizes), largest=max(sizes))
             prover = Prover(
                 self.client,
                 self.source,

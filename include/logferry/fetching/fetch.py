@@ -100,11 +100,12 @@ class Fetcher:
         self._lock = threading.Lock()
         self._limit = PageLimit(source.page_rows)
 
-    def expect(self, rows: int, size: int) -> None:
-        """So many ``rows`` will come, in answers of about ``size`` bytes together."""
+    def expect(self, rows: int, size: int, *, largest: int) -> None:
+        """So many ``rows`` will come, in answers of about ``size`` bytes together, the largest of ``largest``."""
         if self.source.answer_rows is not None:
             # A source that is asked for whole answers reckons their sizes: what is long is known before the first.
             self.page_rows.came(rows, size)
+            self.pace.expect(largest)
         if self.page_rows.long:
             give_back_large_pieces()
         else:

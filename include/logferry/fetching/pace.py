@@ -27,6 +27,11 @@ class Pace:
         self._waits: deque[float] = deque(maxlen=_RECENT)
         self._sizes: deque[int] = deque(maxlen=_RECENT)
         self._work_s = 0.0
+        self._expected_bytes = 0
+
+    def expect(self, body_bytes: int) -> None:
+        """How large the largest answer will about be, before the first came."""
+        self._expected_bytes = body_bytes
 
     @property
     def known(self) -> bool:
@@ -51,6 +56,6 @@ class Pace:
                 wanted = places + math.ceil(min(on_their_way, most))
             if per_second is not None:
                 wanted = min(wanted, 1 + math.ceil(per_second * (wait_s + self._work_s)))
-            if largest := max(self._sizes, default=0):
+            if largest := max(self._sizes, default=self._expected_bytes):
                 wanted = min(wanted, memory // (_COPIES * largest))
         return min(most, max(2, wanted))

@@ -41,13 +41,30 @@ def receive_question(channel: socket.socket) -> tuple[bytes, bytes]:
 
 def answer(channel: socket.socket, page: Page, cpu_s: float) -> None:
     """``cpu_s``: processor seconds that the page took."""
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, page.batch.schema) as stream:
-        stream.write_batch(page.batch)
-    rows = sink.getvalue()
+    measured = pa.MockOutputStream()
+    _write(measured, page.batch)
     rest = pickle.dumps((page.cursor, page.body_bytes, dict(page.notes)))
-    channel.sendall(_ANSWERED.pack(True, cpu_s, len(rest), rows.size) + rest)
-    channel.sendall(memoryview(rows))
+    channel.sendall(_ANSWERED.pack(True, cpu_s, len(rest), measured.size()) + rest)
+    # Without a copy of it all.
+    _write(pa.PythonFile(_Sent(channel), mode="w"), page.batch)
+
+
+class _Sent:
+    """A file whose bytes go to a socket."""
+
+    closed = False
+
+    def __init__(self, channel: socket.socket) -> None:
+        self._channel = channel
+
+    def write(self, data: bytes) -> int:
+        self._channel.sendall(data)
+        return len(data)
+
+
+def _write(sink: pa.NativeFile, batch: pa.RecordBatch) -> None:
+    with pa.ipc.new_stream(sink, batch.schema) as stream:
+        stream.write_batch(batch)
 
 
 def answer_error(channel: socket.socket, error: Exception, cpu_s: float) -> None:

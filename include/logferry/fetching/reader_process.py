@@ -42,6 +42,7 @@ def _serve(channel: socket.socket) -> None:
                 # One reading for many pages: what it learns of them is kept.
                 reading, known = pickle.loads(asked), asked
             page = reading(body)
+            del body
         except Exception as error:
             if not isinstance(error, LogferryError):
                 error.add_note(f"in the process that reads answers:\n{traceback.format_exc()}")
@@ -49,7 +50,6 @@ def _serve(channel: socket.socket) -> None:
         else:
             answer(channel, page, time.process_time() - began)
             del page
-        del body
 
 
 if __name__ == "__main__":

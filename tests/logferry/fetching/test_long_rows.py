@@ -209,6 +209,6 @@ def test_a_reader_is_started_at_once_for_much_that_is_not_long(
 ) -> None:
     crew = Crew()
     fetcher = fetcher_of(MemorySource([], answer_rows=500_000), Gate(cast(Readers, crew)))
-    fetcher.expect(100 * MIB // row_bytes, 100 * MIB)
+    fetcher.expect(100 * MIB // row_bytes, 100 * MIB, largest=10 * MIB)
     assert crew.started == started
     assert len(given_back) == 1 - started

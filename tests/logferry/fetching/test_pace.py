@@ -53,6 +53,13 @@ def test_large_answers_are_fetched_by_few_lanes(size: int, lanes: int) -> None:
     assert pace_of(1.0, 0.001, size).lanes(16, places=1, per_second=None, memory=64 * MIB) == lanes
 
 
+@pytest.mark.parametrize(("size", "lanes"), [(MIB, 4), (7 * MIB, 3), (44 * MIB, 2)])
+def test_large_answers_that_are_expected_are_not_tried_many_at_once(size: int, lanes: int) -> None:
+    pace = Pace()
+    pace.expect(size)
+    assert pace.lanes(16, places=1, per_second=None, memory=64 * MIB) == lanes
+
+
 @pytest.mark.parametrize(("most", "lanes"), [(1, 1), (2, 2), (4, 4), (16, 4)])
 def test_before_the_first_page_a_few_lanes_are_tried(most: int, lanes: int) -> None:
     assert Pace().lanes(most, places=1, per_second=None, memory=64 * MIB) == lanes
