@@ -9,6 +9,7 @@ import itertools
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -31,11 +32,15 @@ _number = itertools.count()
 
 
 @pytest.fixture(autouse=True)
-def budget_folder(monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Each test's own: what one server said it allows must not hold up a later test whose server has its port."""
+def budget_folder() -> Iterator[Path]:
+    """Each test's own: what one server said it allows must not hold up a later test whose server has its port.
+
+    Not by the test's ``monkeypatch``: this would be set up before a module's own patches, and so be undone after them.
+    """
     folder = AIRFLOW_HOME / "budgets" / str(next(_number))
-    monkeypatch.setenv("LOGFERRY_BUDGET_DIR", str(folder))
-    return folder
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("LOGFERRY_BUDGET_DIR", str(folder))
+        yield folder
 
 
 def pytest_unconfigure() -> None:
