@@ -316,8 +316,11 @@ class _Span:
             _, rows_before, bytes_before = self.failed.pop()
             self.size.was_too_much(self.came_rows - rows_before, self.came_bytes - bytes_before)
         noted, self.notes = self.notes, {}
-        with self.fetcher.gate.turn(self.span.start, here=True):
+        if rows.in_order:
             table = rows.finish_before(before)
+        else:
+            with self.fetcher.gate.turn(self.span.start, here=True):
+                table = rows.finish_before(before)
         yield Final(table, before, noted)
 
     def _fitting(self, span: Window, waiting: list[Window]) -> Window:

@@ -25,6 +25,9 @@ T = TypeVar("T")
 
 _CROWD_BYTES = 12 * MIB
 """Answers that had to wait before it is worth starting another reader."""
+_PATIENT = 1
+"""Answers that wait for a reader before the place here is taken: what is read here keeps the interpreter from the
+threads that fetch and write."""
 _LARGE_BYTES = 64 * MIB
 """Answers to come for which a reader is started at once, while the first are asked for."""
 
@@ -52,6 +55,8 @@ class Gate:
         self._readers = readers or Readers(0)
         self._lock = threading.Lock()
         self._here_is_free = True
+        self._lent = 0
+        """Readers that are at work."""
         self._idle: list[Reader] = []
         self._starting: list[Reader] = []
         self._waiting: list[_Waiting] = []
@@ -85,15 +90,12 @@ class Gate:
     def _enter(self, start: int, size: int, here: bool) -> Reader | None:
         with self._lock:
             self._welcome()
-            while self._give_next():
-                pass
-            if self._idle and not here:
-                return self._idle.pop()
-            if self._here_is_free:
-                self._here_is_free = False
-                return None
             mine = _Waiting(start, next(self._numbers), here, threading.Event())
             self._waiting.append(mine)
+            while self._give_next():
+                pass
+            if mine.came.is_set():
+                return mine.place
             # A reader is no help to those that must be read here.
             self._crowd_bytes += 0 if here else size
             crowded = self._crowd_bytes > _CROWD_BYTES
@@ -127,10 +129,12 @@ class Gate:
             self._welcome()
             if place is None:
                 self._here_is_free = True
-            elif place.lost:
-                self.places -= 1
             else:
-                self._idle.append(place)
+                self._lent -= 1
+                if place.lost:
+                    self.places -= 1
+                else:
+                    self._idle.append(place)
             while self._give_next():
                 pass
 
@@ -144,18 +148,25 @@ class Gate:
 
     def _give_next(self) -> bool:
         """Give a free place to the earliest who can use it, if there is one."""
-        anywhere = [one for one in self._waiting if not one.here] if self._idle else []
-        if anywhere:
+        anywhere = [one for one in self._waiting if not one.here]
+        if self._idle and anywhere:
             first = min(anywhere, key=lambda one: one.rank)
             first.place = self._idle.pop()
-        elif self._waiting and self._here_is_free:
-            first = min(self._waiting, key=lambda one: one.rank)
+            self._lent += 1
+        elif self._here_is_free and (fit := self._fit_for_here(anywhere)):
+            first = min(fit, key=lambda one: one.rank)
             self._here_is_free = False
         else:
             return False
         self._waiting.remove(first)
         first.came.set()
         return True
+
+    def _fit_for_here(self, anywhere: list[_Waiting]) -> list[_Waiting]:
+        """Those who wait and may be given the place here."""
+        if self._lent == 0 or len(anywhere) > _PATIENT:
+            return self._waiting
+        return [one for one in self._waiting if one.here]
 
 
 def guarded(

@@ -7,6 +7,7 @@ one's rows are handed on as they come, those of the others wait in the line.
 from __future__ import annotations
 
 import contextlib
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,8 +21,12 @@ from logferry.fetching.memory_pool import use_thrifty_pool
 
 _AHEAD = 2
 """Jobs for each lane that are under way or wait: one that is done early finds another."""
-_LEAST_PAGES = 10
-"""Pages of the smallest piece."""
+_LEAST_PAGES, _ENOUGH_PAGES = 10, 15
+"""Pages of the smallest piece, and of one that is large enough for every purpose: its rows make a row group, and the
+rows of those behind the head, which wait, fit the memory that they may take."""
+_SWITCH_S = 0.0005
+"""Seconds after which a thread gives the interpreter to one that waits for it. By default it is ten times as long, for
+which each short step of the threads that fetch, hand over and encode would wait while an answer is read here."""
 _ANSWERS_BYTES = 64 * 1024 * 1024
 """What the answers that the lanes work on may take together."""
 _ALLOWANCE_S = 1.0
@@ -52,7 +57,8 @@ class Lanes:
         source = self._fetcher.source
         if self.most < 2 or source.answer_rows is not None:
             return None
-        return max(_LEAST_PAGES * source.page_rows, rows // (_AHEAD * self.most))
+        pages = rows // (_AHEAD * self.most * source.page_rows)
+        return min(max(_LEAST_PAGES, pages), _ENOUGH_PAGES) * source.page_rows
 
     @contextlib.contextmanager
     def fetched(self, jobs: Iterator[Job]) -> Iterator[FetchedJobs]:
@@ -64,6 +70,8 @@ class Lanes:
             yield FetchedJobs((Fetched.here(job, self._fetcher) for job in jobs), None)
             return
         use_thrifty_pool()
+        switch_s = sys.getswitchinterval()
+        sys.setswitchinterval(_SWITCH_S)
         line = Line(self._folder)
         crew = _Crew(self._fetcher, jobs, line, self.most, self._allowance)
         try:
@@ -76,6 +84,7 @@ class Lanes:
                 line.close()
             finally:
                 crew.join()
+                sys.setswitchinterval(switch_s)
 
 
 class FetchedJobs(Iterator[Fetched]):

@@ -38,6 +38,11 @@ class SliceRows:
         """All rows before this tick have gone on; where a broken chain starts again."""
         return self._final_before
 
+    @property
+    def in_order(self) -> bool:
+        """Whether what is held needs no sorting: making it final only cuts it then."""
+        return self._in_order
+
     def add(self, batch: pa.RecordBatch, span: Window) -> None:
         """Take a page's rows; those outside ``span`` (a part of the slice) are dropped. Raises OutOfOrder."""
         if batch.num_rows == 0:

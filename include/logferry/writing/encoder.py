@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+_AHEAD_BYTES = 32 * 1024 * 1024
+"""What the work under way and behind it may hold in memory: one full row group, or a few short ones, so that rows need
+not wait for a group to be done before a short one follows it."""
+_MOST_AHEAD = 8
+"""Pieces of work that are under way or wait."""
 
 
 class Encoder:
     """Does pieces of work one after another, in the order given. Leaving the context waits for the last.
 
-    At most one is under way or waiting, so no more than its rows are in memory beside those being collected. For one
-    caller's thread.
+    For one caller's thread.
     """
 
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(1, thread_name_prefix="logferry-encode")
-        self._newest: Future[None] | None = None
+        self._ahead: deque[tuple[Future[Any], int]] = deque()
 
     def __enter__(self) -> Encoder:
         return self
@@ -29,19 +35,27 @@ class Encoder:
     ) -> None:
         self._threads.shutdown(wait=True)
 
-    def submit(self, work: Callable[[], T]) -> Future[T]:
-        """Begin the work as soon as the one before is done. Raises what that one raised."""
-        if self._newest is not None:
-            self._newest.result()
+    def submit(self, work: Callable[[], T], *, size: int = 0) -> Future[T]:
+        """Have the work done, which holds ``size`` bytes of memory, as soon as all before it is.
+
+        Waits while what is under way or waits leaves no room for it. Raises what went wrong before.
+        """
+        while self._ahead and (self._ahead[0][0].done() or not self._has_room(size)):
+            # One that failed stays, so that every caller is told until it is settled.
+            self._ahead[0][0].result()
+            self._ahead.popleft()
         begun = self._threads.submit(work)
-        self._newest = begun  # type: ignore[assignment]  # Only its errors are of interest here.
+        self._ahead.append((begun, size))
         return begun
 
     def settle(self) -> None:
         """Wait until nothing is under way; what went wrong there is forgotten."""
-        if self._newest is not None:
-            wait([self._newest])
-        self._newest = None
+        wait([begun for begun, _ in self._ahead])
+        self._ahead.clear()
+
+    def _has_room(self, size: int) -> bool:
+        held = sum(size for _, size in self._ahead)
+        return held + size <= _AHEAD_BYTES and len(self._ahead) < _MOST_AHEAD
 
 
 def finished(value: T) -> Future[T]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import TracebackType
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -80,6 +81,7 @@ class SliceFile:
         """The running hash, once the result of ``close`` is there: for a file that goes on from here."""
         self._follows: str | None = None
         self._begun = False
+        self._failed: BaseException | None = None
         self.rows = 0
         self._first_tick: int | None = None
         self._last_tick: int | None = None
@@ -113,14 +115,14 @@ class SliceFile:
             output = output.cast(self._schema)
         ended = False
         for group in self._groups.add(output):
-            self._encoder.submit(partial(self._encode, group))
+            self._encoder.submit(partial(self._encode, group.tables), size=group.bytes)
             ended = True
         return ended
 
     def close(self) -> Future[FileFacts]:
         """Finish the file, read its footer back and give the facts, all in the background."""
         rest = self._groups.rest()
-        return self._encoder.submit(partial(self._finish, rest))
+        return self._encoder.submit(partial(self._finish, rest.tables), size=rest.bytes)
 
     def _finish(self, rest: list[pa.Table]) -> FileFacts:
         try:
@@ -142,6 +144,16 @@ class SliceFile:
         )
 
     def _encode(self, tables: list[pa.Table]) -> None:
+        if self._failed is not None:
+            # What follows may have been on its way already: the file must not look whole without these rows.
+            raise self._failed
+        try:
+            self._append(tables)
+        except BaseException as error:
+            self._failed = error
+            raise
+
+    def _append(self, tables: list[pa.Table]) -> None:
         if self._goes_on and not self._begun:
             self._follows = self.running.digest()
         self._begun = True
@@ -168,6 +180,13 @@ def joined(tables: list[pa.Table]) -> pa.Table:
     return pa.table(columns, schema=whole.schema)
 
 
+class RowGroup(NamedTuple):
+    """Rows as tables in order, and the bytes of their values."""
+
+    tables: list[pa.Table]
+    bytes: int
+
+
 class RowGroups:
     """Collects rows into row groups of bounded size."""
 
@@ -176,8 +195,8 @@ class RowGroups:
         self._rows = 0
         self._bytes = 0
 
-    def add(self, table: pa.Table) -> Iterator[list[pa.Table]]:
-        """The groups that are full now, each as tables in order."""
+    def add(self, table: pa.Table) -> Iterator[RowGroup]:
+        """The groups that are full now."""
         while table.num_rows:
             part, size = self._fitting(table)
             table = table.slice(part.num_rows)
@@ -187,11 +206,12 @@ class RowGroups:
             if self._rows >= GROUP_ROWS or self._bytes >= GROUP_BYTES:
                 yield self.rest()
 
-    def rest(self) -> list[pa.Table]:
-        """The rows of the group that is not full, which ends here."""
-        tables, self._tables = self._tables, []
+    def rest(self) -> RowGroup:
+        """The group that is not full, which ends here."""
+        group = RowGroup(self._tables, self._bytes)
+        self._tables = []
         self._rows = self._bytes = 0
-        return tables
+        return group
 
     def _fitting(self, table: pa.Table) -> tuple[pa.Table, int]:
         """The first rows of ``table``, at least one, that the group still has room for, and their bytes."""

@@ -210,9 +210,9 @@ class PartFiles:
             for part in parts:
                 for table in row_groups(part.path):
                     for group in groups.add(table.cast(self._schema)):
-                        file.write(joined(group))
-            if group := groups.rest():
-                file.write(joined(group))
+                        file.write(joined(group.tables))
+            if rest := groups.rest().tables:
+                file.write(joined(rest))
             return file.close(rows, row_hash)
         except BaseException:
             file.abandon()

@@ -160,11 +160,42 @@ def test_a_reader_that_is_ready_is_a_second_place_and_the_first_choice() -> None
     gate = Gate(cast(Readers, Crew(reader)))
     crowded(gate, 13 * MIB, 1)
     reader.ready = True
-    with gate.turn(1) as first, gate.turn(2) as second:
+    with gate.turn(1) as first, gate.turn(2, here=True) as second:
         assert (first, second) == (reader, None)
         assert gate.places == 2
     with gate.turn(1, here=True) as place:
         assert place is None
+
+
+def test_one_answer_waits_for_a_reader_before_the_place_here_is_taken() -> None:
+    reader = Somebody()
+    gate = Gate(cast(Readers, Crew(reader)))
+    crowded(gate, 13 * MIB, 1)
+    reader.ready = True
+    places: list[tuple[int, object]] = []
+    gone_on = threading.Event()
+
+    def work(start: int) -> None:
+        with gate.turn(start) as place:
+            places.append((start, place))
+            assert gone_on.wait(30)
+
+    threads = [threading.Thread(target=work, args=(start,)) for start in (2, 3)]
+    with gate.turn(1) as first:
+        assert first is reader
+        threads[0].start()
+        while waiting(gate) < 1:
+            threads[0].join(0.001)
+        assert places == []
+        threads[1].start()
+        while not places:
+            threads[0].join(0.001)
+        assert places == [(2, None)]
+        assert waiting(gate) == 1
+    gone_on.set()
+    for thread in threads:
+        thread.join(30)
+    assert places == [(2, None), (3, reader)]
 
 
 def test_who_needs_the_place_here_is_not_given_another_and_holds_up_nobody() -> None:
@@ -182,20 +213,20 @@ def test_who_needs_the_place_here_is_not_given_another_and_holds_up_nobody() -> 
         with gate.turn(9) as place:
             places.append(("anywhere", place))
 
-    with gate.turn(1) as elsewhere:
-        assert elsewhere is reader
-        with gate.turn(1):
-            threads = [threading.Thread(target=work) for work in (here, anywhere)]
-            for thread in threads:
-                thread.start()
-            while len(gate._waiting) < 2:
-                threads[0].join(0.001)
-            gate._leave(reader)  # type: ignore[arg-type]
-            threads[1].join(30)
-            assert places == [("anywhere", reader)]
-        threads[0].join(30)
-        assert places[1:] == [("here", None)]
-        assert gate.turn(0).__enter__() is reader
+    elsewhere = gate.turn(1)
+    assert elsewhere.__enter__() is reader
+    with gate.turn(1, here=True):
+        threads = [threading.Thread(target=work) for work in (here, anywhere)]
+        for thread in threads:
+            thread.start()
+        while waiting(gate) < 2:
+            threads[0].join(0.001)
+        elsewhere.__exit__(None, None, None)
+        threads[1].join(30)
+        assert places == [("anywhere", reader)]
+    threads[0].join(30)
+    assert places[1:] == [("here", None)]
+    assert gate.turn(0).__enter__() is reader
 
 
 def test_a_reader_that_becomes_ready_goes_to_the_earliest_that_waits_not_to_who_just_came() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -166,6 +167,24 @@ def test_many_small_slices_are_under_way_together(tmp_path: Path) -> None:
     pier.turnstile.open()
     consumer.join()
     assert found == [pier.truth()]
+
+
+def test_threads_take_turns_sooner_while_there_are_lanes_and_as_before_afterwards(tmp_path: Path) -> None:
+    pier = Pier(source_of([5] * 4), 4, tmp_path)
+    before, within = sys.getswitchinterval(), set()
+    pier.source.on_page = lambda: within.add(sys.getswitchinterval())
+    assert pier.ids() == pier.truth()
+    assert all(interval < before for interval in within)
+    assert within
+    assert sys.getswitchinterval() == before
+
+
+@pytest.mark.parametrize(
+    ("rows", "pages"), [(0, 10), (50_000, 10), (200_000, 10), (400_000, 12), (1_000_000, 15), (10**9, 15)]
+)
+def test_a_piece_is_of_ten_to_fifteen_pages(rows: int, pages: int, tmp_path: Path) -> None:
+    lanes = Pier(source_of([5], page_rows=1_000), 1, tmp_path, most=16).lanes
+    assert lanes.least_rows(rows) == pages * 1_000
 
 
 def test_one_in_flight_needs_no_thread_and_keeps_the_order_of_requests(tmp_path: Path) -> None:

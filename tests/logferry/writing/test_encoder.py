@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from logferry.sources.base import MIB
 from logferry.writing.encoder import Encoder, finished
 
 
@@ -25,27 +26,67 @@ def test_work_is_done_in_the_order_given_and_never_two_at_once() -> None:
     assert [result.result() for result in results] == [number * 2 for number in range(50)]
 
 
-def test_the_next_work_waits_for_the_one_before() -> None:
-    may_end, started, handed_on = threading.Event(), threading.Event(), threading.Event()
+class Slow:
+    """Work that goes on until it may end."""
 
-    def slow() -> None:
-        started.set()
-        assert may_end.wait(30)
+    def __init__(self) -> None:
+        self.started, self.may_end = threading.Event(), threading.Event()
 
+    def __call__(self) -> None:
+        self.started.set()
+        assert self.may_end.wait(30)
+
+
+@pytest.mark.parametrize(
+    ("under_way", "next_", "waits"),
+    [(20 * MIB, 9 * MIB, False), (32 * MIB, 9 * MIB, True), (200 * MIB, 0, True), (0, 200 * MIB, True)],
+)
+def test_the_next_work_waits_where_both_would_hold_too_much_memory(
+    under_way: int, next_: int, waits: bool
+) -> None:
+    slow, handed_on = Slow(), threading.Event()
     with Encoder() as encoder:
-        encoder.submit(slow)
-        assert started.wait(30)
+        encoder.submit(slow, size=under_way)
+        assert slow.started.wait(30)
 
         def hand_on() -> None:
-            encoder.submit(lambda: None)
+            encoder.submit(lambda: None, size=next_)
             handed_on.set()
 
         caller = threading.Thread(target=hand_on)
         caller.start()
-        assert not handed_on.is_set()
-        may_end.set()
+        if waits:
+            assert not handed_on.is_set()
+        else:
+            assert handed_on.wait(30)
+        slow.may_end.set()
         caller.join(30)
         assert handed_on.is_set()
+
+
+def test_any_amount_of_memory_is_given_to_work_that_is_alone() -> None:
+    with Encoder() as encoder:
+        assert encoder.submit(lambda: 7, size=1_000 * MIB).result() == 7
+        assert encoder.submit(lambda: 8, size=1_000 * MIB).result() == 8
+
+
+def test_only_so_much_work_waits_however_small() -> None:
+    slow, handed_on = Slow(), []
+    with Encoder() as encoder:
+        encoder.submit(slow)
+
+        def hand_on() -> None:
+            for number in range(100):
+                encoder.submit(lambda: None)
+                handed_on.append(number)
+
+        caller = threading.Thread(target=hand_on)
+        caller.start()
+        assert slow.started.wait(30)
+        assert len(handed_on) < 50
+        slow.may_end.set()
+        caller.join(30)
+        assert len(handed_on) == 100
 
 
 def broken() -> None:
@@ -54,11 +95,21 @@ def broken() -> None:
 
 def test_what_went_wrong_is_raised_by_the_next_step_and_by_the_result() -> None:
     with Encoder() as encoder:
-        result = encoder.submit(broken)
+        result = encoder.submit(broken, size=200 * MIB)
         with pytest.raises(OSError, match="full"):
             encoder.submit(lambda: None)
         with pytest.raises(OSError, match="full"):
             result.result()
+
+
+def test_what_went_wrong_is_raised_until_it_is_settled() -> None:
+    with Encoder() as encoder:
+        encoder.submit(broken)
+        for _ in range(3):
+            with pytest.raises(OSError, match="full"):
+                encoder.submit(lambda: None, size=200 * MIB)
+        encoder.settle()
+        encoder.submit(lambda: None)
 
 
 def test_settling_forgets_what_went_wrong() -> None:

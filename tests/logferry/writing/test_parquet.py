@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +158,28 @@ def test_a_full_disk_is_a_store_error_even_when_the_footer_fails_too(
     monkeypatch.setattr(pq.ParquetWriter, "close", full_once)
     with pytest.raises(StoreError, match="No space left"):
         written(tmp_path / "part", rows(["a"] * GROUP_ROWS))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_end_of_a_file_that_waits_behind_a_row_group_that_fails_fails_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real_write, calls = pq.ParquetWriter.write_table, iter(range(10))
+    closing = threading.Event()
+
+    def full_once(writer: pq.ParquetWriter, *values: object, **options: object) -> None:
+        assert closing.wait(30)
+        if next(calls) == 0:
+            raise OSError(28, "No space left on device")
+        real_write(writer, *values, **options)
+
+    monkeypatch.setattr(pq.ParquetWriter, "write_table", full_once)
+    with Encoder() as encoder, SliceFile(tmp_path / "part", SCHEMA, encoder=encoder) as file:
+        file.write(rows(["a"] * (GROUP_ROWS + 1)))
+        end = file.close()
+        closing.set()
+        with pytest.raises(StoreError, match="No space left"):
+            end.result()
     assert list(tmp_path.iterdir()) == []
 
 
