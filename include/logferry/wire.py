@@ -37,6 +37,8 @@ _LOOK_UP_S = 0.5
 _BUFFER_BYTES = 64 * 1024
 _CONNECTIONS = 32
 """Kept open to one host: more than any source has in flight."""
+_ROUTES = 100
+"""URLs of which is remembered how to send to them; those of jobs that are polled are new ones every time."""
 
 
 class OutOfTime(Exception):
@@ -112,7 +114,8 @@ class Connections(GuardedAdapter):
         from_environment = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
         self.verify: str | bool = ca_bundle or from_environment or True
         self._lock = threading.Lock()
-        self._routes: dict[tuple[str, str], tuple[urllib3.HTTPConnectionPool, dict[str, str]]] = {}
+        self._hosts: dict[tuple[str, str], tuple[urllib3.HTTPConnectionPool, dict[str, str]]] = {}
+        self._routes: dict[str, tuple[urllib3.HTTPConnectionPool, str]] = {}
 
     def open(
         self, request: Request, headers: Mapping[str, str], guard: Guard
@@ -122,12 +125,11 @@ class Connections(GuardedAdapter):
         Raises the errors of urllib3 (of requests for a URL that is none), OutOfTime, HeadTooLong, BodyTooLong and
         clock.Stopped.
         """
-        prepared = _prepared(request.method, request.url)
-        pool, proxies = self._route(prepared)
+        pool, target = self._route(request.url)
         guarding(guard)
         answer = pool.urlopen(
             request.method,
-            self.request_url(prepared, proxies),
+            target,
             body=request.body,
             headers=dict(headers),
             retries=False,
@@ -140,23 +142,37 @@ class Connections(GuardedAdapter):
         guard.in_head = False
         return answer
 
-    def _route(self, prepared: requests.PreparedRequest) -> tuple[urllib3.HTTPConnectionPool, dict[str, str]]:
+    def _route(self, url: str) -> tuple[urllib3.HTTPConnectionPool, str]:
+        """The pool for the URL's host, and what is asked of that host or of a proxy.
+
+        Kept, for it takes long, and most requests go to the same few URLs.
+        """
+        with self._lock:
+            found = self._routes.get(url)
+            if found is None:
+                if len(self._routes) >= _ROUTES:
+                    self._routes.clear()
+                prepared = _prepared(url)
+                pool, proxies = self._host(prepared)
+                found = self._routes[url] = (pool, self.request_url(prepared, proxies))
+        return found
+
+    def _host(self, prepared: requests.PreparedRequest) -> tuple[urllib3.HTTPConnectionPool, dict[str, str]]:
         """The pool for the URL's host, and the environment's proxies: looked up once, for it takes long."""
         url = str(prepared.url)
         scheme, host, *_ = urlsplit(url)
-        with self._lock:
-            found = self._routes.get((scheme, host))
-            if found is None:
-                proxies: dict[str, str] = get_environ_proxies(url)
-                pool = self.get_connection_with_tls_context(prepared, self.verify, proxies=proxies)
-                self.cert_verify(pool, url, self.verify, None)
-                found = self._routes[scheme, host] = (pool, proxies)
+        found = self._hosts.get((scheme, host))
+        if found is None:
+            proxies: dict[str, str] = get_environ_proxies(url)
+            pool = self.get_connection_with_tls_context(prepared, self.verify, proxies=proxies)
+            self.cert_verify(pool, url, self.verify, None)
+            found = self._hosts[scheme, host] = (pool, proxies)
         return found
 
 
 @cache
 def _guarded(connection: type[Any]) -> type[Any]:
-    """The class of connection, plain, TLS or through a proxy, with guarded answers."""
+    """The class of connection, plain, TLS or through a proxy, with guarded answers and requests sent in one."""
     if issubclass(connection.response_class, _GuardedResponse):
         return connection
 
@@ -171,13 +187,27 @@ def _guarded(connection: type[Any]) -> type[Any]:
         # The proxy's answer came through a guarded reader, whose short time-out is none for what follows: TLS.
         self.sock.settimeout(self.timeout)
 
-    name = f"Guarded{connection.__name__}"
-    return type(name, (connection,), {"response_class": _GuardedResponse, "_tunnel": tunnel})
+    def request(self: Any, method: str, url: str, body: bytes | None = None, **options: Any) -> None:
+        self._head = b"" if body else None
+        try:
+            connection.request(self, method, url, body, **options)
+        finally:
+            self._head = None
+
+    def send(self: Any, data: bytes) -> None:
+        if self._head == b"":
+            # The library sends head and body one after the other: twice the calls, packets and records of TLS.
+            self._head = data
+            return
+        head, self._head = self._head, None
+        connection.send(self, head + data if head else data)
+
+    own = {"_tunnel": tunnel, "request": request, "send": send, "_head": None}
+    return type(f"Guarded{connection.__name__}", (connection,), {"response_class": _GuardedResponse, **own})
 
 
-def _prepared(method: str, url: str) -> requests.PreparedRequest:
+def _prepared(url: str) -> requests.PreparedRequest:
     prepared = requests.PreparedRequest()
-    prepared.prepare_method(method)
     prepared.prepare_url(url, None)
     return prepared
 

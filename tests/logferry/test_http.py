@@ -487,6 +487,67 @@ def test_compressed_answers_arrive_decoded(serve: Serve, make: Callable[..., Cli
     assert "gzip" in script.requests[0].headers["accept-encoding"]
 
 
+def test_the_way_to_a_url_is_looked_up_once(
+    serve: Serve, make: Callable[..., Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_up: list[Any] = []
+    prepared = wire._prepared
+    monkeypatch.setattr(wire, "_prepared", lambda *given: (looked_up.append(given), prepared(*given))[1])
+    one, one_url = serve()
+    other, other_url = serve()
+    client = make()
+    for _ in range(3):
+        for url in (one_url + "/a?x=1", one_url + "/a?x=2", other_url + "/a?x=1"):
+            client.run(ask(url))
+    assert [request.query for request in one.requests] == [{"x": ["1"]}, {"x": ["2"]}] * 3
+    assert [request.query for request in other.requests] == [{"x": ["1"]}] * 3
+    assert len(looked_up) == 3
+
+
+def test_a_requests_head_and_body_are_sent_together(
+    serve: Serve, make: Callable[..., Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[bytes] = []
+    sendall = socket.socket.sendall
+
+    def watched(channel: socket.socket, data: bytes) -> None:
+        sent.append(bytes(data))
+        sendall(channel, data)
+
+    monkeypatch.setattr(socket.socket, "sendall", watched)
+    script, url = serve()
+    client = make()
+
+    def exchange() -> Generator[Request, Response, Response]:
+        yield Request("POST", url, "search", "search", body=b"first")
+        yield Request("GET", url, "search", "search")
+        yield Request("POST", url, "search", "search", body=b"")
+        return (yield Request("POST", url, "search", "search", body=b"last"))
+
+    client.run(exchange)
+    assert [(one.method, one.body) for one in script.requests] == [
+        ("POST", b"first"),
+        ("GET", b""),
+        ("POST", b""),
+        ("POST", b"last"),
+    ]
+    ours = [data for data in sent if not data.startswith(b"HTTP/1.1") and data != b"ok"]
+    assert [data.rpartition(b"\r\n\r\n")[2] for data in ours] == [b"first", b"", b"", b"last"]
+
+
+def test_urls_that_are_new_every_time_are_not_all_remembered(
+    serve: Serve, make: Callable[..., Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wire, "_ROUTES", 3)
+    script, url = serve()
+    client = make()
+    for number in range(8):
+        client.run(ask(f"{url}/job/{number}"))
+        assert len(client._connections._routes) <= 3
+    client.run(ask(f"{url}/job/0"))
+    assert [request.path for request in script.requests] == [f"/job/{at}" for at in (*range(8), 0)]
+
+
 def test_header_names_are_handed_on_in_lower_case(serve: Serve, make: Callable[..., Client]) -> None:
     _, url = serve(HttpResponse(headers={"X-Odd-CASE": "Value"}))
     assert make().run(ask(url)).headers["x-odd-case"] == "Value"
