@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from logferry.convert.members import find_members
 from logferry.convert.text import valid_text
@@ -26,16 +27,18 @@ ARROW_TYPES: dict[str, pa.DataType] = {
 _EXACT_FLOATS = 2**53
 """Below it a double holds a whole number exactly as it was written."""
 _NONE = type(None)
-_ALLOWED: dict[str, frozenset[type]] = {
+_OWN: dict[str, frozenset[type]] = {
     "string": frozenset({str, _NONE}),
     "int64": frozenset({int, _NONE}),
+    "float64": frozenset({float, int, _NONE}),
     "bool": frozenset({bool, _NONE}),
+    "timestamp": frozenset({_NONE}),
 }
-"""Python types that go into a column of the type as they are; of the others each value is looked at."""
+"""Python types whose values nearly all go into a column of the type as they are."""
 
 
-class Misfit(Exception):
-    """The value is there but is not of the column's type."""
+_MISFIT: Any = object()
+"""Stands for a value that is there but is not of the column's type."""
 
 
 def promote(
@@ -58,22 +61,26 @@ def promote(
 
 
 def _fit_column(values: Sequence[Any], kind: str) -> tuple[pa.Array, int]:
-    """``values``: None where there is none. Values of the column's own type, as nearly all are, go in at once."""
-    allowed = _ALLOWED.get(kind)
-    if allowed is not None and allowed.issuperset(map(type, values)):
-        try:
-            return pa.array(values, ARROW_TYPES[kind]), 0
-        except (pa.ArrowInvalid, OverflowError, UnicodeEncodeError):
-            pass  # a number beyond int64, an infinity, half of a surrogate pair
-    fitting: list[Any] = []
+    """``values``: None where there is none. Those of the column's own types are looked at only when Arrow refuses one:
+    a number beyond int64, or that no double is exactly, an infinity, half of a surrogate pair."""
+    try:
+        array, unfit = _fitted(values, kind, _OWN[kind])
+        if kind != "float64" or not pc.any(pc.is_inf(array)).as_py():
+            return array, unfit
+    except (pa.ArrowInvalid, OverflowError, UnicodeEncodeError):
+        pass
+    return _fitted(values, kind, frozenset({_NONE}))
+
+
+def _fitted(values: Sequence[Any], kind: str, as_they_are: frozenset[type]) -> tuple[pa.Array, int]:
+    """The values, but for those of the types that go in ``as_they_are`` each looked at by itself."""
     unfit = 0
-    for value in values:
-        try:
-            fitting.append(None if value is None else _fit(value, kind))
-        except Misfit:
-            fitting.append(None)
-            unfit += 1
-    return pa.array(fitting, ARROW_TYPES[kind]), unfit
+    if not as_they_are.issuperset(map(type, values)):
+        fitting = [value if type(value) in as_they_are else _fit(value, kind) for value in values]
+        if unfit := sum(value is _MISFIT for value in fitting):
+            fitting = [None if value is _MISFIT else value for value in fitting]
+        values = fitting
+    return pa.array(values, ARROW_TYPES[kind]), unfit
 
 
 def _fit(value: Any, kind: str) -> Any:
@@ -82,33 +89,33 @@ def _fit(value: Any, kind: str) -> Any:
     if kind == "bool" and isinstance(value, bool):
         return value
     if isinstance(value, bool):
-        raise Misfit
+        return _MISFIT
     if kind == "int64" and isinstance(value, int | float):
         if isinstance(value, float) and not (abs(value) < _EXACT_FLOATS and value.is_integer()):
-            raise Misfit
+            return _MISFIT
         if not -(2**63) <= value < 2**63:
-            raise Misfit
+            return _MISFIT
         return int(value)
     if kind == "float64" and isinstance(value, int | float):
         try:
             number = float(value)
         except OverflowError:
-            raise Misfit from None
+            return _MISFIT
         if math.isinf(number):  # JSON has no infinity: the number was beyond a double
-            raise Misfit
+            return _MISFIT
         return number
     if kind == "timestamp":
         return _fit_time(value)
-    raise Misfit
+    return _MISFIT
 
 
-def _fit_time(value: Any) -> int:
+def _fit_time(value: Any) -> Any:
     """Microseconds since the epoch, of ISO-8601 text with a zone or of whole epoch milliseconds."""
     if isinstance(value, str):
         try:
             return parse_instant(value) // TICK_PER_MICROSECOND
         except (ValueError, OverflowError):
-            raise Misfit from None
+            return _MISFIT
     if isinstance(value, int) and abs(value) < 2**52:
         return value * (TICK_PER_MS // TICK_PER_MICROSECOND)
-    raise Misfit
+    return _MISFIT

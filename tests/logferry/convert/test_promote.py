@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from logferry.convert import promote as promoting
 from logferry.convert.promote import promote
 from logferry.spec import ColumnSpec
 
@@ -112,3 +113,40 @@ def test_any_json_gives_a_row_in_every_column(values: list[Any]) -> None:
     for kind, array in zip(KINDS, arrays, strict=True):
         absent = sum(value is None for value in values)
         assert array.null_count == absent + notes.get(f"misfit:{kind}", 0)
+
+
+REFUSED_BY_ARROW = {"string": rb'"\ud83d"', "int64": b"9223372036854775808", "float64": b"1e400"}
+"""A value of a type that usually goes in as it is, and for which all others of its column are looked at too."""
+numbers = st.integers() | st.sampled_from([2**53 + 1, -(2**53) - 1, 2**63 - 1, 3.0, -0.0, 1e300, 10**400])
+
+
+@pytest.mark.parametrize("kind", list(REFUSED_BY_ARROW))
+@given(st.lists(json_values | numbers | st.floats(allow_nan=False), max_size=8))
+def test_values_put_in_at_once_are_those_that_looking_at_each_gives(kind: str, values: list[Any]) -> None:
+    columns = {"c": ColumnSpec(path="a", type=kind)}  # type: ignore[arg-type]
+    documents = [b'{"a":%b}' % json.dumps(value).encode().replace(b"Infinity", b"1e999") for value in values]
+    refused = b'{"a":%b}' % REFUSED_BY_ARROW[kind]
+    (at_once,), notes = promote(documents, columns)
+    (each,), each_notes = promote([*documents, refused], columns)
+    assert repr(at_once.to_pylist()) == repr(each.to_pylist()[:-1]), "-0.0 and 0.0 differ"
+    assert notes.get("misfit:c", 0) == each_notes.get("misfit:c", 0) - (kind != "string")
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "odd"),
+    [
+        ("string", ["a", None, "b", 5], [5]),
+        ("int64", [200, 404, None, "204", 500, 3.0], ["204", 3.0]),
+        ("float64", [0.5, 3, None, "7", 2.25], ["7"]),
+        ("bool", [True, None, False, 1], [1]),
+    ],
+)
+def test_only_values_of_another_type_are_looked_at_by_themselves(
+    monkeypatch: pytest.MonkeyPatch, kind: str, values: list[Any], odd: list[Any]
+) -> None:
+    seen: list[Any] = []
+    fit = promoting._fit
+    monkeypatch.setattr(promoting, "_fit", lambda value, kind: seen.append(value) or fit(value, kind))
+    documents = [json.dumps({"a": value}).encode() for value in values]
+    promote(documents, {"c": ColumnSpec(path="a", type=kind)})  # type: ignore[arg-type]
+    assert seen == odd
