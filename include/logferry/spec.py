@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -226,7 +227,7 @@ def export_from(data: Mapping[str, Any], *, where: str, written: bool = False) -
 def source_from(data: Mapping[str, Any], *, where: str) -> SourceSpec:
     """The source a mapping describes. Raises DefinitionError like ``export_from``."""
     try:
-        return _SOURCE.validate_python(dict(data))
+        return _source_adapter().validate_python(dict(data))
     except ValidationError as error:
         raise DefinitionError("\n".join(sentences(error, where, _ALLOWED))) from None
 
@@ -318,7 +319,12 @@ def fingerprint(identity: Mapping[str, Any], spec: ExportSpec) -> str:
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
-_SOURCE: TypeAdapter[SourceSpec] = TypeAdapter(SourceSpec)
+@cache
+def _source_adapter() -> TypeAdapter[SourceSpec]:
+    """Only an ad-hoc search needs it."""
+    return TypeAdapter(SourceSpec)
+
+
 _ALLOWED = {
     "": tuple(ExportSpec.model_fields),
     "source.datadog": tuple(DatadogSourceSpec.model_fields),

@@ -13,7 +13,6 @@ from urllib.parse import unquote, urlsplit
 from pydantic import AfterValidator, BeforeValidator, ValidationInfo
 
 from logferry.errors import DefinitionError
-from logferry.kql_pipeline import parse_pipeline
 from logferry.schedule import Schedule
 from logferry.window import (
     EARLIEST,
@@ -181,6 +180,8 @@ def _workspace_guid(value: str) -> str:
 
 def _pipeline(value: str | None) -> str | None:
     if value is not None:
+        from logferry.kql_pipeline import parse_pipeline  # KQL, which the other sources do without
+
         try:
             parse_pipeline(value)
         except DefinitionError as error:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from logferry import spec_fields as fields
-from logferry.kql_pipeline import Pipeline, parse_pipeline
 from logferry.spec_errors import Refusals
+
+if TYPE_CHECKING:
+    from logferry.kql_pipeline import Pipeline
 
 
 class Definition(BaseModel):
@@ -48,6 +50,8 @@ class AzureMonitorSourceSpec(Definition):
 
     def parsed_pipeline(self) -> Pipeline:
         """The pipeline's operators; an empty pipeline when the definition has none."""
+        from logferry.kql_pipeline import parse_pipeline  # KQL, which the other sources do without
+
         return parse_pipeline(self.pipeline or "")
 
 

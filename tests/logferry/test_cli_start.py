@@ -49,6 +49,8 @@ OF_OTHER_COMMANDS = {
 OF_AZURE = {"logferry.credentials.azure", "logferry.sources.azure_monitor", "msal"}
 OF_DATADOG = {"logferry.credentials.datadog", "logferry.sources.datadog"}
 OF_CERTIFICATES = {"cryptography"}
+OF_KQL = {"logferry.kql_checks", "logferry.kql_functions", "logferry.kql_pipeline", "logferry.kql_tokens"}
+OF_RARE_SCHEDULES = {"croniter"}
 
 RUN = """
 import gc, json, sys
@@ -78,7 +80,7 @@ def told_by(folder: Path, *arguments: str, **environ: str) -> Told:
     subprocess.run(
         [sys.executable, "-c", RUN, *arguments],
         cwd=folder,
-        env={**kept, "PYTHONPATH": str(Path(logferry.__file__).parents[1]), **environ},
+        env={**kept, "PYTHONPATH": str(Path(logferry.__file__).parents[1])} | environ,
         capture_output=True,
         check=True,
     )
@@ -124,8 +126,8 @@ def test_an_export_from_datadog_to_a_disk_loads_nothing_of_other_sources_stores_
         )
     assert told.code == 0
     assert "pyarrow.parquet" in told.loaded
-    others = OF_AZURE | OF_CERTIFICATES | OF_OTHER_COMMANDS | OF_S3 | OF_SHARED_BUDGETS
-    assert told.loaded & (NEVER | OF_A_TERMINAL | others) == set()
+    others = OF_AZURE | OF_CERTIFICATES | OF_KQL | OF_OTHER_COMMANDS | OF_S3 | OF_SHARED_BUDGETS
+    assert told.loaded & (NEVER | OF_A_TERMINAL | OF_RARE_SCHEDULES | others) == set()
     assert told.collects
     assert told.frozen > 10_000
 
@@ -157,7 +159,21 @@ def test_an_export_from_azure_with_a_client_secret_loads_nothing_of_certificates
     assert told.code == 0
     assert "msal" in told.loaded
     others = OF_CERTIFICATES | OF_DATADOG | OF_OTHER_COMMANDS | OF_S3 | OF_SHARED_BUDGETS
-    assert told.loaded & (NEVER | OF_A_TERMINAL | others) == set()
+    assert told.loaded & (NEVER | OF_A_TERMINAL | OF_RARE_SCHEDULES | others) == set()
+
+
+def test_what_others_plug_into_pydantic_has_no_part_in_a_command(tmp_path: Path) -> None:
+    installed = tmp_path / "installed"
+    about = installed / "plugged-1.0.dist-info"
+    about.mkdir(parents=True)
+    (installed / "plugged.py").write_text("plugin = None\n")
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: plugged\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text("[pydantic]\nplugged = plugged:plugin\n")
+    path = os.pathsep.join([str(Path(logferry.__file__).parents[1]), str(installed)])
+    exports = definition(tmp_path, "{kind: datadog, connection: here}")
+    told = told_by(tmp_path, "record", "logs", LOGFERRY_EXPORTS_DIR=exports, PYTHONPATH=path)
+    assert "pydantic" in told.loaded
+    assert "plugged" not in told.loaded
 
 
 def test_a_command_inside_another_program_leaves_its_garbage_collector_alone() -> None:

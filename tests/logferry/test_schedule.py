@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from itertools import pairwise
 
 import pytest
+from croniter import croniter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,7 +17,9 @@ from logferry.window import (
     TICK_PER_MINUTE,
     Window,
     format_instant,
+    from_datetime,
     parse_instant,
+    to_datetime,
 )
 
 NEW_YEAR = parse_instant("2026-01-01T00:00:00Z")
@@ -108,6 +112,27 @@ def test_the_slice_that_fits_divides_every_boundary_and_no_longer_one_does(cron:
     assert TICK_PER_MINUTE <= fits <= asked * TICK_PER_MINUTE
     longer = range(fits + TICK_PER_MINUTE, asked * TICK_PER_MINUTE + 1, TICK_PER_MINUTE)
     assert all(grid % slice_ for slice_ in longer)
+
+
+@given(
+    minute=st.sampled_from(["*", "0", "7", "07", "59"]),
+    hour=st.sampled_from(["*", "0", "00", "3", "23"]),
+    since=st.integers(0, 525_600),
+)
+def test_a_plain_time_of_every_day_fires_when_croniter_says_so(minute: str, hour: str, since: int) -> None:
+    tick = NEW_YEAR + since * TICK_PER_MINUTE
+    schedule = Schedule(f"{minute} {hour} * * *")
+    iterator = croniter(schedule.expression, to_datetime(tick))
+    later = [from_datetime(iterator.get_next(datetime)) for _ in range(3)]
+    before = from_datetime(croniter(schedule.expression, to_datetime(tick)).get_prev(datetime))
+    assert schedule.boundaries(Window(tick + 1, later[-1] + 1)) == later
+    assert schedule.previous_at_or_before(tick - 1) == before
+
+
+@pytest.mark.parametrize("expression", ["60 * * * *", "0 24 * * *", "99 * * * *"])
+def test_a_time_that_no_day_has_is_refused_as_croniter_words_it(expression: str) -> None:
+    with pytest.raises(ValueError, match=r"is not a schedule that fires \(.*out of range"):
+        Schedule(expression)
 
 
 def test_a_yearly_grid_meets_a_leap_year() -> None:

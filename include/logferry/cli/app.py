@@ -78,6 +78,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         own_process = argv is None
         if own_process:
             signal.signal(signal.SIGTERM, _interrupt)
+            # Else pydantic reads what every installed distribution offers, in search of plugins for itself:
+            # https://docs.pydantic.dev/latest/concepts/plugins/
+            os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
         with _uncollected() if own_process else nullcontext():
             commands = typer.main.get_command(command_line(arguments))
         code = commands.main(arguments, prog_name="logferry", standalone_mode=False)

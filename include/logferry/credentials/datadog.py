@@ -9,7 +9,8 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from logferry.connection import Connection
 from logferry.credentials.authenticator import Authenticator, credential_key
@@ -20,8 +21,7 @@ _DEFAULT_SITE = "datadoghq.com"
 _SITE = re.compile(r"(?!app\.|api\.)[a-z0-9-]+(\.[a-z0-9-]+)+")
 
 
-@dataclass(frozen=True, slots=True)
-class DatadogAccess:
+class DatadogAccess(msgspec.Struct, frozen=True):
     """``base_url`` has no trailing slash; ``ca_bundle`` None means the usual trust store.
 
     ``org`` is the connection's own name for its organisation, None when it gives none: keys do not say whose

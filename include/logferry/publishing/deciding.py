@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 
 import msgspec
 
@@ -19,8 +18,7 @@ from logferry.window import Window
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(msgspec.Struct, frozen=True):
     """What happens to one slice. ``entry`` is what the manifest will say, ``seen`` the object that was there.
 
     ``staged``: the part to put in place; None: the object stays.

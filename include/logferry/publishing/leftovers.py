@@ -7,7 +7,8 @@ replaces as a whole.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from logferry.errors import DefinitionError
 from logferry.layout import day_prefixes, slice_key, slice_of
@@ -17,8 +18,7 @@ from logferry.stores.base import Store
 from logferry.window import Window
 
 
-@dataclass(frozen=True, slots=True)
-class Leftover:
+class Leftover(msgspec.Struct, frozen=True):
     """A slice of another grid to remove; the object of ``key`` may be gone already."""
 
     slice_: Window

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+
+import msgspec
 
 from logferry.audit.findings import remembered
 from logferry.errors import StoreError
@@ -86,7 +87,7 @@ def _built_on(
         expected = None if following is None else following.content.previous
         _, damage = _examined(store, export, one.intent, expected)
         if damage is not None:
-            yield replace(damage, intent=True)
+            yield msgspec.structs.replace(damage, intent=True)
 
 
 def _overlapping(ledger: Ledger, window: Window, up_to: int) -> list[PublishedWindow]:

@@ -16,8 +16,7 @@ _LONGEST_TIME = 40
 """Characters of a time as text; a record that says more there is not believed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Published:
+class Published(msgspec.Struct, frozen=True):
     """The last word on one slice. ``fingerprint``: of the definition its rows were written under.
 
     ``first_rows``: rows of its first publication under that definition that was not short: what mends a short one came
@@ -33,8 +32,7 @@ class Published:
     first_rows: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class OpenIntent:
+class OpenIntent(msgspec.Struct, frozen=True):
     """A run that said it would replace a slice's object and has not published it: it works, or it died.
 
     ``old``, ``new``: row hashes of the object before and after, None for no object; either may lie there.
@@ -73,8 +71,7 @@ class Requests(msgspec.Struct, frozen=True, omit_defaults=True):
         return cls(**{name: requests[name] for name in cls.__struct_fields__ if name in requests})
 
 
-@dataclass(frozen=True, slots=True)
-class PublishedWindow:
+class PublishedWindow(msgspec.Struct, frozen=True):
     """The last publication of a window as such; its slices may have been published again by other windows.
 
     From ``rows`` on: None where an older checkpoint does not tell. ``started_at``, ``finished_at``: as text.

@@ -8,7 +8,6 @@ collected as ``Damage`` and left out. At the end, where nothing follows, the win
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
 from typing import Literal
 
 import msgspec
@@ -37,8 +36,7 @@ class Head(msgspec.Struct, frozen=True, omit_defaults=True):
     checkpoint_hash: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(msgspec.Struct, frozen=True):
     """A record with the hash of its exact bytes. ``slices``, ``removed``: the slices it lists, in its order."""
 
     content: Manifest | Intent
@@ -72,8 +70,7 @@ class Record:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Damage:
+class Damage(msgspec.Struct, frozen=True):
     """Something in ``_manifests/`` that is not as it was written.
 
     ``seq``: the record it is about, 0 for HEAD. ``found``: the hash of what lies there, None when nothing does.
@@ -91,28 +88,25 @@ class Damage:
     intent: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Named:
+class Named(msgspec.Struct, frozen=True):
     """HEAD.json: what it says, None when it is absent or not readable, which is ``damage``."""
 
     head: Head | None
     damage: Damage | None = None
 
 
-@dataclass(slots=True)
-class Walk:
+class Walk(msgspec.Struct):
     """What was found from one record on: intact ``records`` in order, ``damage``, and the ``end`` to append after.
 
     ``end`` holds the hash that the next record names as the one before.
     """
 
     end: Head
-    records: list[Record] = field(default_factory=list)
-    damage: list[Damage] = field(default_factory=list)
+    records: list[Record] = msgspec.field(default_factory=list)
+    damage: list[Damage] = msgspec.field(default_factory=list)
 
 
-@dataclass(slots=True)
-class _Found:
+class _Found(msgspec.Struct):
     """What lies under one sequence number. ``kind`` None: intact, as far as is known."""
 
     seq: int
