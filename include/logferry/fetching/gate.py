@@ -25,9 +25,9 @@ T = TypeVar("T")
 
 _CROWD_BYTES = 12 * MIB
 """Answers that had to wait before it is worth starting another reader."""
-_PATIENT = 1
+_PATIENT_BYTES = 2 * MIB
 """Answers that wait for a reader before the place here is taken: what is read here keeps the interpreter from the
-threads that fetch and write."""
+threads that fetch and write, but a long wait costs more."""
 _LARGE_BYTES = 64 * MIB
 """Answers to come for which a reader is started at once, while the first are asked for."""
 
@@ -38,6 +38,7 @@ class _Waiting:
 
     start: int
     number: int
+    size: int
     here: bool
     came: threading.Event
     place: Reader | None = None
@@ -90,7 +91,7 @@ class Gate:
     def _enter(self, start: int, size: int, here: bool) -> Reader | None:
         with self._lock:
             self._welcome()
-            mine = _Waiting(start, next(self._numbers), here, threading.Event())
+            mine = _Waiting(start, next(self._numbers), size, here, threading.Event())
             self._waiting.append(mine)
             while self._give_next():
                 pass
@@ -164,7 +165,7 @@ class Gate:
 
     def _fit_for_here(self, anywhere: list[_Waiting]) -> list[_Waiting]:
         """Those who wait and may be given the place here."""
-        if self._lent == 0 or len(anywhere) > _PATIENT:
+        if self._lent == 0 or sum(one.size for one in anywhere) > _PATIENT_BYTES:
             return self._waiting
         return [one for one in self._waiting if one.here]
 

@@ -10,19 +10,25 @@ from functools import cache
 
 import pyarrow as pa
 
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 """https://man7.org/linux/man-pages/man3/mallopt.3.html"""
 _LARGE = 512 * 1024
 _SPARE = 8 * 1024 * 1024
+_ARENAS = 4
+"""Heaps of the C library, of which each lane would have one of its own, with what it keeps there. The interpreter lets
+one thread at a time at them anyway."""
 
 
+@cache
 def use_thrifty_pool() -> None:
-    """Take Arrow's buffers of this process from jemalloc from now on, where pyarrow was built with it.
+    """From now on share the C library's heaps among the threads of this process, and take Arrow's buffers from
+    jemalloc, where pyarrow was built with it.
 
     mimalloc, its default, keeps what one thread has allocated and another has freed for the first one: with 16 lanes
-    that is a hundred megabytes more. Somebody's own choice
-    (``ARROW_DEFAULT_MEMORY_POOL``) is kept.
+    that is a hundred megabytes more. Somebody's own choice (``ARROW_DEFAULT_MEMORY_POOL``) is kept.
     """
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, _ARENAS)
     if "ARROW_DEFAULT_MEMORY_POOL" in os.environ:
         return
     if "jemalloc" in pa.supported_memory_backends() and pa.default_memory_pool().backend_name == "mimalloc":

@@ -167,7 +167,10 @@ def test_a_reader_that_is_ready_is_a_second_place_and_the_first_choice() -> None
         assert place is None
 
 
-def test_one_answer_waits_for_a_reader_before_the_place_here_is_taken() -> None:
+@pytest.mark.parametrize(("size", "wait"), [(MIB, 2), (9 * MIB, 0)])
+def test_small_answers_wait_for_a_reader_before_the_place_here_is_taken_and_large_ones_do_not(
+    size: int, wait: int
+) -> None:
     reader = Somebody()
     gate = Gate(cast(Readers, Crew(reader)))
     crowded(gate, 13 * MIB, 1)
@@ -176,26 +179,25 @@ def test_one_answer_waits_for_a_reader_before_the_place_here_is_taken() -> None:
     gone_on = threading.Event()
 
     def work(start: int) -> None:
-        with gate.turn(start) as place:
+        with gate.turn(start, size=size) as place:
             places.append((start, place))
             assert gone_on.wait(30)
 
-    threads = [threading.Thread(target=work, args=(start,)) for start in (2, 3)]
+    threads = [threading.Thread(target=work, args=(start,)) for start in (2, 3, 4)]
     with gate.turn(1) as first:
         assert first is reader
-        threads[0].start()
-        while waiting(gate) < 1:
-            threads[0].join(0.001)
-        assert places == []
-        threads[1].start()
-        while not places:
-            threads[0].join(0.001)
+        for number, thread in enumerate(threads, start=1):
+            thread.start()
+            while waiting(gate) + len(places) < number:
+                thread.join(0.001)
+            assert bool(places) == (number > wait)
+        # Whoever waited longest has it.
         assert places == [(2, None)]
-        assert waiting(gate) == 1
+        assert waiting(gate) == 2
     gone_on.set()
     for thread in threads:
         thread.join(30)
-    assert places == [(2, None), (3, reader)]
+    assert sorted(start for start, _ in places) == [2, 3, 4]
 
 
 def test_who_needs_the_place_here_is_not_given_another_and_holds_up_nobody() -> None:

@@ -47,3 +47,39 @@ def test_large_pieces_are_given_back_though_a_later_one_is_still_there() -> None
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is told")
 def test_a_pool_that_somebody_chose_is_kept() -> None:
     assert shown(ARROW_DEFAULT_MEMORY_POOL="mimalloc")[0] == "mimalloc"
+
+
+_HEAPS = """
+import ctypes, sys, threading
+from logferry.fetching.memory_pool import use_thrifty_pool
+
+if sys.argv[1] == "thrifty":
+    use_thrifty_pool()
+all_there = threading.Barrier(21)
+
+def lane():
+    piece = bytearray(100_000)
+    all_there.wait()
+    all_there.wait()
+
+threads = [threading.Thread(target=lane, daemon=True) for _ in range(20)]
+for thread in threads:
+    thread.start()
+all_there.wait()
+libc = ctypes.CDLL(None)
+libc.malloc_info(0, ctypes.c_void_p.in_dll(libc, "stdout"))
+libc.fflush(None)
+"""
+
+
+def heaps(how: str) -> int:
+    run = subprocess.run(
+        [sys.executable, "-c", _HEAPS, how], capture_output=True, text=True, check=True, timeout=60
+    )
+    return run.stdout.count("<heap ")
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has such heaps")
+def test_lanes_share_a_few_heaps() -> None:
+    assert heaps("as it is") > 4
+    assert heaps("thrifty") <= 4
