@@ -1,13 +1,14 @@
 """Rows of a Log Analytics query to record batches.
 
-Two decoders for one meaning: one compiled from the column types, which refuses anything unusual, and one that looks
-at each cell's own JSON (``kql_cells``). A block of rows that the first refuses is halved until only the unusual rows
-are left to the second. No value passes through a float on the way except reals.
+Three decoders for one meaning: Arrow's own of CSV (``kql_csv``), one compiled from the column types (``kql_rows``), and
+one that looks at each cell's own JSON (``kql_cells``). Each refuses whatever it might read otherwise than the next. A
+block of rows that the first refuses goes to the second in pieces, and is halved there until only the unusual rows are
+left to the third. No value passes through a float on the way except reals.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -16,16 +17,26 @@ import pyarrow.compute as pc
 
 from logferry.convert.instants import read_instants
 from logferry.convert.kql_cells import read_cell, read_real
+from logferry.convert.kql_csv import CsvRows
 from logferry.convert.kql_rows import RowDecoder
 from logferry.convert.kql_types import QUERY_ITEM, QUERY_TIME, arrow_type, query_columns
 from logferry.errors import FailedAnswer
 from logferry.sources.base import ID_COLUMN, TICK_COLUMN, SourceSchema
 from logferry.window import Window
 
-_BLOCK_BYTES = 512 * 1024
-"""JSON decoded at a time: little enough that the values of a block are still in the processor's cache when columns are
-made of them, and that they are gone before the garbage collector counts them."""
-_MOST_BLOCK_ROWS = 320
+BLOCK_BYTES = 4 * 1024 * 1024
+"""JSON of rows read at a time: enough for what a block costs by itself, a good millisecond, to be little; and little
+beside an answer, of which a block takes several times its size while it is read."""
+_LEAST_CSV_BYTES = 128 * 1024
+"""JSON of rows before the parser of CSV is loaded, which takes 2 ms: two answers as small save those."""
+_MOST_CSV_BYTES = 2 * BLOCK_BYTES
+"""Rows may be far longer than those whose length told how many to take, and one alone as long as an answer."""
+_PIECES = 8
+"""Into which a block is cut that CSV cannot be trusted with."""
+_TYPED_BYTES = 512 * 1024
+"""JSON decoded to Python's values at a time: few enough that they are still in the cache when columns are made of them,
+and that they are gone before the garbage collector counts them."""
+_MOST_TYPED_ROWS = 320
 _SAMPLE_ROWS = 100
 """Rows whose length says how many make a block."""
 _decode_cells = msgspec.json.Decoder(list[list[msgspec.Raw]]).decode
@@ -50,17 +61,32 @@ def read_rows(
     declared type, or has no time inside ``span``: the query's own filter rules that out, so the answer is
     wrong.
     """
+    return read_blocks(_cut(rows, _rows_of(rows, BLOCK_BYTES)), schema, span)
+
+
+def read_blocks(
+    blocks: Iterable[Sequence[msgspec.Raw]], schema: SourceSchema, span: Window
+) -> tuple[pa.RecordBatch, dict[str, int]]:
+    """The same of rows that come in blocks of some BLOCK_BYTES."""
     reader = _Reader(query_columns(schema))
-    sample = rows[:: len(rows) // _SAMPLE_ROWS + 1]
-    step = max(1, min(_MOST_BLOCK_ROWS, _BLOCK_BYTES * len(sample) // (1 + sum(map(len, sample)))))
-    for start in range(0, len(rows), step):
-        reader.read(rows[start : start + step])
+    for rows in blocks:
+        reader.read(rows)
     columns, ticks = reader.take()
     _check_times(ticks, span)
-    ids = columns[QUERY_ITEM] if schema.has_id else pa.nulls(len(rows), pa.string())
+    ids = columns[QUERY_ITEM] if schema.has_id else pa.nulls(len(ticks), pa.string())
     own = [ticks if c.source_name == QUERY_TIME else columns[c.source_name] for c in schema.columns]
     batch = pa.RecordBatch.from_arrays([*own, ticks, ids], schema=output_schema(schema))
     return batch, {"invalid_text": reader.invalid_text} if reader.invalid_text else {}
+
+
+def _rows_of(rows: Sequence[msgspec.Raw], size: int) -> int:
+    """How many of the rows make some ``size`` bytes."""
+    sample = rows[:: len(rows) // _SAMPLE_ROWS + 1]
+    return max(1, size * len(sample) // (1 + sum(map(len, sample))))
+
+
+def _cut(rows: Sequence[msgspec.Raw], step: int) -> Iterator[Sequence[msgspec.Raw]]:
+    return (rows[start : start + step] for start in range(0, len(rows), step))
 
 
 class _Reader:
@@ -68,7 +94,11 @@ class _Reader:
 
     def __init__(self, columns: list[tuple[str, str]]) -> None:
         self._columns = columns
-        self._decoder = RowDecoder([kind for _, kind in columns])
+        kinds = [kind for _, kind in columns]
+        self._decoder = RowDecoder(kinds)
+        self._kinds = kinds
+        self._csv: CsvRows | None = None
+        self._csv_serves = self._decoder.able
         self._arrays: dict[str, list[pa.Array[Any]]] = {name: [] for name, _ in columns}
         self._ticks: list[pa.Array[Any]] = []
         self.invalid_text = 0
@@ -82,6 +112,42 @@ class _Reader:
         return whole, _joined(self._ticks, pa.int64())
 
     def read(self, rows: Sequence[msgspec.Raw]) -> None:
+        """The rows, of which each is valid JSON."""
+        if not rows:
+            return
+        size = sum(map(len, rows))
+        if size > _MOST_CSV_BYTES and len(rows) > 1:
+            half = len(rows) // 2
+            self.read(rows[:half])
+            self.read(rows[half:])
+            return
+        if self._csv is None and self._csv_serves and size >= _LEAST_CSV_BYTES:
+            self._csv = CsvRows(self._kinds)
+        if self._csv is None or not self._csv_serves or size > _MOST_CSV_BYTES:
+            self._by_type_in_turn(rows)
+            return
+        if self._by_csv(self._csv, rows):
+            return
+        refused = 0
+        for piece in _cut(rows, len(rows) // _PIECES + 1):
+            if not self._by_csv(self._csv, piece):
+                refused += 1
+                self._by_type_in_turn(piece)
+        if refused > _PIECES // 2:
+            self._csv_serves = False  # What is unusual is usual here: once is enough to pay for trying.
+
+    def _by_csv(self, csv: CsvRows, rows: Sequence[msgspec.Raw]) -> bool:
+        try:
+            self._add(csv.columns(rows))
+        except ValueError:
+            return False
+        return True
+
+    def _by_type_in_turn(self, rows: Sequence[msgspec.Raw]) -> None:
+        for few in _cut(rows, min(_MOST_TYPED_ROWS, _rows_of(rows, _TYPED_BYTES))):
+            self._by_type(few)
+
+    def _by_type(self, rows: Sequence[msgspec.Raw]) -> None:
         block = b"[" + b",".join(rows) + b"]"
         if self._decoder.able:
             try:
@@ -91,8 +157,8 @@ class _Reader:
                 pass
             if len(rows) > 1:
                 half = len(rows) // 2
-                self.read(rows[:half])
-                self.read(rows[half:])
+                self._by_type(rows[:half])
+                self._by_type(rows[half:])
                 return
         # Tells what is wrong, or that it is only unusual.
         self._add(self._carefully(block))
@@ -117,19 +183,21 @@ class _Reader:
                 self.invalid_text += invalid
         return columns
 
-    def _add(self, columns: Sequence[Sequence[Any]]) -> None:
+    def _add(self, columns: Sequence[Sequence[Any] | pa.Array[Any]]) -> None:
         arrays: list[pa.Array[Any]] = []
         ticks: pa.Array[Any] = pa.nulls(0, pa.int64())
-        texts: Sequence[Any] = ()
+        texts: Sequence[Any] | pa.Array[Any] = ()
         instants = arrays[0:0]
         for (name, kind), values in zip(self._columns, columns, strict=True):
             if kind == "datetime":
                 # The row's time comes twice where the query keeps its own.
-                if values != texts or not instants:
+                if not instants or values != texts:
                     texts, instants = values, list(read_instants(values))
                 arrays.append(instants[0])
                 if name == QUERY_TIME:
                     ticks = instants[1]
+            elif isinstance(values, pa.Array):
+                arrays.append(values)
             elif kind == "real":
                 try:
                     array = pa.array(values, pa.float64())

@@ -20,17 +20,17 @@ _NANOSECONDS = pa.timestamp("ns", tz="UTC")
 _MICROSECONDS_PER_SECOND = TICK_PER_SECOND // TICK_PER_MICROSECOND
 
 
-def read_instants(texts: Sequence[str | None]) -> tuple[pa.Array[Any], pa.Array[Any]]:
+def read_instants(texts: Sequence[str | None] | pa.Array[Any]) -> tuple[pa.Array[Any], pa.Array[Any]]:
     """``timestamp(us, UTC)``, floored, and exact int64 ticks of UTC times with 0 to 7 decimals.
 
     Years 0001 to 9999, no float in between. A time in another ISO-8601 form, or without a zone (KQL's are
     always UTC), is read one by one. Raises ValueError for a text that is no time.
     """
-    array = pa.array(texts, pa.string())
+    array = texts if isinstance(texts, pa.Array) else pa.array(texts, pa.string())
     if (usual := _usual_instants(array)) is not None:
         return usual
     if pc.all(pc.match_substring_regex(array, _PLAIN)).as_py() is False:
-        return from_ticks([None if text is None else read_instant(text) for text in texts])
+        return from_ticks([None if text is None else read_instant(text) for text in array.to_pylist()])
     seconds = pc.utf8_slice_codeunits(array, 0, _SECONDS_LENGTH).cast(pa.timestamp("s")).cast(pa.int64())
     decimals = pc.utf8_trim(pc.utf8_slice_codeunits(array, _SECONDS_LENGTH), ".Z")
     fraction = pc.utf8_rpad(decimals, 7, "0").cast(pa.int64())

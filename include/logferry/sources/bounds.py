@@ -11,7 +11,7 @@ COUNT_BYTES = 4 * MIB
 """Of an answer that counts, or names columns: thousands of times what the largest known one takes."""
 MOST_VALUES = 10_000_000
 """Values in one answer. Each takes some 75 bytes while it is read, and two bytes can be one: ``0,0,0``."""
-_SURELY_FEW_BYTES = MOST_VALUES
+_SURELY_FEW_BYTES = 2 * MOST_VALUES
 _MOST_TEXT = 2_000
 
 

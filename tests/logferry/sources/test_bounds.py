@@ -25,6 +25,12 @@ def test_an_answer_of_more_values_than_memory_holds_is_too_much(monkeypatch: pyt
     check_values(b"," * 1_000 + b"x" * 1_000, "an answer")
 
 
+def test_an_answer_too_short_for_that_many_values_is_not_counted_through() -> None:
+    check_values(b"," * (2 * bounds.MOST_VALUES), "an answer")
+    with pytest.raises(TooMuch, match="more than 10,000,000 values"):
+        check_values(b"0," * (bounds.MOST_VALUES + 1) + b"0", "an answer")
+
+
 def test_a_document_nested_too_deep_is_said_to_be() -> None:
     with pytest.raises(RecursionError) as caught:
         msgspec.json.decode(DEEP)
