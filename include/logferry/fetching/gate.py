@@ -25,9 +25,10 @@ T = TypeVar("T")
 
 _CROWD_BYTES = 12 * MIB
 """Answers that had to wait before it is worth starting another reader."""
-_PATIENT_BYTES = 2 * MIB
-"""Answers that wait for a reader before the place here is taken: what is read here keeps the interpreter from the
-threads that fetch and write, but a long wait costs more."""
+_PATIENT_BYTES = 3 * MIB
+_PATIENT = 2
+"""Answers that wait for a reader, and bytes of those and of what readers are at, before the place here is taken: what
+is read here keeps the interpreter from the threads that fetch and write, but a long wait costs more."""
 _LARGE_BYTES = 64 * MIB
 """Answers to come for which a reader is started at once, while the first are asked for."""
 
@@ -56,8 +57,8 @@ class Gate:
         self._readers = readers or Readers(0)
         self._lock = threading.Lock()
         self._here_is_free = True
-        self._lent = 0
-        """Readers that are at work."""
+        self._lent: dict[Reader, int] = {}
+        """Readers that are at work, and the sizes of their answers."""
         self._idle: list[Reader] = []
         self._starting: list[Reader] = []
         self._waiting: list[_Waiting] = []
@@ -131,7 +132,7 @@ class Gate:
             if place is None:
                 self._here_is_free = True
             else:
-                self._lent -= 1
+                self._lent.pop(place, None)
                 if place.lost:
                     self.places -= 1
                 else:
@@ -153,7 +154,7 @@ class Gate:
         if self._idle and anywhere:
             first = min(anywhere, key=lambda one: one.rank)
             first.place = self._idle.pop()
-            self._lent += 1
+            self._lent[first.place] = first.size
         elif self._here_is_free and (fit := self._fit_for_here(anywhere)):
             first = min(fit, key=lambda one: one.rank)
             self._here_is_free = False
@@ -165,7 +166,8 @@ class Gate:
 
     def _fit_for_here(self, anywhere: list[_Waiting]) -> list[_Waiting]:
         """Those who wait and may be given the place here."""
-        if self._lent == 0 or sum(one.size for one in anywhere) > _PATIENT_BYTES:
+        size = sum(self._lent.values()) + sum(one.size for one in anywhere)
+        if not self._lent or size > _PATIENT_BYTES or len(anywhere) > _PATIENT:
             return self._waiting
         return [one for one in self._waiting if one.here]
 

@@ -7,7 +7,6 @@ one's rows are handed on as they come, those of the others wait in the line.
 from __future__ import annotations
 
 import contextlib
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,15 +17,13 @@ from logferry.fetching.fetch import Fetcher
 from logferry.fetching.job import Fetched, Job
 from logferry.fetching.line import Line, Place
 from logferry.fetching.memory_pool import use_thrifty_pool
+from logferry.fetching.turns import short_turns
 
 _AHEAD = 2
 """Jobs for each lane that are under way or wait: one that is done early finds another."""
 _LEAST_PAGES, _ENOUGH_PAGES = 10, 15
 """Pages of the smallest piece, and of one that is large enough for every purpose: its rows make a row group, and the
 rows of those behind the head, which wait, fit the memory that they may take."""
-_SWITCH_S = 0.0005
-"""Seconds after which a thread gives the interpreter to one that waits for it. By default it is ten times as long, for
-which each short step of the threads that fetch, hand over and encode would wait while an answer is read here."""
 _ANSWERS_BYTES = 64 * 1024 * 1024
 """What the answers that the lanes work on may take together."""
 _ALLOWANCE_S = 1.0
@@ -70,21 +67,19 @@ class Lanes:
             yield FetchedJobs((Fetched.here(job, self._fetcher) for job in jobs), None)
             return
         use_thrifty_pool()
-        switch_s = sys.getswitchinterval()
-        sys.setswitchinterval(_SWITCH_S)
-        line = Line(self._folder)
-        crew = _Crew(self._fetcher, jobs, line, self.most, self._allowance)
-        try:
-            crew.grow()
-            yield FetchedJobs(
-                (Fetched(place.job, place.account, line.finals(place)) for place in line.places()), line
-            )
-        finally:
+        with short_turns():
+            line = Line(self._folder)
+            crew = _Crew(self._fetcher, jobs, line, self.most, self._allowance)
             try:
-                line.close()
+                crew.grow()
+                yield FetchedJobs(
+                    (Fetched(place.job, place.account, line.finals(place)) for place in line.places()), line
+                )
             finally:
-                crew.join()
-                sys.setswitchinterval(switch_s)
+                try:
+                    line.close()
+                finally:
+                    crew.join()
 
 
 class FetchedJobs(Iterator[Fetched]):

@@ -25,10 +25,12 @@ def use_thrifty_pool() -> None:
     jemalloc, where pyarrow was built with it.
 
     mimalloc, its default, keeps what one thread has allocated and another has freed for the first one: with 16 lanes
-    that is a hundred megabytes more. Somebody's own choice (``ARROW_DEFAULT_MEMORY_POOL``) is kept.
+    that is a hundred megabytes more. Somebody's own choice (``ARROW_DEFAULT_MEMORY_POOL``,
+    ``MALLOC_ARENA_MAX``) is kept.
     """
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, _ARENAS)
+    if "MALLOC_ARENA_MAX" not in os.environ:
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).mallopt(_M_ARENA_MAX, _ARENAS)
     if "ARROW_DEFAULT_MEMORY_POOL" in os.environ:
         return
     if "jemalloc" in pa.supported_memory_backends() and pa.default_memory_pool().backend_name == "mimalloc":

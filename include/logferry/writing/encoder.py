@@ -18,7 +18,8 @@ _MOST_AHEAD = 8
 
 
 class Encoder:
-    """Does pieces of work one after another, in the order given. Leaving the context waits for the last.
+    """Does pieces of work one after another, in the order given. Leaving the context waits for the last, or by an
+    exception only for the one under way.
 
     For one caller's thread.
     """
@@ -33,7 +34,8 @@ class Encoder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._threads.shutdown(wait=True)
+        # After an error nobody wants what has not begun.
+        self._threads.shutdown(wait=True, cancel_futures=kind is not None)
 
     def submit(self, work: Callable[[], T], *, size: int = 0) -> Future[T]:
         """Have the work done, which holds ``size`` bytes of memory, as soon as all before it is.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator
+import time
+from collections.abc import Callable, Generator
 from typing import cast
 
 import pytest
@@ -17,6 +18,13 @@ from logferry.sources.base import MIB, Request, Response
 
 def waiting(gate: Gate) -> int:
     return len(gate._waiting)
+
+
+def until(came: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not came():
+        assert time.monotonic() < deadline
+        threading.Event().wait(0.001)
 
 
 def test_the_earliest_of_those_that_wait_is_next(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,7 +175,7 @@ def test_a_reader_that_is_ready_is_a_second_place_and_the_first_choice() -> None
         assert place is None
 
 
-@pytest.mark.parametrize(("size", "wait"), [(MIB, 2), (9 * MIB, 0)])
+@pytest.mark.parametrize(("size", "wait"), [(MIB, 2), (2 * MIB, 0), (0, 2)])
 def test_small_answers_wait_for_a_reader_before_the_place_here_is_taken_and_large_ones_do_not(
     size: int, wait: int
 ) -> None:
@@ -184,12 +192,11 @@ def test_small_answers_wait_for_a_reader_before_the_place_here_is_taken_and_larg
             assert gone_on.wait(30)
 
     threads = [threading.Thread(target=work, args=(start,)) for start in (2, 3, 4)]
-    with gate.turn(1) as first:
+    with gate.turn(1, size=size) as first:
         assert first is reader
         for number, thread in enumerate(threads, start=1):
             thread.start()
-            while waiting(gate) + len(places) < number:
-                thread.join(0.001)
+            until(lambda number=number: waiting(gate) + len(places) == number)
             assert bool(places) == (number > wait)
         # Whoever waited longest has it.
         assert places == [(2, None)]
@@ -221,8 +228,7 @@ def test_who_needs_the_place_here_is_not_given_another_and_holds_up_nobody() -> 
         threads = [threading.Thread(target=work) for work in (here, anywhere)]
         for thread in threads:
             thread.start()
-        while waiting(gate) < 2:
-            threads[0].join(0.001)
+        until(lambda: waiting(gate) == 2)
         elsewhere.__exit__(None, None, None)
         threads[1].join(30)
         assert places == [("anywhere", reader)]

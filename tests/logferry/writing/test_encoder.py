@@ -121,10 +121,22 @@ def test_settling_forgets_what_went_wrong() -> None:
 
 def test_leaving_waits_for_the_last_work() -> None:
     done: list[int] = []
+    with Encoder() as encoder:
+        for number in range(5):
+            encoder.submit(lambda number=number: done.append(number))
+    assert done == list(range(5))
+
+
+def test_leaving_by_an_error_waits_for_what_is_under_way_only() -> None:
+    slow, done = Slow(), []
     with pytest.raises(KeyError), Encoder() as encoder:  # noqa: PT012
-        encoder.submit(lambda: done.append(1))
+        encoder.submit(slow)
+        assert slow.started.wait(30)
+        behind = encoder.submit(lambda: done.append(1))
+        behind.add_done_callback(lambda _: slow.may_end.set())
         raise KeyError
-    assert done == [1]
+    assert behind.cancelled()
+    assert done == []
 
 
 def test_what_needs_no_work_is_there_at_once() -> None:
