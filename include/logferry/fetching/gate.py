@@ -26,7 +26,7 @@ T = TypeVar("T")
 _CROWD_BYTES = 12 * MIB
 """Answers that had to wait before it is worth starting another reader."""
 _PATIENT_BYTES = 3 * MIB
-_PATIENT = 2
+_PATIENT_ANSWERS = 2
 """Answers that wait for a reader, and bytes of those and of what readers are at, before the place here is taken: what
 is read here keeps the interpreter from the threads that fetch and write, but a long wait costs more."""
 _LARGE_BYTES = 64 * MIB
@@ -167,7 +167,7 @@ class Gate:
     def _fit_for_here(self, anywhere: list[_Waiting]) -> list[_Waiting]:
         """Those who wait and may be given the place here."""
         size = sum(self._lent.values()) + sum(one.size for one in anywhere)
-        if not self._lent or size > _PATIENT_BYTES or len(anywhere) > _PATIENT:
+        if not self._lent or size > _PATIENT_BYTES or len(anywhere) > _PATIENT_ANSWERS:
             return self._waiting
         return [one for one in self._waiting if one.here]
 
