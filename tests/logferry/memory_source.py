@@ -47,7 +47,8 @@ class MemorySource:
 
     ``most_rows`` and ``most_bytes`` make an answer too much. ``closed_start`` and ``closed_end``: whether the
     service takes its bounds as inclusive; as the contract says it is asked a tick wider on both sides. Several
-    threads may ask at once; ``on_page`` is called by the one that asks, before it is answered.
+    threads may ask at once; ``on_page`` is called by the one that asks, before it is answered, and finds in ``asked``
+    what for (the last of ``searched`` may be another thread's).
     """
 
     events: list[Event]
@@ -77,6 +78,13 @@ class MemorySource:
         self.ordered = self.unique_ids = self.answer_rows is None
         self.copies = 0
         self._answering = threading.Lock()
+        self._asked = threading.local()
+
+    @property
+    def asked(self) -> Window:
+        """What the thread that asks this asked for last."""
+        span: Window = self._asked.span
+        return span
 
     def identity(self) -> dict[str, Any]:
         return {"kind": self.kind, "query": self.query}
@@ -133,6 +141,7 @@ class MemorySource:
     ) -> Generator[Request, Response, Page]:
         yield from ()
         self.searched.append(span)
+        self._asked.span = span
         assert len(self.searched) < 20_000, "the fetch does not end"
         self.on_page()
         with self._answering:

@@ -21,7 +21,7 @@ from logferry.errors import CursorLost, FailedAnswer, SourceError, TooMuch
 from logferry.fetching.answer_size import AnswerSize, StretchSize
 from logferry.fetching.endless import Endless
 from logferry.fetching.gate import Gate
-from logferry.fetching.memory_pool import give_back_large_pieces
+from logferry.fetching.memory_pool import give_back_at_once, give_back_large_pieces
 from logferry.fetching.pace import Pace
 from logferry.fetching.page_limit import PageLimit, PageRows, fewer
 from logferry.fetching.pages import pages_of
@@ -38,6 +38,8 @@ _MOST_FAILED_HALVINGS = 4
 """Failed answers in a row of which a source with cursors is asked for half as much; its pages are of one row then."""
 _UNCOUNTED_FILL = 0.8
 """Share of an answer's rows that a span without a count aims for: rows are denser here and there."""
+_LARGE_ANSWER_BYTES = 8 * 1024 * 1024
+"""Of an answer without a cursor, which is in memory several times while it becomes rows."""
 _MOST_GROWTH = 4
 """Times the length of the last answer's span that the next may be, where nothing is counted."""
 
@@ -109,6 +111,8 @@ class Fetcher:
         if self.page_rows.long:
             give_back_large_pieces()
         else:
+            if self.source.answer_rows is not None and largest >= _LARGE_ANSWER_BYTES:
+                give_back_at_once()
             self.gate.expect(size)
 
     def fetch(

@@ -14,9 +14,15 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 """https://man7.org/linux/man-pages/man3/mallopt.3.html"""
 _LARGE = 512 * 1024
 _SPARE = 8 * 1024 * 1024
+_LARGEST_KEPT = 32 * 1024 * 1024
+"""The largest that glibc takes for the size from which pieces are mapped one by one."""
 _ARENAS = 4
 """Heaps of the C library, of which each lane would have one of its own, with what it keeps there. The interpreter lets
 one thread at a time at them anyway."""
+_KEPT_FREE_MS = 50
+"""How long jemalloc keeps what is free, to give it out again. In the second that is pyarrow's own choice several
+answers come and go, and what they leave adds up to nearly as much as is in use; to keep none costs page faults at
+every one."""
 
 
 @cache
@@ -34,7 +40,20 @@ def use_thrifty_pool() -> None:
     if "ARROW_DEFAULT_MEMORY_POOL" in os.environ:
         return
     if "jemalloc" in pa.supported_memory_backends() and pa.default_memory_pool().backend_name == "mimalloc":
+        pa.jemalloc_set_decay_ms(_KEPT_FREE_MS)
         pa.set_memory_pool(pa.jemalloc_memory_pool())
+
+
+@cache
+def give_back_at_once() -> None:
+    """From now on jemalloc keeps nothing that is free. Once for all, where answers are of many megabytes.
+
+    Its threads take some tenths of a second for it, in which answers come and go; and the page faults are few beside
+    what so many rows take. Somebody's own choice of the pool is kept.
+    """
+    use_thrifty_pool()
+    if "ARROW_DEFAULT_MEMORY_POOL" not in os.environ and pa.default_memory_pool().backend_name == "jemalloc":
+        pa.jemalloc_set_decay_ms(0)
 
 
 @cache
@@ -52,3 +71,20 @@ def give_back_large_pieces() -> None:
         mallopt(_M_TRIM_THRESHOLD, _SPARE)
         if "ARROW_DEFAULT_MEMORY_POOL" not in os.environ:
             pa.set_memory_pool(pa.system_memory_pool())
+
+
+@cache
+def keep_freed_pieces() -> None:
+    """From now on let the C library keep what is freed for what comes next. Once for all, in a process that only reads
+    one answer after the other.
+
+    By itself it gives a body of megabytes back to the system as it is freed, and every page of the next one is a fault.
+    The most that is in use at once stays the same. Somebody's own choice (``MALLOC_MMAP_THRESHOLD_``,
+    ``MALLOC_TRIM_THRESHOLD_``) is kept.
+    """
+    if "MALLOC_MMAP_THRESHOLD_" in os.environ or "MALLOC_TRIM_THRESHOLD_" in os.environ:
+        return
+    with contextlib.suppress(OSError, AttributeError):
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(_M_MMAP_THRESHOLD, _LARGEST_KEPT)
+        mallopt(_M_TRIM_THRESHOLD, 2 * _LARGEST_KEPT)

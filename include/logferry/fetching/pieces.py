@@ -72,10 +72,18 @@ def coarsened(bins: Sequence[int], most: int) -> list[int]:
     """As few equal bins as still let a slice be cut well: none fuller than a tenth of ``most`` where possible."""
     for size in range(len(bins), 1, -1):
         if len(bins) % size == 0:
-            merged = [sum(bins[at : at + size]) for at in range(0, len(bins), size)]
-            if max(merged) * 10 <= most:
-                return merged
+            coarse = [sum(bins[at : at + size]) for at in range(0, len(bins), size)]
+            if max(coarse) * 10 <= most:
+                return coarse
     return list(bins)
+
+
+def merged(bins: Sequence[int], most: int) -> list[int]:
+    """The bins as at most ``most`` equal ones."""
+    size = next(
+        size for size in range(1, len(bins) + 1) if len(bins) % size == 0 and len(bins) // size <= most
+    )
+    return [sum(bins[at : at + size]) for at in range(0, len(bins), size)]
 
 
 def cells_of(slice_: Window, rows: int, bins: Sequence[int] | None) -> list[Cell]:
@@ -93,6 +101,18 @@ def too_coarse(cells: Sequence[Cell], most: int) -> bool:
         max(cell.rows for cell in cells) * _COARSE > most
         and sum(cell.rows for cell in cells) > _COARSE * most
     )
+
+
+def finer_cells(
+    slice_: Window, cells: Sequence[Cell], *, source: LogSource, recount: Recount
+) -> Sequence[Cell]:
+    """The slice as the shortest bins of one count of its own; its ``cells`` where they are as short already, or where
+    it cannot be counted."""
+    bin_ = finest_bin(source, slice_, slice_.ticks)
+    counts = recount(slice_, bin_) if bin_ < cells[0].window.ticks else None
+    if counts is None:
+        return cells
+    return _bins(slice_, bin_, counts)
 
 
 class Cutter:
@@ -219,10 +239,7 @@ class Cutter:
         counts = self._recount(cell.counted, bin_)
         if counts is None:
             return False
-        finer = (
-            _counted(start, start + bin_, counts.get(start, 0))
-            for start in range(cell.counted.start, cell.counted.end, bin_)
-        )
+        finer = _bins(cell.counted, bin_, counts)
         self._cells[at : at + 1] = _within(finer, cell.window)
         return True
 
@@ -245,6 +262,11 @@ def _edge_near_half(cell: Cell, before: int, rows: int, span: Window) -> int | N
         if rows <= 4 * left <= 3 * rows and span.start < edge < span.end
     ]
     return min(fair)[1] if fair else None
+
+
+def _bins(counted: Window, bin_: int, counts: Mapping[int, int]) -> list[Cell]:
+    starts = range(counted.start, counted.end, bin_)
+    return [_counted(start, start + bin_, counts.get(start, 0)) for start in starts]
 
 
 def _counted(start: int, end: int, rows: int) -> Cell:

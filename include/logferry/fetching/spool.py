@@ -51,9 +51,12 @@ class Spool:
 
     def read(self, at: Spooled) -> pa.Table:
         """Raises StoreError when the disk does not give back what was written."""
+        # Into Arrow's own memory: as a bytes object it would lie in the C library's heaps for as long as its rows live,
+        # and megabytes that come and go there leave holes as large as all that waits.
+        found = pa.allocate_buffer(at.bytes)
         try:
-            found = os.pread(self._file.fileno(), at.bytes, at.start)
-            with pa.ipc.open_stream(pa.py_buffer(found)) as stream:
+            _read_into(memoryview(found), self._file.fileno(), at.start)
+            with pa.ipc.open_stream(found) as stream:
                 table = stream.read_all()
         except (pa.ArrowException, OSError) as error:
             raise self._lost(str(error)) from error
@@ -76,3 +79,12 @@ class Spool:
         return StoreError(
             f"cannot read an unfinished file in {self._folder} back ({why}); check the disk it lies on, and run again"
         )
+
+
+def _read_into(room: memoryview, descriptor: int, start: int) -> None:
+    """Raises OSError when the file ends before the room is full."""
+    while room:
+        came = os.preadv(descriptor, [room], start)
+        if came == 0:
+            raise OSError("it ends early")
+        room, start = room[came:], start + came

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from logferry.fetching.fetch import Fetcher, Final, Restart
 from logferry.fetching.job import Fetched, Job
-from logferry.fetching.pieces import Cutter, Recount, cells_of, finest_bin, too_coarse
+from logferry.fetching.pieces import Cell, Cutter, Recount, cells_of, finer_cells, finest_bin, too_coarse
 from logferry.sources.base import LogSource
 from logferry.window import Window, format_instant
 from logferry.writing.parts import Part, PartFiles
@@ -78,11 +78,14 @@ class Gatherer:
         if rows is None:
             yield Job(slice_, stretch, size)
             return
-        cells = cells_of(slice_, rows, bins)
-        if (
-            self._source.answer_rows is not None
-            and cells[0].window.ticks > finest_bin(self._source, slice_, slice_.ticks)
-            and too_coarse(cells, size.piece_rows)
+        cells: Sequence[Cell] = cells_of(slice_, rows, bins)
+        if self._source.answer_rows is None:
+            # A cell too dense would be one long chain of pages: the lanes behind it run far ahead, and all that they
+            # fetch goes to the disk and back.
+            if least is not None and too_coarse(cells, least):
+                cells = finer_cells(slice_, cells, source=self._source, recount=self._recount)
+        elif cells[0].window.ticks > finest_bin(self._source, slice_, slice_.ticks) and too_coarse(
+            cells, size.piece_rows
         ):
             cells = cells_of(slice_, rows, None)
         cutter = Cutter(stretch, cells, source=self._source, recount=self._recount)

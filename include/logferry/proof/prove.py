@@ -22,6 +22,7 @@ from logferry.records.manifest import FileEntry
 from logferry.sources.base import LogSource
 from logferry.window import Window
 from logferry.writing.parts import Part, PartFiles
+from logferry.writing.removal import remove_file
 from logferry.writing.resume import FinishedParts
 
 log = logging.getLogger(__name__)
@@ -179,7 +180,7 @@ class Prover:
             paths = {part.file.path for part in new}
             for part in stale:
                 if part.file.path not in paths:
-                    part.file.path.unlink(missing_ok=True)
+                    remove_file(part.file.path)
             work.parts = sorted(
                 [*(part for part in work.parts if part not in stale), *new], key=lambda part: part.span
             )

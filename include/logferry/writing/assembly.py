@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -50,7 +51,8 @@ def assemble_files(path: Path, parts: Sequence[Path], metadata: Mapping[str, str
             ) from error
         _check(path, footers, out)
     except BaseException:
-        path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # What went wrong before says more.
+            path.unlink(missing_ok=True)
         raise
     return out.size, f"sha256:{out.digest.hexdigest()}"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from types import TracebackType
 from typing import Any, TypeVar
@@ -43,17 +43,20 @@ class Encoder:
         Waits while what is under way or waits leaves no room for it. Raises what went wrong before.
         """
         while self._ahead and (self._ahead[0][0].done() or not self._has_room(size)):
-            # One that failed stays, so that every caller is told until it is settled.
+            # One that failed stays, so that every caller is told until it is dropped.
             self._ahead[0][0].result()
             self._ahead.popleft()
         begun = self._threads.submit(work)
         self._ahead.append((begun, size))
         return begun
 
-    def settle(self) -> None:
-        """Wait until nothing is under way; what went wrong there is forgotten."""
-        wait([begun for begun, _ in self._ahead])
-        self._ahead.clear()
+    def drop(self, works: Iterable[Future[Any]]) -> None:
+        """Nobody wants these any more: what has not begun never will, and what is under way is waited for. What went
+        wrong with them is forgotten; all other work goes on."""
+        dropped = set(works)
+        # wait() would also wait until a thread has come by what is cancelled, and so for what is before it.
+        wait([work for work in dropped if not work.cancel()])
+        self._ahead = deque((work, size) for work, size in self._ahead if work not in dropped)
 
     def _has_room(self, size: int) -> bool:
         held = sum(size for _, size in self._ahead)

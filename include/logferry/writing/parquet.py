@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -57,7 +57,8 @@ class FileFacts:
 
 
 class SliceFile:
-    """Writes one slice, or a part of one. Use as a context manager: leaving it by an exception removes the file.
+    """Writes one slice, or a part of one. Use as a context manager: leaving it by an exception removes the file, and
+    waits for no more than what of it is under way.
 
     Full row groups are hashed and encoded by ``encoder`` while the next is collected; what goes wrong there is raised
     by the next ``write``, by ``close`` or by its result. ``rows``: the running hash that these rows go on.
@@ -82,6 +83,7 @@ class SliceFile:
         self._follows: str | None = None
         self._begun = False
         self._failed: BaseException | None = None
+        self._works: list[Future[Any]] = []
         self.rows = 0
         self._first_tick: int | None = None
         self._last_tick: int | None = None
@@ -93,7 +95,7 @@ class SliceFile:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if kind is not None:
-            self._encoder.settle()
+            self._encoder.drop(self._works)
             self._file.abandon()
 
     def write(self, table: pa.Table) -> bool:
@@ -115,14 +117,16 @@ class SliceFile:
             output = output.cast(self._schema)
         ended = False
         for group in self._groups.add(output):
-            self._encoder.submit(partial(self._encode, group.tables), size=group.bytes)
+            self._works.append(self._encoder.submit(partial(self._encode, group.tables), size=group.bytes))
             ended = True
         return ended
 
     def close(self) -> Future[FileFacts]:
         """Finish the file, read its footer back and give the facts, all in the background."""
         rest = self._groups.rest()
-        return self._encoder.submit(partial(self._finish, rest.tables), size=rest.bytes)
+        end = self._encoder.submit(partial(self._finish, rest.tables), size=rest.bytes)
+        self._works.append(end)
+        return end
 
     def _finish(self, rest: list[pa.Table]) -> FileFacts:
         try:
@@ -256,7 +260,8 @@ class GroupFile:
             return self.path.stat().st_size, f"sha256:{digest}"
 
     def abandon(self) -> None:
-        """Remove the file."""
+        """Remove the file, where the disk lets it be removed: the caller knows worse of it already, and the folder for
+        unfinished files goes in the end."""
         if self._writer is not None:
             # Closing writes a footer, which fails again on a full disk and would hide why.
             with contextlib.suppress(OSError, pa.ArrowException):
@@ -264,7 +269,8 @@ class GroupFile:
             self._writer.is_open = False  # Or it tries that once more when it is collected.
         with contextlib.suppress(OSError, pa.ArrowException):
             self._sink.close()
-        self.path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self.path.unlink(missing_ok=True)
 
     def _opened(self, first: pa.Table) -> pq.ParquetWriter:
         if self._writer is None:

@@ -25,6 +25,7 @@ from logferry.window import Window
 from logferry.writing.assembly import assemble_files, row_groups
 from logferry.writing.encoder import Encoder
 from logferry.writing.parquet import ROW_HASH_KEY, FileFacts, GroupFile, RowGroups, SliceFile, joined
+from logferry.writing.removal import remove_file
 from logferry.writing.row_hash import RowHash
 
 _LOOK_ROWS = 10_000
@@ -154,11 +155,11 @@ class PartFiles:
     def remove(self, parts: Sequence[Part]) -> None:
         """Remove the parts' files, after what was asked for before is done."""
 
-        def unlink() -> None:
+        def remove() -> None:
             for part in parts:
-                part.file.path.unlink(missing_ok=True)
+                remove_file(part.file.path)
 
-        self._encoder.submit(unlink)
+        self._encoder.submit(remove)
 
     def new_path(self) -> Path:
         """Where another file may lie."""

@@ -26,6 +26,7 @@ from logferry.window import Window
 from logferry.writing.encoder import finished
 from logferry.writing.parquet import FileFacts
 from logferry.writing.parts import Part, PartFiles
+from logferry.writing.removal import remove_file
 from logferry.writing.staging import Staging
 from logferry.writing.uploads import Uploads
 
@@ -367,7 +368,7 @@ def _fetch_object(store: Store, key: str, entry: _SavedPart, path: Path) -> bool
                 digest.update(data)
                 file.write(data)
     except NotFound:
-        path.unlink(missing_ok=True)
+        remove_file(path)
         return False
     except OSError as error:
         raise StoreError(
@@ -375,5 +376,5 @@ def _fetch_object(store: Store, key: str, entry: _SavedPart, path: Path) -> bool
         ) from error
     if f"sha256:{digest.hexdigest()}" == entry.sha256:
         return True
-    path.unlink()
+    remove_file(path)
     return False

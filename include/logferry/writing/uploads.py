@@ -7,6 +7,7 @@ from types import TracebackType
 
 from logferry.window import Window
 from logferry.writing.parts import Part
+from logferry.writing.removal import remove_file
 from logferry.writing.staging import Staging
 
 _AT_ONCE = 4
@@ -58,5 +59,5 @@ class Uploads:
         path = part.file.path
         staged = self._staging.stage(slice_, part)
         if part.span == slice_:
-            path.unlink(missing_ok=True)
+            remove_file(path)
         return staged

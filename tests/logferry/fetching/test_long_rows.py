@@ -71,6 +71,7 @@ def given_back(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """How often memory was to be given back at once: these settings are the whole process's."""
     asked: list[str] = []
     monkeypatch.setattr(fetching, "give_back_large_pieces", lambda: asked.append("asked"))
+    monkeypatch.setattr(fetching, "give_back_at_once", lambda: asked.append("large answers"))
     return asked
 
 
@@ -203,12 +204,23 @@ def test_answers_to_be_read_here_are_no_reason_to_start_a_reader(here: bool, sta
     assert crew.started == started
 
 
-@pytest.mark.parametrize(("row_bytes", "started"), [(MIB, 0), (1_000, 1)])
+@pytest.mark.parametrize(
+    ("row_bytes", "started", "expected"), [(MIB, 0, "asked"), (1_000, 1, "large answers")]
+)
 def test_a_reader_is_started_at_once_for_much_that_is_not_long(
-    row_bytes: int, started: int, given_back: list[str]
+    row_bytes: int, started: int, expected: str, given_back: list[str]
 ) -> None:
     crew = Crew()
     fetcher = fetcher_of(MemorySource([], answer_rows=500_000), Gate(cast(Readers, crew)))
     fetcher.expect(100 * MIB // row_bytes, 100 * MIB, largest=10 * MIB)
     assert crew.started == started
-    assert len(given_back) == 1 - started
+    assert given_back == [expected]
+
+
+@pytest.mark.parametrize(("answer_rows", "largest"), [(500_000, 7 * MIB), (None, 100 * MIB)])
+def test_what_is_free_is_kept_for_answers_that_are_not_large(
+    answer_rows: int | None, largest: int, given_back: list[str]
+) -> None:
+    gate = Gate(cast(Readers, Crew()))
+    fetcher_of(MemorySource([], answer_rows=answer_rows), gate).expect(100_000, 100 * MIB, largest=largest)
+    assert given_back == []

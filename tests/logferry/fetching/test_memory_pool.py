@@ -7,6 +7,7 @@ import platform
 import subprocess
 import sys
 
+import pyarrow as pa
 import pytest
 
 _SHOW = """
@@ -72,9 +73,15 @@ libc.fflush(None)
 """
 
 
-def heaps(how: str) -> int:
+def heaps(how: str, **environment: str) -> int:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("GLIBC_", "MALLOC_"))}
     run = subprocess.run(
-        [sys.executable, "-c", _HEAPS, how], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", _HEAPS, how],
+        env=kept | environment,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
     )
     return run.stdout.count("<heap ")
 
@@ -83,3 +90,95 @@ def heaps(how: str) -> int:
 def test_lanes_share_a_few_heaps() -> None:
     assert heaps("as it is") > 4
     assert heaps("thrifty") <= 4
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has such heaps")
+@pytest.mark.parametrize("most", [2, 10])
+def test_a_number_of_heaps_that_somebody_chose_is_kept(most: int) -> None:
+    assert heaps("thrifty", MALLOC_ARENA_MAX=str(most)) == most
+
+
+_KEPT_FREE = """
+import sys
+import pyarrow as pa
+from logferry.fetching import memory_pool
+
+kept = []
+pa.jemalloc_set_decay_ms = kept.append
+for how in sys.argv[1:]:
+    getattr(memory_pool, how)()
+print(pa.default_memory_pool().backend_name, *kept)
+"""
+
+
+def kept_free(*how: str, **environment: str) -> list[str]:
+    """Arrow's pool after these settings, and the milliseconds for which it was told to keep what is free."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("ARROW_")}
+    run = subprocess.run(
+        [sys.executable, "-c", _KEPT_FREE, *how],
+        env=kept | environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return run.stdout.split()
+
+
+@pytest.mark.skipif(
+    "jemalloc" not in pa.supported_memory_backends(), reason="pyarrow was built without jemalloc"
+)
+def test_free_memory_is_kept_shortly_and_beside_large_answers_not_at_all() -> None:
+    assert kept_free("use_thrifty_pool") == ["jemalloc", "50"]
+    # How large answers will be is known before the lanes begin.
+    assert kept_free("give_back_at_once", "use_thrifty_pool") == ["jemalloc", "50", "0"]
+
+
+@pytest.mark.parametrize("chosen", sorted(pa.supported_memory_backends()))
+def test_a_pool_that_somebody_chose_keeps_what_it_likes(chosen: str) -> None:
+    environment = {"ARROW_DEFAULT_MEMORY_POOL": chosen}
+    assert kept_free("use_thrifty_pool", "give_back_at_once", **environment) == [chosen]
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is told")
+def test_large_answers_change_nothing_where_the_system_gives_the_memory() -> None:
+    assert kept_free("give_back_large_pieces", "give_back_at_once") == ["system"]
+
+
+_FAULTS = """
+import resource, sys
+from logferry.fetching.memory_pool import keep_freed_pieces
+
+if sys.argv[1] == "kept":
+    keep_freed_pieces()
+
+def answer():
+    body = b"x" * 12_000_000
+    parts = [body[at : at + 3_000_000] for at in range(0, 12_000_000, 3_000_000)]
+
+answer()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(10):
+    answer()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+def faults(how: str, **environment: str) -> int:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("GLIBC_", "MALLOC_"))}
+    run = subprocess.run(
+        [sys.executable, "-c", _FAULTS, how],
+        env=kept | environment,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    return int(run.stdout)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has such thresholds")
+def test_a_reader_takes_the_room_of_one_answer_for_the_next() -> None:
+    pages_of_an_answer = 24_000_000 // 65_536  # of the largest pages that Linux commonly has
+    assert faults("kept") < pages_of_an_answer
+    chosen = faults("kept", MALLOC_MMAP_THRESHOLD_="131072")
+    assert chosen > 10 * pages_of_an_answer, "somebody's own choice is kept"

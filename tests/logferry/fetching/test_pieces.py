@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from logferry.fetching.answer_size import ANSWER_BYTES, AnswerSize
 from logferry.fetching.page_limit import PageLimit
-from logferry.fetching.pieces import Cutter, Piece, cells_of, coarsened, finest_bin
+from logferry.fetching.pieces import Cutter, Piece, cells_of, coarsened, finest_bin, merged
 from logferry.sources.base import BINS, LogSource
 from logferry.window import (
     TICK_PER_DAY,
@@ -187,10 +187,20 @@ def test_the_finest_bin_divides_the_slice_and_fits_one_request(
 
 @given(bins, st.integers(1, 2_000))
 def test_coarser_bins_hold_the_same_rows(rows: list[int], most: int) -> None:
-    merged = coarsened(rows, most)
-    assert sum(merged) == sum(rows)
-    assert len(rows) % len(merged) == 0
-    assert merged == rows or max(merged) * 10 <= most
+    coarse = coarsened(rows, most)
+    assert sum(coarse) == sum(rows)
+    assert len(rows) % len(coarse) == 0
+    assert coarse == rows or max(coarse) * 10 <= most
+
+
+@given(st.lists(st.integers(0, 99), min_size=1, max_size=120), st.integers(1, 130))
+def test_merged_bins_are_equal_and_few_and_hold_all_rows(rows: list[int], most: int) -> None:
+    bins = merged(rows, most)
+    assert len(bins) <= most
+    assert len(rows) % len(bins) == 0
+    size = len(rows) // len(bins)
+    assert bins == [sum(rows[at : at + size]) for at in range(0, len(rows), size)]
+    assert not any(len(rows) % finer == 0 and len(bins) < finer <= most for finer in range(1, len(rows) + 1))
 
 
 def test_bytes_per_row_are_learned_and_a_larger_answer_raises_the_limit() -> None:

@@ -76,9 +76,32 @@ def test_a_read_error_is_a_store_error(tmp_path: Path, monkeypatch: pytest.Monke
     spool = Spool(tmp_path)
     place = spool.append(table_of(["a"]))
 
-    def broken(*_: Any) -> bytes:
+    def broken(*_: Any) -> int:
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr(os, "pread", broken)
+    monkeypatch.setattr(os, "preadv", broken)
     with pytest.raises(StoreError, match="check the disk"):
         spool.read(place)
+
+
+def test_a_disk_that_gives_little_at_a_time_is_asked_until_all_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = Spool(tmp_path)
+    table = table_of(["a", None, "ccc"])
+    place = spool.append(table)
+    whole = os.preadv
+
+    def little(descriptor: int, rooms: list[memoryview], start: int) -> int:
+        return whole(descriptor, [rooms[0][:7]], start)
+
+    monkeypatch.setattr(os, "preadv", little)
+    assert spool.read(place).equals(table)
+
+
+def test_rows_read_back_lie_in_arrows_memory_and_not_in_the_c_librarys_heaps(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    place = spool.append(table_of(["x" * 1_000] * 100))
+    before = pa.total_allocated_bytes()
+    table = spool.read(place)
+    assert pa.total_allocated_bytes() - before >= table.nbytes

@@ -25,7 +25,7 @@ from logferry.fetching.fetch import Fetcher, Restart
 from logferry.fetching.rows import SliceRows
 from logferry.http import Client
 from logferry.proof.second_look import holds_rows
-from logferry.publishing.publish import ChunkResult, SliceResult
+from logferry.publishing.results import ChunkResult, SliceResult
 from logferry.sources.base import LogSource
 from logferry.spec import ExportSpec, export_from
 from logferry.stores.local import LocalStore

@@ -32,11 +32,11 @@ from tests.logferry.proof.test_prove import (
 from tests.logferry.writing.test_resume import Shelf
 
 from logferry.errors import FailedAnswer, SourceError, Unavailable
-from logferry.fetching import line
+from logferry.fetching import lanes, line
 from logferry.fetching.pace import Pace
 from logferry.proof.gather import Gatherer
-from logferry.publishing.publish import SliceResult
-from logferry.window import TICK_PER_HOUR, TICK_PER_MS, TICK_PER_SECOND, Window
+from logferry.publishing.results import SliceResult
+from logferry.window import TICK_PER_HOUR, TICK_PER_MINUTE, TICK_PER_MS, TICK_PER_SECOND, Window
 
 small_pieces = test_prove.small_pieces
 
@@ -46,6 +46,7 @@ def all_lanes() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(Pace, "lanes", lambda self, most, **_: most)
         patched.setattr(DirectClient, "requests_per_second", lambda self, bucket: 1_000.0)
+        patched.setattr(lanes, "_PATIENCE_S", 60.0)
         yield
 
 
@@ -164,8 +165,11 @@ def test_pieces_that_were_whole_behind_a_failure_are_kept_for_the_next_attempt(
 
     monkeypatch.setattr(line.Line, "finish", noted)
 
+    paused: list[str] = []
+
     def pause() -> None:
-        if threading.current_thread().name == "lane-0" and not some.is_set():
+        if threading.current_thread().name == "lane-0" and not paused:
+            paused.append("the first of all pages")
             some.wait(timeout=30)
             raise Unavailable("come back later", wait_s=300)
 
@@ -214,6 +218,44 @@ def test_as_many_pieces_as_there_are_lanes_cost_hardly_more_pages_than_the_rows_
     assert_all_proven(pier, pier.export(dense))
     assert len(set(source.searched)) >= 16
     assert len(source.searched) <= 1.02 * math.ceil(24_000 / 10)
+
+
+def one_dense_hour() -> MemorySource:
+    """Of 2,000 rows, counted by no shorter bins than itself, before two of 60."""
+    ticks = [
+        *burst(0, 2_000, 1_800 * TICK_PER_MS),
+        *burst(TICK_PER_HOUR, 120, TICK_PER_MINUTE),
+    ]
+    return MemorySource(events_at(ticks), most_in_flight=4, most_bins=3)
+
+
+def test_a_dense_slice_is_counted_once_more_so_that_no_chain_of_pages_is_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("logferry.fetching.answer_size.PIECE_ROWS", 2_000)
+    source = one_dense_hour()
+    pier = Pier(tmp_path, source)
+    assert_all_proven(pier, pier.export())
+    dense = Window(START, START + TICK_PER_HOUR)
+    assert source.counted == [
+        (WINDOW, TICK_PER_HOUR),
+        (dense, 20 * TICK_PER_MINUTE),
+        (WINDOW, TICK_PER_HOUR),
+    ]
+    assert len({span for span in source.searched if dense.covers(span)}) >= 3
+    assert len(source.searched) <= 1.02 * math.ceil(2_000 / 10) + 12
+
+
+def test_a_dense_slice_that_cannot_be_counted_once_more_is_fetched_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("logferry.fetching.answer_size.PIECE_ROWS", 2_000)
+    source = one_dense_hour()
+    source.count_faults = ["none", "unavailable"]
+    pier = Pier(tmp_path, source)
+    assert_all_proven(pier, pier.export())
+    assert len(source.counted) == 3
+    assert len(source.searched) == math.ceil(2_000 / 10) + 12
 
 
 def test_slices_of_a_few_pages_are_fetched_by_as_many_chains_at_once_for_no_request_more(

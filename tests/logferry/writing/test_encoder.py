@@ -102,21 +102,57 @@ def test_what_went_wrong_is_raised_by_the_next_step_and_by_the_result() -> None:
             result.result()
 
 
-def test_what_went_wrong_is_raised_until_it_is_settled() -> None:
+def test_what_went_wrong_is_raised_until_it_is_dropped() -> None:
     with Encoder() as encoder:
-        encoder.submit(broken)
+        first = encoder.submit(broken)
         for _ in range(3):
             with pytest.raises(OSError, match="full"):
                 encoder.submit(lambda: None, size=200 * MIB)
-        encoder.settle()
-        encoder.submit(lambda: None)
-
-
-def test_settling_forgets_what_went_wrong() -> None:
-    with Encoder() as encoder:
-        encoder.submit(broken)
-        encoder.settle()
+        encoder.drop([first])
         assert encoder.submit(lambda: 7).result() == 7
+
+
+def test_what_is_dropped_before_it_begins_is_never_done_and_not_waited_for() -> None:
+    slow, done = Slow(), []
+    with Encoder() as encoder:
+        encoder.submit(slow, size=MIB)
+        assert slow.started.wait(30)
+        behind = [encoder.submit(lambda number=number: done.append(number), size=MIB) for number in range(6)]
+        encoder.drop(behind[::2])
+        assert not slow.may_end.is_set()
+        assert [work.cancelled() for work in behind] == [True, False] * 3
+        # What was dropped holds no memory, and is no error of a later step.
+        encoder.submit(lambda: done.append(9), size=28 * MIB)
+        slow.may_end.set()
+    assert done == [1, 3, 5, 9]
+
+
+def test_what_is_under_way_is_waited_for_when_it_is_dropped() -> None:
+    slow, dropped = Slow(), threading.Event()
+    with Encoder() as encoder:
+        work = encoder.submit(slow)
+        assert slow.started.wait(30)
+
+        def drop() -> None:
+            encoder.drop([work])
+            dropped.set()
+
+        dropping = threading.Thread(target=drop)
+        dropping.start()
+        assert not dropped.is_set()
+        slow.may_end.set()
+        assert dropped.wait(30)
+        assert work.done()
+        dropping.join(30)
+
+
+def test_what_went_wrong_with_other_work_is_told_though_some_is_dropped() -> None:
+    with Encoder() as encoder:
+        first = encoder.submit(broken)
+        assert isinstance(first.exception(), OSError)
+        encoder.drop([finished(None)])
+        with pytest.raises(OSError, match="full"):
+            encoder.submit(lambda: None)
 
 
 def test_leaving_waits_for_the_last_work() -> None:

@@ -140,6 +140,48 @@ def test_an_error_in_the_middle_leaves_no_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_file_that_is_given_up_waits_for_nothing_that_has_not_begun(tmp_path: Path) -> None:
+    begun, may_end = threading.Event(), threading.Event()
+
+    def work_of_another_file() -> bool:
+        begun.set()
+        return may_end.wait(30)
+
+    with Encoder() as encoder:
+        other = encoder.submit(work_of_another_file)
+        assert begun.wait(30)
+        with (  # noqa: PT012
+            pytest.raises(KeyboardInterrupt),
+            SliceFile(tmp_path / "part", SCHEMA, encoder=encoder) as file,
+        ):
+            file.write(rows(["a"] * (GROUP_ROWS * 2 + 1)))
+            end = file.close()
+            raise KeyboardInterrupt
+        assert not other.done(), "it was not waited for"
+        assert end.cancelled()
+        assert list(tmp_path.iterdir()) == []
+        may_end.set()
+        assert other.result(), "another file's work goes on"
+        with SliceFile(tmp_path / "next", SCHEMA, encoder=encoder) as file:
+            file.write(rows(["b"]))
+            assert file.close().result().rows == 1
+
+
+def test_why_a_file_was_given_up_is_told_though_it_cannot_be_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_only(*_: object, **__: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(Path, "unlink", read_only)
+    with (
+        pytest.raises(RuntimeError, match="fetch broke"),
+        Encoder() as encoder,
+        SliceFile(tmp_path / "part", SCHEMA, encoder=encoder),
+    ):
+        raise RuntimeError("fetch broke")
+
+
 def test_a_full_disk_is_a_store_error_even_when_the_footer_fails_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

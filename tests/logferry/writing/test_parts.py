@@ -168,6 +168,24 @@ def test_a_part_that_cannot_be_read_back_is_a_store_error_and_no_file(
     assert set(tmp_path.iterdir()) == {part.file.path for part in written}
 
 
+def test_parts_that_cannot_be_removed_are_a_store_error_that_names_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_only(*_: object, **__: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    with files_in(tmp_path) as files:
+        written = written_in_two(files)
+        path = written[0].file.path
+        monkeypatch.setattr(Path, "unlink", read_only)
+        files.remove(written)
+        with pytest.raises(StoreError) as told:
+            _ = [files.empty(SPAN).file for _ in range(3)]
+    assert str(told.value) == (
+        f"cannot remove {path}: Read-only file system; check the disk it lies on or set TMPDIR, and run again"
+    )
+
+
 def test_parts_in_the_wrong_order_are_refused(tmp_path: Path) -> None:
     with files_in(tmp_path) as files:
         written = written_in_two(files)

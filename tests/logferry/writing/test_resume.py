@@ -21,7 +21,7 @@ from tests.logferry.proof.test_prove import WINDOW, Pier, assert_truth_where_pro
 from logferry.errors import StoreError
 from logferry.fetching import answer_size
 from logferry.plan import Chunk
-from logferry.publishing.publish import ChunkResult
+from logferry.publishing.results import ChunkResult
 from logferry.records.manifest import Manifest
 from logferry.stores.local import LocalStore
 from logferry.window import TICK_PER_HOUR, TICK_PER_MINUTE, TICK_PER_MS, Window
