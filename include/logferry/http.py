@@ -95,15 +95,17 @@ class Client:
 
     def _drive(self, exchange: Generator[Request, Response, T]) -> T:
         try:
-            request = next(exchange)
-            while True:
-                try:
-                    response = self._send_until_answered(request)
-                except TooMuch as error:
-                    # The source may know how to ask for less.
-                    request = exchange.throw(error)
-                else:
-                    request = exchange.send(response)
+            # What it holds while a request is under way is not held for as long as somebody keeps the error.
+            with contextlib.closing(exchange):
+                request = next(exchange)
+                while True:
+                    try:
+                        response = self._send_until_answered(request)
+                    except TooMuch as error:
+                        # The source may know how to ask for less.
+                        request = exchange.throw(error)
+                    else:
+                        request = exchange.send(response)
         except StopIteration as stop:
             result: T = stop.value
             return result

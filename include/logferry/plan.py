@@ -12,7 +12,7 @@ import msgspec
 from logferry.budget import Forecast
 from logferry.errors import CountUnavailable
 from logferry.fetching.answer_size import AnswerSize
-from logferry.fetching.pieces import coarsened
+from logferry.fetching.pieces import coarsened, merged
 from logferry.http import Client
 from logferry.records.manifest import FileEntry, Span
 from logferry.sources.base import LogSource, Request, Response, SizedCount, Sizing, SourceSchema
@@ -24,12 +24,16 @@ MOST_CHUNKS = 24
 ROWS_PER_CHUNK = 250_000
 SLICES_PER_CHUNK = 96
 """Keeps what a chunk and its result say of their slices to some ten kilobytes."""
+_WORTH_BINS = 1_000
+"""Rows of a slice that is fetched at once, of which it is worth knowing where they lie."""
+_FEW_BINS = 12
+"""Of such a slice, which make some seventy bytes of JSON."""
 
 
 class SlicePlan(Span, frozen=True, kw_only=True, omit_defaults=True):
     """One slice and the rows the source counts in it; None where it cannot count.
 
-    ``bins``: its rows per equal bin, where they are more than a full answer. ``row_bytes``: what a row is reckoned to
+    ``bins``: its rows per equal bin, where it may have to be cut. ``row_bytes``: what a row is reckoned to
     make of an answer, None where that is not known. ``kept``: the published file, proven and in place, that already
     holds as many rows: it is counted again and not fetched; ``kept_notes`` are its notes.
     """
@@ -182,7 +186,7 @@ def slice_plans(
     window: Window, grid: int, counted: SizedCount | None, *, bin_ticks: int, size: AnswerSize
 ) -> list[SlicePlan]:
     """The window's slices with their rows, ``counted`` by bins of ``bin_ticks`` (a divisor of ``grid``); None: nothing
-    is known. Slices of more rows than a full answer by ``size`` keep their bins."""
+    is known. Slices of more rows than a full answer by ``size`` keep their bins, others a few."""
     if counted is None:
         return [_planned(slice_, None) for slice_ in window.slices(grid)]
     plans = []
@@ -192,10 +196,20 @@ def slice_plans(
         rows = sum(bins)
         reckoned = sum(counted.bytes.get(start, 0) for start in starts)
         row_bytes = -(-reckoned // rows) if rows and reckoned else None
-        most = size.full_answer(row_bytes)
-        dense = rows > most and len(bins) > 1
-        plans.append(_planned(slice_, rows, coarsened(bins, most) if dense else None, row_bytes))
+        plans.append(_planned(slice_, rows, _kept(bins, size, row_bytes), row_bytes))
     return plans
+
+
+def _kept(bins: list[int], size: AnswerSize, row_bytes: int | None) -> list[int] | None:
+    rows, most = sum(bins), size.full_answer(row_bytes)
+    if len(bins) < 2:
+        return None
+    if rows > most:
+        return coarsened(bins, most)
+    if rows < _WORTH_BINS or size.has_cursors:
+        return None
+    # Should an answer hold less than it was taken to, every slice would have to be counted again to be cut.
+    return merged(bins, _FEW_BINS)
 
 
 def _planned(

@@ -127,3 +127,9 @@ def test_a_run_that_measured_nothing_leaves_everything_as_it_was(
     with pytest.raises(SystemExit):
         main(["--output", str(tmp_path)])
     assert not list(tmp_path.iterdir())
+
+
+def test_where_requests_wait_azures_answers_are_made_small_in_two_steps() -> None:
+    choice = Choice(parts=(PEERS,), rows=(200_000,), latencies_ms=(0, 100), apis=("azure",))
+    assert [one.limits.get("max_rows") for one in scenarios(choice)] == [None, None, 5_000, 1_428]
+    assert len({one.key for one in scenarios(choice)}) == 4

@@ -135,9 +135,20 @@ def test_bins_are_as_coarse_as_still_cuts_well_and_hold_all_rows(rows: list[int]
     minute = TICK_PER_HOUR // 60
     first, _ = planned_by({START + at * minute: count for at, count in enumerate(rows)}, minute, 9_000)
     assert first.rows == sum(rows)
-    if first.bins is not None:
-        assert sum(first.bins) == sum(rows) > 9_000
+    if sum(rows) > 9_000:
+        assert first.bins is not None
+        assert sum(first.bins) == sum(rows)
         assert len(first.bins) == 60 or max(first.bins) <= 900
+
+
+def test_where_an_answer_may_hold_less_than_is_said_a_slice_of_one_keeps_a_few_bins() -> None:
+    minute = TICK_PER_HOUR // 60
+    counts = {START + at * minute: at for at in range(60)} | {
+        START + (60 + at) * minute: 8 for at in range(60)
+    }
+    first, second = planned_by(counts, minute, 9_000)
+    assert (first.rows, first.bins) == (1_770, [sum(range(at, at + 5)) for at in range(0, 60, 5)])
+    assert (second.rows, second.bins) == (480, None)
 
 
 def test_requests_are_full_answers_and_one_where_nothing_is_known() -> None:

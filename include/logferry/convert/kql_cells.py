@@ -8,7 +8,6 @@ refused: a null in its place would lose it.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
@@ -59,6 +58,8 @@ def read_real(text: str) -> float:
 
 
 def _string(token: str) -> str:
+    import json  # late: hardly any cell needs it
+
     text: str = json.loads(token)
     return text
 

@@ -10,8 +10,7 @@ may be is refused (``Unusual``):
   ends with it (a number or bool with a blank is the same, or an error, and the next cell begins where JSON's does).
   Texts can look like that, too: such a block is split by msgspec, which tells (``_see_flat``).
 - Escapes. CSV knows ``\\"``, ``\\\\`` and ``\\/``, the others are put in plain (``_spelt_out``).
-- Numbers in quotes that Arrow takes for others than ``kql_cells``: hexadecimal (escapes may hide that), infinite, and
-  -0.
+- Numbers in quotes that Arrow takes for others than ``kql_cells``: hexadecimal (escapes may hide that), and infinite.
 
 Every other byte of a row that is valid JSON, which whoever gives the rows has seen to, means the same to both. A row
 with another number of cells is an error of CSV's.
@@ -53,7 +52,6 @@ _BACKSLASH = rb"\\"
 _STAND_IN = b"\x01"
 """For an escaped backslash: no valid JSON holds control characters outside of escapes."""
 _split_row = msgspec.json.Decoder(list[msgspec.Raw]).decode
-_NEGATIVE_ZERO = pa.scalar(-(2**63), pa.int64())
 
 
 class Unusual(ValueError):
@@ -232,8 +230,6 @@ def _characters(escapes: re.Match[bytes]) -> bytes:
 
 def _odd_reals(reals: pa.Array[Any]) -> list[int]:
     """Where the infinite ones, and those that are no numbers, are."""
-    if pc.any(pc.equal(reals.view(pa.int64()), _NEGATIVE_ZERO)).as_py():
-        raise Unusual
     finite = pc.is_finite(reals)
     if pc.all(finite).as_py() is not False:
         return []

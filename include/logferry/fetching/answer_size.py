@@ -42,6 +42,11 @@ class AnswerSize:
         self._lowered = False
 
     @property
+    def has_cursors(self) -> bool:
+        """Whether an answer that holds less than was asked for can be continued."""
+        return self._source.answer_rows is None
+
+    @property
     def row_bytes(self) -> float:
         """Bytes of answer per row."""
         return self._row_bytes

@@ -64,6 +64,8 @@ class Gate:
         self._waiting: list[_Waiting] = []
         self._numbers = count()
         self._crowd_bytes = 0
+        self.asking: contextlib.AbstractContextManager[object] = contextlib.nullcontext()
+        """Held around every request."""
         self.places = 1
         """Answers that can be worked on at once."""
 
@@ -81,6 +83,10 @@ class Gate:
         """Answers of about ``size`` bytes will come."""
         if size >= _LARGE_BYTES and self.places + len(self._starting) == 1:
             self._start_another()
+
+    def ask_at_once(self, most: int) -> None:
+        """From now on at most ``most`` requests are under way at once, however many threads fetch."""
+        self.asking = threading.Semaphore(most)
 
     def close(self) -> None:
         """End the readers. A thread that waits for a place still gets the one here."""
@@ -185,8 +191,11 @@ def guarded(
     try:
         request = next(exchange)
         while True:
-            check_stop()
-            response = yield request
+            asking_began = time.monotonic()
+            with gate.asking:
+                turns_s += time.monotonic() - asking_began
+                check_stop()
+                response = yield request
             size += len(response.body)
             turn_began, turn_worked = time.monotonic(), time.thread_time()
             try:

@@ -34,19 +34,28 @@ then sends nothing after it, and dies with the process."""
 
 
 class Lanes:
-    """At most ``most`` lanes of one fetcher; with one everything is fetched where it is taken, without threads.
+    """Lanes of one fetcher, of which at most ``most`` have a request under way; with one everything is fetched where it
+    is taken, without threads.
 
     ``folder``: where rows wait that find no room in memory. ``allowance()``: requests per second that the budget
-    has to give, None while that is not known.
+    has to give, None while that is not known. ``among``: processes that share what answers may take of the memory.
     """
 
     def __init__(
-        self, fetcher: Fetcher, *, most: int, folder: Path, allowance: Callable[[], float | None]
+        self,
+        fetcher: Fetcher,
+        *,
+        most: int,
+        folder: Path,
+        allowance: Callable[[], float | None],
+        among: int = 1,
     ) -> None:
         self.most = most
+        fetcher.gate.ask_at_once(most)
         self._fetcher = fetcher
         self._folder = folder
         self._allowance = allowance
+        self._among = among
 
     def least_rows(self, rows: int) -> int | None:
         """Rows of a piece that are enough where ``rows`` are to be fetched, so that there is one for every lane; None
@@ -69,7 +78,7 @@ class Lanes:
         use_thrifty_pool()
         with short_turns():
             line = Line(self._folder)
-            crew = _Crew(self._fetcher, jobs, line, self.most, self._allowance)
+            crew = _Crew(self._fetcher, jobs, line, self.most, self._allowance, self._among)
             try:
                 crew.grow()
                 yield FetchedJobs(
@@ -112,12 +121,14 @@ class _Crew:
         line: Line,
         most: int,
         allowance: Callable[[], float | None],
+        among: int,
     ) -> None:
         self._fetcher = fetcher
         self._jobs = jobs
         self._line = line
         self._most = most
         self._allowance = allowance
+        self._among = among
         self._threads: list[threading.Thread] = []
         self._wanted = 1
         self._choosing = False
@@ -198,7 +209,14 @@ class _Crew:
             wanted = 1
         else:
             places = self._fetcher.gate.places
-            wanted = pace.lanes(self._most, places=places, per_second=per_second, memory=_ANSWERS_BYTES)
+            wanted = pace.lanes(
+                self._most,
+                places=places,
+                per_second=per_second,
+                memory=_ANSWERS_BYTES // self._among,
+                # Beside another process one lane is enough: both are never without work at once.
+                least=1 if self._among > 1 else 2,
+            )
         with self._line.lock:
             more = wanted > self._wanted
             self._wanted = wanted

@@ -44,13 +44,17 @@ class Pace:
             self._waits.append(waited_s)
             self._sizes.append(body_bytes)
 
-    def lanes(self, most: int, *, places: int, per_second: float | None, memory: int) -> int:
+    def lanes(self, most: int, *, places: int, per_second: float | None, memory: int, least: int = 2) -> int:
         """So many that none of ``places`` where pages are worked on ever waits, nor the allowance of ``per_second``
-        requests, and that their answers fit the ``memory`` in bytes: 2 to ``most``, or 1 where that is the most."""
+        requests, and that their answers fit the ``memory`` in bytes; at least ``least``.
+
+        ``most`` of them may have a request under way. So there are up to ``places`` more, whose pages are worked on
+        meanwhile.
+        """
         with self._lock:
             # The shortest wait: what is longer is the wait for a processor that others use, or for the allowance.
             wait_s = min(self._waits, default=_UNKNOWN_S)
-            wanted = _UNKNOWN
+            wanted = min(_UNKNOWN, most)
             if self._waits:
                 on_their_way = _SPARE * places * wait_s / max(self._work_s, 1e-6)
                 wanted = places + math.ceil(min(on_their_way, most))
@@ -58,4 +62,4 @@ class Pace:
                 wanted = min(wanted, 1 + math.ceil(per_second * (wait_s + self._work_s)))
             if largest := max(self._sizes, default=self._expected_bytes):
                 wanted = min(wanted, memory // (_COPIES * largest))
-        return min(most, max(2, wanted))
+        return max(least, wanted)

@@ -15,6 +15,7 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 from logferry.clock import check_stop
@@ -29,6 +30,12 @@ _MOST = 2
 _KEPT = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TZ", "TMPDIR", "ARROW_DEFAULT_MEMORY_POOL")
 """Of the environment, which holds credentials, a reader gets what an interpreter may need to start."""
 _CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
+_CPU_QUOTA = Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us")
+_CPU_PERIOD = Path("/sys/fs/cgroup/cpu/cpu.cfs_period_us")
+"""Where a container finds its limit: by cgroups of version 2, and of version 1."""
+_PROGRAM = "logferry.fetching.reader_process"
+_READINGS = ("logferry.sources.azure_reading", "logferry.sources.datadog_reading")
+"""Modules that make pages of answers: those that this process has loaded are what a reader will be asked for."""
 _END_S = 5.0
 """Between the end of its socket and its own."""
 
@@ -36,17 +43,28 @@ _END_S = 5.0
 def spare_processors() -> int:
     """Processors that this process may use beside its first, by its affinity and by the limit of its container."""
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    for quota, period in _quotas():
+        processors = min(processors, math.ceil(quota / period))
+    return max(0, processors - 1)
+
+
+def _quotas() -> Iterator[tuple[int, int]]:
+    """Microseconds of processor time that this container is allowed in each period of so many."""
     with contextlib.suppress(OSError, ValueError):  # https://docs.kernel.org/admin-guide/cgroup-v2.html#cpu
         quota, period = _CPU_MAX.read_text().split()
         if quota != "max":
-            processors = min(processors, math.ceil(int(quota) / int(period)))
-    return max(0, processors - 1)
+            yield int(quota), int(period)
+    with contextlib.suppress(OSError, ValueError):  # https://docs.kernel.org/scheduler/sched-bwc.html
+        quota, period = _CPU_QUOTA.read_text(), _CPU_PERIOD.read_text()
+        if int(quota) > 0:  # -1: no limit
+            yield int(quota), int(period)
 
 
 class Reader:
     """One process that reads one answer at a time. ``cpu_s``: processor seconds that the last one took there."""
 
     def __init__(self) -> None:
+        loaded = [name for name in _READINGS if name in sys.modules]
         here, there = socket.socketpair()
         for channel in (here, there):
             channel.settimeout(None)  # whatever somebody made the default of this process
@@ -54,7 +72,7 @@ class Reader:
             try:
                 self._process = subprocess.Popen(
                     # -P: the current folder is no place to import from.
-                    [sys.executable, "-P", "-m", "logferry.fetching.reader_process", str(there.fileno())],
+                    [sys.executable, "-P", "-m", _PROGRAM, str(there.fileno()), *loaded],
                     pass_fds=(there.fileno(),),
                     # Ctrl-C is meant for this process, which then ends the other one.
                     process_group=0,
@@ -133,10 +151,11 @@ class Reader:
 
 
 class Readers:
-    """At most ``most`` of them; by default as many as there are processors to spare."""
+    """At most ``most`` of them; by default as many as there are processors to spare, where ``among`` so many processes
+    share those of the machine."""
 
-    def __init__(self, most: int | None = None) -> None:
-        self._most = min(_MOST, spare_processors()) if most is None else most
+    def __init__(self, most: int | None = None, *, among: int = 1) -> None:
+        self._most = min(_MOST, (spare_processors() + 1) // among - 1) if most is None else most
         self._all: list[Reader] = []
         self._lock = threading.Lock()
 

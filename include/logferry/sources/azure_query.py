@@ -16,7 +16,6 @@ import msgspec
 from logferry.convert.kql_types import canonical
 from logferry.convert.repair import repair_surrogates
 from logferry.errors import FailedAnswer
-from logferry.sources.azure_errors import error_beside, partial_answer, query_refusal
 from logferry.sources.base import MIB, Purpose, Request, Response
 from logferry.sources.bounds import COUNT_BYTES, check_values, reason
 from logferry.window import FIRST_INSTANT, LAST_INSTANT, TICK_PER_SECOND, Window, format_instant
@@ -148,6 +147,8 @@ class Workspace:
                 break
             response = yield _numbered(replace(request, after_s=pause))
         if response.status != 200:
+            from logferry.sources.azure_errors import query_refusal
+
             raise query_refusal(response, table=table)
         return response.body
 
@@ -160,6 +161,9 @@ def read_answer(body: bytes) -> QueryAnswer:
     check_values(body, "Log Analytics' answer")
     answer, repaired = _read(body)
     if bytes(answer.error) not in (b"", b"null"):
+        # Only here: a process that reads answers, and learns of no other errors, need not load all that it takes.
+        from logferry.sources.azure_errors import error_beside, partial_answer
+
         raise partial_answer(error_beside(bytes(answer.error)))
     primary = [table for table in answer.tables or () if table.name == "PrimaryResult"]
     if len(primary) != 1:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -15,6 +16,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from logferry.convert import azure_monitor, kql_csv
+from logferry.convert.cheaper import Cheaper
 from logferry.convert.kql_cells import read_cell
 from logferry.convert.kql_csv import CsvRows, Unusual
 from logferry.convert.kql_rows import RowDecoder
@@ -70,8 +72,9 @@ def carefully(rows: Sequence[bytes], kinds: Sequence[str]) -> list[list[Any]]:
             raise ValueError("cells")
         try:
             values: Any = [column[0] for column in decoder.columns(b"[" + one + b"]")]
-            if any(kind == "real" and isinstance(v, str) for kind, v in zip(kinds, values, strict=True)):
-                raise ValueError("text")
+            reals = [value for kind, value in zip(kinds, values, strict=True) if kind == "real"]
+            if any(isinstance(value, str) or value == 0 for value in reals):
+                raise ValueError("text, or a zero that may have a sign")
             if any(
                 kind == "int" and v not in range(-(2**31), 2**31)
                 for kind, v in zip(kinds, values, strict=True)
@@ -222,8 +225,26 @@ def _answer(cells: Sequence[str]) -> list[Any]:
     return batch.column("value").to_pylist()
 
 
+class _OneWay(Cheaper):
+    """Always chooses the same way."""
+
+    def __init__(self, way: int) -> None:
+        super().__init__()
+        self.way = way
+
+    def choose(self) -> tuple[int, bool]:
+        return self.way, False
+
+
+@pytest.fixture
+def by_csv(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(azure_monitor, "_ways", lambda _: _OneWay(1))
+
+
+@pytest.mark.usefixtures("by_csv")
 def test_an_ordinary_answer_goes_the_fast_way(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(azure_monitor, "BLOCK_BYTES", 150_000)
+    monkeypatch.setattr(azure_monitor, "_LEAST_CSV_BYTES", 5_000)
     seen = _Refused(monkeypatch)
     one, read = f'"line of \\"it\\", [é] {LONG}"', f'line of "it", [é] {LONG}'
     assert _answer([one, "null"] * 500) == [read, None] * 500
@@ -231,6 +252,7 @@ def test_an_ordinary_answer_goes_the_fast_way(monkeypatch: pytest.MonkeyPatch) -
     assert seen.refused == 0
 
 
+@pytest.mark.usefixtures("by_csv")
 def test_a_small_answer_does_not_load_the_parser_that_saves_little_on_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -242,6 +264,7 @@ def test_a_small_answer_does_not_load_the_parser_that_saves_little_on_it(
     assert len(made) == 1
 
 
+@pytest.mark.usefixtures("by_csv")
 def test_rows_of_which_a_sample_says_little_are_still_read_a_few_megabytes_at_a_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -260,16 +283,67 @@ def test_rows_of_which_a_sample_says_little_are_still_read_a_few_megabytes_at_a_
     assert max(sizes) <= 2 * azure_monitor.BLOCK_BYTES
 
 
-def test_an_answer_where_the_fast_way_is_refused_throughout_pays_for_one_block(
-    monkeypatch: pytest.MonkeyPatch,
+class _Costs:
+    """A clock of which a byte takes more time by CSV, or by types."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, by_type: int, by_csv: int) -> None:
+        self.now = 0
+        self.read = {"csv": 0, "type": 0}
+        for name, cost, key in [("_by_csv", by_csv, "csv"), ("_by_type_in_turn", by_type, "type")]:
+            monkeypatch.setattr(azure_monitor._Reader, name, self.counted(name, cost, key))
+        monkeypatch.setattr(azure_monitor.time, "thread_time", lambda: self.now)
+        monkeypatch.setattr(azure_monitor, "_ways", lru_cache(azure_monitor._ways.__wrapped__))
+
+    def counted(self, name: str, cost: int, key: str) -> Callable[..., None]:
+        own = getattr(azure_monitor._Reader, name)
+
+        def read(reader: Any, *arguments: Any) -> None:
+            size = sum(map(len, arguments[-1]))
+            self.now += cost * size
+            self.read[key] += size
+            own(reader, *arguments)
+
+        return read
+
+
+@pytest.mark.parametrize(("by_type", "by_csv", "way"), [(2, 3, "type"), (3, 2, "csv")])
+def test_the_way_that_takes_less_is_gone_after_a_trial_of_both(
+    monkeypatch: pytest.MonkeyPatch, by_type: int, by_csv: int, way: str
 ) -> None:
+    costs = _Costs(monkeypatch, by_type=by_type, by_csv=by_csv)
+    cells = [f'"{n} {LONG}"' for n in range(1_000)]
+    for _ in range(20):
+        assert _answer(cells) == [json.loads(one) for one in cells]
+    other = "csv" if way == "type" else "type"
+    assert costs.read[way] > 8 * costs.read[other] > 0
+
+
+def test_rows_that_csv_refuses_throughout_are_soon_not_tried_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(azure_monitor, "BLOCK_BYTES", 10_000)
-    seen = _Refused(monkeypatch)
     monkeypatch.setattr(azure_monitor, "_LEAST_CSV_BYTES", 5_000)
-    assert _answer(["[1,2]"] * 2_000) == ["[1,2]"] * 2_000
-    assert 0 < seen.tried == seen.refused <= 9
+    # What is refused is read by types then, in time that counts for CSV.
+    _Costs(monkeypatch, by_type=1, by_csv=1)
+    seen = _Refused(monkeypatch)
+    assert _answer(["[1,2]"] * 6_000) == ["[1,2]"] * 6_000
+    assert 0 < seen.tried == seen.refused <= 2 * 9
 
 
+@pytest.mark.parametrize("zero", ["-0", "-0.0", "-0e1", '"-0"', "-0 ", "0", "0.0", "null"])
+@pytest.mark.parametrize("way", [0, 1])
+def test_a_zero_keeps_its_sign_whatever_way_it_goes(
+    monkeypatch: pytest.MonkeyPatch, way: int, zero: str
+) -> None:
+    monkeypatch.setattr(azure_monitor, "_ways", lambda _: _OneWay(way))
+    monkeypatch.setattr(azure_monitor, "_LEAST_CSV_BYTES", 1)
+    schema = output_schema([("value", "real"), ("text", "string")], has_id=True)
+    raws = [msgspec.Raw(f'[{one},"-0,","{T}","i"]'.encode()) for one in ["0", zero, "1.5", "0.0"]]
+    batch, _ = azure_monitor.read_rows(raws, schema, SPAN)
+    wanted = None if zero == "null" else "-0.0" if "-" in zero else "0.0"
+    found = [None if value is None else str(value) for value in batch.column("value").to_pylist()]
+    assert found == ["0.0", wanted, "1.5", "0.0"]
+
+
+@pytest.mark.usefixtures("by_csv")
 def test_one_odd_row_sends_its_own_piece_the_slower_way_only(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = _Refused(monkeypatch)
     cells = [f'"{LONG}"'] * 1_000

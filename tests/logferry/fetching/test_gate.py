@@ -17,7 +17,8 @@ from logferry.sources.base import MIB, Request, Response
 
 
 def waiting(gate: Gate) -> int:
-    return len(gate._waiting)
+    with gate._lock:  # Who comes is among those that wait for a moment, and may be given a place in the next.
+        return len(gate._waiting)
 
 
 def until(came: Callable[[], bool]) -> None:
@@ -27,15 +28,8 @@ def until(came: Callable[[], bool]) -> None:
         threading.Event().wait(0.001)
 
 
-def test_the_earliest_of_those_that_wait_is_next(monkeypatch: pytest.MonkeyPatch) -> None:
-    gate, order, queued = Gate(), [], threading.Semaphore(0)
-
-    class Noted(threading.Event):
-        def wait(self, timeout: float | None = None) -> bool:
-            queued.release()
-            return super().wait(timeout)
-
-    monkeypatch.setattr("logferry.fetching.gate.threading.Event", Noted)
+def test_the_earliest_of_those_that_wait_is_next() -> None:
+    gate, order = Gate(), []
 
     def work(start: int) -> None:
         with gate.turn(start):
@@ -43,9 +37,9 @@ def test_the_earliest_of_those_that_wait_is_next(monkeypatch: pytest.MonkeyPatch
 
     threads = [threading.Thread(target=work, args=(start,)) for start in (30, 10, 20, 10)]
     with gate.turn(99):
-        for thread in threads:
+        for number, thread in enumerate(threads, start=1):
             thread.start()
-            assert queued.acquire(timeout=30)
+            until(lambda number=number: waiting(gate) == number)
     for thread in threads:
         thread.join(30)
     assert order == [10, 10, 20, 30]
@@ -289,6 +283,46 @@ def test_what_interrupts_the_wait_for_a_turn_is_what_is_raised(monkeypatch: pyte
     monkeypatch.setattr(gate, "_enter", interrupt)
     with pytest.raises(KeyboardInterrupt):
         asked.send(Response(200, {}, b"rows"))
+
+
+def test_no_more_requests_are_under_way_than_may_be_however_many_lanes_ask() -> None:
+    gate, lock = Gate(), threading.Lock()
+    gate.ask_at_once(2)
+    under_way: list[int] = []
+    most: list[int] = []
+    answer = threading.Semaphore(0)
+
+    def lane(number: int) -> None:
+        asked = guarded(exchange(), gate, Pace(), number)
+        next(asked)
+        with lock:
+            under_way.append(number)
+            most.append(len(under_way))
+        assert answer.acquire(timeout=30)
+        with lock:
+            under_way.remove(number)
+        with pytest.raises(StopIteration):
+            asked.send(Response(200, {}, b"rows"))
+
+    lanes = [threading.Thread(target=lane, args=(number,)) for number in range(6)]
+    for one in lanes:
+        one.start()
+    for _ in lanes:
+        answer.release()
+    for one in lanes:
+        one.join(30)
+    assert len(most) == 6
+    assert max(most) <= 2
+
+
+def test_a_request_that_failed_leaves_its_place_to_others() -> None:
+    gate = Gate()
+    gate.ask_at_once(1)
+    failed = guarded(exchange(), gate, Pace(), 0)
+    next(failed)
+    with pytest.raises(ConnectionError):
+        failed.throw(ConnectionError())
+    next(guarded(exchange(), gate, Pace(), 1))
 
 
 def test_a_lane_that_was_told_to_stop_while_it_waited_reads_nothing() -> None:

@@ -8,6 +8,8 @@ import select
 import signal
 import socket
 import struct
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -133,6 +135,48 @@ def test_a_process_that_cannot_start_is_lost_and_not_waited_for(
     reader.close()
 
 
+@pytest.mark.parametrize(
+    ("reading", "needless"),
+    [
+        ("logferry.sources.azure_reading", {"logferry.budget", "logferry.sources.azure_errors", "json"}),
+        ("logferry.sources.datadog_reading", {"logferry.budget", "logferry.convert.kql_csv"}),
+    ],
+)
+def test_it_is_ready_when_all_is_loaded_that_its_answers_need_and_nothing_else(
+    reading: str, needless: set[str]
+) -> None:
+    code = (
+        "import socket, sys\n"
+        "before = set(sys.modules)\n"
+        "from logferry.fetching.reader_process import main\n"
+        "here, there = socket.socketpair()\n"
+        "here.shutdown(socket.SHUT_WR)\n"
+        "main(there.detach(), sys.argv[1:])\n"
+        "print(here.recv(9), *set(sys.modules) - before)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, reading], capture_output=True, text=True, check=True)
+    ready, *loaded = done.stdout.split()
+    assert ready == "b'r'"
+    assert {reading, "pyarrow.compute", "msgspec"} <= set(loaded)
+    assert not {"requests", "urllib3", "pandas", "pyarrow.parquet", *needless} & set(loaded)
+
+
+def test_it_loads_what_makes_pages_in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def popen(command: list[str], **_: object) -> None:
+        asked.extend(command)
+        raise OSError("seen")
+
+    monkeypatch.setattr(readers_module.subprocess, "Popen", popen)
+    monkeypatch.delitem(sys.modules, "logferry.sources.azure_reading", raising=False)
+    with pytest.raises(OSError, match="seen"):
+        Reader()
+    assert [name for name in asked if name.startswith("logferry.sources")] == [
+        "logferry.sources.datadog_reading"
+    ]
+
+
 def test_it_gets_nothing_of_the_environment_but_what_it_needs_to_start(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -254,17 +298,50 @@ def test_one_that_cannot_be_started_is_gone_without(
 
 
 @pytest.mark.parametrize(
-    ("limit", "spare"), [("max 100000\n", 7), ("150000 100000\n", 1), ("50000 100000\n", 0), ("nonsense", 7)]
+    ("limits", "spare"),
+    [
+        ({}, 7),
+        ({"_CPU_MAX": "max 100000\n"}, 7),
+        ({"_CPU_MAX": "150000 100000\n"}, 1),
+        ({"_CPU_MAX": "50000 100000\n"}, 0),
+        ({"_CPU_MAX": "nonsense"}, 7),
+        ({"_CPU_QUOTA": "-1\n", "_CPU_PERIOD": "100000\n"}, 7),
+        ({"_CPU_QUOTA": "150000\n", "_CPU_PERIOD": "100000\n"}, 1),
+        ({"_CPU_QUOTA": "50000\n", "_CPU_PERIOD": "100000\n"}, 0),
+        ({"_CPU_QUOTA": "20000\n", "_CPU_PERIOD": "5000\n"}, 3),
+        ({"_CPU_QUOTA": "1600000\n", "_CPU_PERIOD": "100000\n"}, 7),
+        ({"_CPU_QUOTA": "50000\n"}, 7),
+        ({"_CPU_QUOTA": "", "_CPU_PERIOD": "100000\n"}, 7),
+    ],
 )
 def test_a_container_has_the_processors_that_it_may_use(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, spare: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limits: dict[str, str], spare: int
 ) -> None:
-    (tmp_path / "cpu.max").write_text(limit)
-    monkeypatch.setattr(readers_module, "_CPU_MAX", tmp_path / "cpu.max")
+    for name in ("_CPU_MAX", "_CPU_QUOTA", "_CPU_PERIOD"):
+        monkeypatch.setattr(readers_module, name, tmp_path / name)
+        if name in limits:
+            (tmp_path / name).write_text(limits[name])
     monkeypatch.setattr(readers_module.os, "sched_getaffinity", lambda _: set(range(8)))
     assert spare_processors() == spare
     monkeypatch.setattr(readers_module.os, "sched_getaffinity", lambda _: {3})
     assert spare_processors() == 0
+
+
+@pytest.mark.parametrize(
+    ("processors", "among", "most"),
+    [(1, 1, 0), (2, 1, 1), (8, 1, 2), (1, 2, 0), (2, 2, 0), (3, 2, 0), (4, 2, 1), (8, 2, 2)],
+)
+def test_processes_of_one_machine_share_what_it_has_for_readers(
+    monkeypatch: pytest.MonkeyPatch, processors: int, among: int, most: int
+) -> None:
+    class Idle:
+        def close(self) -> None: ...
+
+    monkeypatch.setattr(readers_module, "Reader", Idle)
+    monkeypatch.setattr(readers_module, "spare_processors", lambda: processors - 1)
+    crew = Readers(among=among)
+    assert [crew.another() is not None for _ in range(4)] == [True] * most + [False] * (4 - most)
+    crew.close()
 
 
 def wait_until_ready(reader: Reader) -> None:
