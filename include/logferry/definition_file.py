@@ -168,6 +168,9 @@ _REMEDIES = (
     ("is not plain text", "put the key in quotes"),
     ("another document", "put each export in its own file"),
     ("constructor for the tag", "write the value without a '!' tag"),
+    ("<block end>", "begin all keys of a block in the same column"),
+    ("<stream end>", "close the bracket that is open before it"),
+    ("end of stream", "close the quote that is open before it"),
 )
 
 

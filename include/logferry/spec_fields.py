@@ -55,7 +55,9 @@ def _written(value: Any, example: str, info: ValidationInfo) -> str | None:
             raise ValueError(f"{value} is no time with a zone; write it like {example}")
         raise ValueError(f"{value} has no unit; write {value}m, {value}h or {value}d")
     raise ValueError(
-        f"{'an empty value' if value is None else repr(value)[:80]} is no text; write it like {example}"
+        f"is empty; write it like {example}"
+        if value is None
+        else f"{repr(value)[:80]} is no text; write it like {example}"
     )
 
 
@@ -262,6 +264,8 @@ def _destination_url(value: str | None) -> str | None:
         path = unquote(parts.path)
     elif not parts.scheme and text.startswith("./") and text != "./":
         path = text[1:]
+    elif text.startswith("/") and not text.startswith("//"):
+        raise ValueError(f"{value[:80]!r} has no scheme; write file://{text[:80]}")
     else:
         raise ValueError(f"{value[:80]!r} is not a destination that Logferry knows; {remedy}")
     inner = path.strip("/").split("/") if path.strip("/") else []

@@ -113,8 +113,25 @@ def test_a_wrong_command_is_one_message_and_exit_code_2(
     assert main(arguments) == 2
     captured = capsys.readouterr()
     assert words in captured.err
+    assert captured.err.startswith("logferry: ")
     assert captured.out == ""
     assert "Traceback" not in captured.err
+    assert "Value error" not in captured.err
+
+
+def test_without_a_command_the_help_is_all_there_is(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    captured = capsys.readouterr()
+    assert "Usage: logferry" in captured.out
+    assert captured.err == ""
+
+
+@pytest.mark.parametrize("command", ["search", "coverage", "record"])
+def test_what_may_be_left_out_has_one_pair_of_brackets(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([command, "--help"]) == 0
+    assert "[[" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("arguments", [["plan", "web", *DAY], ["search", "web"], ["doctor", "none_such"]])

@@ -91,8 +91,8 @@ def test_days_go_down_and_hours_across_with_a_symbol_for_each_state(
     assert "--from-date 2026-11-11T00:00:00+00:00" in text
 
 
-def test_every_line_fits_into_80_columns_and_is_plain_text_in_a_pipe(
-    archive: MadeArchive, capsys: pytest.CaptureFixture[str]
+def test_every_line_fits_into_80_columns_of_a_terminal_and_is_whole_and_plain_in_a_pipe(
+    archive: MadeArchive, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     archive.publish(hours(0, 24), files=False)
     archive.begin(hours(3, 2))
@@ -104,6 +104,12 @@ def test_every_line_fits_into_80_columns_and_is_plain_text_in_a_pipe(
     text = shown(capsys)
     assert "· not due" in text
     assert "\x1b" not in text
+    assert re.search(
+        r"^  2026-11-11T\S+ to \S+ short: \d+ rows written, \d+ at the source$", text, re.MULTILINE
+    )
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    monkeypatch.setenv("NO_COLOR", "1")
+    text = re.sub("\x1b\\[[0-9;]*m", "", shown(capsys))
     # Keys are longer than a line and stay whole, so that they can be copied.
     assert max(len(line) for line in text.splitlines() if ".parquet" not in line) <= 80
 
@@ -396,6 +402,7 @@ def test_nothing_published_is_all_missing_and_the_definition_cannot_be_compared(
         (["--from", "yesterday"], "is not an absolute time"),
         (["--from", "2026-11-09T00:00:00Z"], "lies before the start"),
         (["--to", "2026-12-01T00:00:00Z"], "lies in the future; give 2026-11-13T07:00:00Z or earlier"),
+        (["--from", "2027-01-01T00:00:00Z"], "--from 2027-01-01T00:00:00Z lies in the future"),
         (["--from", "2026-11-11T00:00:00Z", "--to", "2026-11-10T00:00:00Z"], "is reversed"),
         (["--to", "2026-11-10T00:00:00Z"], "is empty"),
     ],

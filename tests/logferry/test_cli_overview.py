@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import sys
+from collections.abc import Iterable
+from concurrent.futures import Future, wait
 from pathlib import Path
 from typing import Any
 
@@ -143,7 +145,36 @@ def test_a_range_without_an_export_is_refused(exports: Path, capsys: pytest.Capt
 def test_no_definition_at_all_is_said(exports: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for path in exports.iterdir():
         path.unlink()
-    assert lines(capsys) == ["there is no export definition in include/exports yet"]
+    assert lines(capsys) == [f"there is no export definition in {exports}"]
+
+
+def test_where_no_definition_can_be_read_each_is_named_with_its_reason(
+    exports: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in exports.iterdir():
+        path.unlink()
+    (exports / "web.yaml").write_text("name: web\nnmae: web\n")
+    first, *rest = lines(capsys)
+    assert first == f"there is no export that can be read in {exports}"
+    assert any("did you mean name?" in line for line in rest)
+
+
+def test_a_lake_that_takes_its_time_is_waited_for(
+    archive: MadeArchive, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A command begins with nothing, so what it would show after some seconds is that no lake can be read."""
+    archive.publish(hours(0, 24), files=False)
+    waited: list[float | None] = []
+
+    def waiting(futures: Iterable[Future[None]], timeout: float | None = None) -> None:
+        waited.append(timeout)
+        wait(futures)
+
+    monkeypatch.setattr("logferry.view.archives.wait", waiting)
+    assert lines(capsys)[1].split()[:2] == ["missing", "web"]
+    assert main(["record", "web"]) == 0
+    assert len(waited) == 2
+    assert all(timeout is not None and timeout > 50 for timeout in waited)
 
 
 def test_a_sparkline_tells_none_from_few_and_is_ascii_where_it_must_be() -> None:

@@ -10,7 +10,7 @@ import pytest
 from logferry.cli.progress import Lines, watcher
 from logferry.cli.progress_bar import Bar
 from logferry.plan import Plan, SlicePlan
-from logferry.publishing.publish import SliceResult
+from logferry.publishing.results import SliceResult
 from logferry.records.manifest import FileEntry, Span
 from logferry.sources.base import SourceSchema
 

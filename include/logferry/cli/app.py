@@ -133,12 +133,15 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def _usage(error: TyperException) -> int:
-    message = getattr(error, "format_message", lambda: str(error))()
+    message = getattr(error, "format_message", lambda: str(error))().replace("Value error, ", "").rstrip(".")
+    code = int(getattr(error, "exit_code", 2))
+    if not message:
+        # Nothing was asked for, and the help is on the screen already.
+        return code
     context = getattr(error, "ctx", None)
     if context is not None and not message.startswith("Usage"):
         message = f"{message} (see: {context.command_path} --help)"
-    print(message, file=sys.stderr)
-    return int(getattr(error, "exit_code", 2))
+    return _say(message, code)
 
 
 def _say(message: str, code: int) -> int:

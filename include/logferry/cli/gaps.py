@@ -56,7 +56,8 @@ def gaps(
         "definitions": [definition_json(use, examined, now=now) for use in others],
     }
     if not as_json:
-        _show(examined, found, commands, others, now=now, whole=start is None and end is None)
+        whole = start is None and end is None
+        _show(examined, found, commands, others, now=now, whole=whole, filling=fill)
     code = ShortError.exit_code if check and found else 0
     if fill:
         from logferry.cli.export import Carrying, carry_windows  # what asks a source, only to fill
@@ -81,6 +82,7 @@ def _show(
     *,
     now: int,
     whole: bool,
+    filling: bool,
 ) -> None:
     spec, cover = examined.archive.spec, examined.coverage
     asked = (
@@ -97,8 +99,12 @@ def _show(
             say(line)
     if found:
         say(f"{counted(sum(one.slices for one in found), 'slice')} in {counted(len(found), 'gap')}")
-        _show_commands(commands, f"to mend them (or logferry gaps {spec.name}{asked} --fill)")
-        if not commands:
+        if commands and not filling:
+            _show_commands(commands, "to mend them")
+            say("or, in this process and without Airflow:")
+            for line in command_lines(f"logferry gaps {spec.name}{asked} --fill", 2):
+                say(line)
+        elif not commands:
             say("none of it can be exported yet: it has not settled")
     for use in others:
         name = use.fingerprint.removeprefix("sha256:")[:12]

@@ -6,7 +6,7 @@ import os
 import sys
 import textwrap
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from logferry.cli.output import console
 
@@ -26,7 +26,11 @@ _MAKE_A_TERMINAL = {"FORCE_COLOR", "TTY_COMPATIBLE"}
 
 
 def wrapped(text: str, indent: int = 0) -> Iterator[str]:
-    """The text in lines; those after the first are indented two more. Words longer than a line stay whole."""
+    """The text in lines of a terminal, those after the first indented two more, or in one of a pipe, where ``grep``
+    looks for it. Words longer than a line stay whole."""
+    if not _may_be_terminal(sys.stdout):
+        yield " " * indent + text
+        return
     yield from textwrap.wrap(
         text,
         WIDTH,
@@ -53,10 +57,14 @@ def lines_for(out: Console, text: str) -> Iterator[str]:
 
 def lines_on_stderr(text: str) -> Iterator[str]:
     """``lines_for`` a console on stderr, which is not made, and Rich not loaded, where it could find no terminal."""
-    if sys.stderr.isatty() or not _MAKE_A_TERMINAL.isdisjoint(os.environ):
+    if _may_be_terminal(sys.stderr):
         yield from lines_for(console(stderr=True), text)
     else:
         yield text
+
+
+def _may_be_terminal(stream: TextIO) -> bool:
+    return stream.isatty() or not _MAKE_A_TERMINAL.isdisjoint(os.environ)
 
 
 def labelled(out: Console, label: str, text: str, column: int) -> Iterator[str]:

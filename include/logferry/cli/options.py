@@ -23,7 +23,7 @@ Export = Annotated[
     str, typer.Argument(help="Name of an export (a file in include/exports).", metavar="EXPORT")
 ]
 MaybeExport = Annotated[
-    str | None, typer.Argument(help="Name of an export; left out: all of them.", metavar="[EXPORT]")
+    str | None, typer.Argument(help="Name of an export; left out: all of them.", metavar="EXPORT")
 ]
 From = Annotated[
     str, typer.Option("--from", help="Absolute time with a zone, on the slice grid.", metavar="TIME")
@@ -40,6 +40,10 @@ Since = Annotated[
 Until = Annotated[
     str | None, typer.Option("--to", help="Likewise, not part of the range; default: now.", metavar="TIME")
 ]
+LAKE_PATIENCE_S = 60.0
+"""How long a command waits for a lake that it reads for the first time: a shell remembers nothing, so who is sent away
+begins anew. A store that can tell that it is not there says so long before."""
+
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
 
 
@@ -89,6 +93,10 @@ def archive_range(spec: ExportSpec, start: str | None, end: str | None, *, now: 
     if last > latest:
         raise DefinitionError(
             f"--to {format_instant(last)} lies in the future; give {format_instant(latest)} or earlier"
+        )
+    if first >= last and end is None:
+        raise DefinitionError(
+            f"--from {format_instant(first)} lies in the future; give a time before {format_instant(last)}"
         )
     if first >= last:
         raise DefinitionError(

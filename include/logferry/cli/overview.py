@@ -14,9 +14,11 @@ from rich.text import Text
 
 from logferry.cli.calendar import LOOKS_OF
 from logferry.cli.narrow import lines_for
+from logferry.cli.options import LAKE_PATIENCE_S
 from logferry.cli.output import can_show, console, number, print_json, printable, say
 from logferry.clock import SystemClock
 from logferry.connection import connection_for
+from logferry.project import exports_folder
 from logferry.spec import load_exports
 from logferry.view.archives import Archives
 from logferry.view.letters import WORDS, worst
@@ -46,7 +48,7 @@ def show_overview(*, as_json: bool) -> int:
     loaded = load_exports()
     clock = SystemClock()
     now = clock.now()
-    archives = Archives(connection_for, clock)
+    archives = Archives(connection_for, clock, patience_s=LAKE_PATIENCE_S)
     # Lakes that do not answer are waited for together, not one after the other.
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         states = pool.map(archives.state, loaded.exports.values())
@@ -86,7 +88,7 @@ def sparkline(rows: Sequence[int], *, plain: bool = False) -> str:
 def _show(rows: Sequence[dict[str, Any]], broken: Sequence[str]) -> None:
     out = console()
     if not rows:
-        say("there is no export definition in include/exports yet")
+        say(f"there is no export {'that can be read' if broken else 'definition'} in {exports_folder()}")
     else:
         out.print(_table(rows, out.width, plain=not can_show(_HEIGHTS)))
     for text in (*_sentences(rows), *broken):

@@ -23,7 +23,7 @@ from logferry.cli.output import can_show, console, lasting, number, print_json, 
 from logferry.cli.remarks import summary
 from logferry.clock import SystemClock
 from logferry.connection import connection_for
-from logferry.ferry import open_ferry
+from logferry.opening import open_ferry
 from logferry.plan import Plan, estimate_requests, eta_s, with_part_of_rows
 from logferry.sources.base import LogSource
 from logferry.spec import load_exports

@@ -8,7 +8,7 @@ from typing import Protocol, TextIO
 from logferry.cli.output import lasting, number
 from logferry.cli.remaining import Forecaster, Remaining
 from logferry.plan import Plan
-from logferry.publishing.publish import SliceResult
+from logferry.publishing.results import SliceResult
 
 _WORTH_SAYING_S = 10.0
 

@@ -14,7 +14,7 @@ from logferry.cli.output import lasting
 from logferry.cli.published import compact
 from logferry.cli.remaining import Forecaster, Remaining
 from logferry.plan import Plan
-from logferry.publishing.publish import SliceResult
+from logferry.publishing.results import SliceResult
 from logferry.wording import counted
 
 

@@ -14,13 +14,14 @@ from rich.text import Text
 
 from logferry.cli.calendar import LOOKS_OF, styled
 from logferry.cli.narrow import labelled
-from logferry.cli.options import AsJson, Export
+from logferry.cli.options import LAKE_PATIENCE_S, AsJson, Export
 from logferry.cli.output import console, lasting, number, print_json, printable, size
 from logferry.clock import SystemClock
 from logferry.connection import connection_for
 from logferry.errors import DefinitionError, StoreError
 from logferry.spec import load_exports
-from logferry.view.archives import Archives, ArchiveState
+from logferry.view.archive_state import ArchiveState
+from logferry.view.archives import Archives
 from logferry.view.record import record_view, records
 from logferry.wording import counted
 
@@ -32,13 +33,14 @@ _PURPOSES = ("search", "count", "schema")
 def record(
     export: Export,
     seq: Annotated[
-        str, typer.Argument(help="Number of a record of the journal, or latest.", metavar="[SEQ|latest]")
+        str, typer.Argument(help="Number of a record of the journal, or latest.", metavar="SEQ|latest")
     ] = _LATEST,
     as_json: AsJson = False,
 ) -> int:
     """Show one publication: its window, slices, files, requests, run and place in the chain."""
     clock = SystemClock()
-    state = Archives(connection_for, clock).state(load_exports().get(export))
+    archives = Archives(connection_for, clock, patience_s=LAKE_PATIENCE_S)
+    state = archives.state(load_exports().get(export))
     if not state.reachable:
         raise StoreError(f"the lake of {export} cannot be read: {state.reason}")
     view = record_view(state, _seq(state, export, seq))

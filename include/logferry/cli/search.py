@@ -69,7 +69,7 @@ def _option(name: str, text: str) -> typer.models.OptionInfo:
 def search(
     export: Annotated[
         str | None,
-        typer.Argument(help="Search as this export does; options override it.", metavar="[EXPORT]"),
+        typer.Argument(help="Search as this export does; options override it.", metavar="EXPORT"),
     ] = None,
     kind: Annotated[Kind | None, _option("--kind", "Without EXPORT: the kind of source.")] = None,
     connection: Annotated[
