@@ -21,8 +21,8 @@ from pathlib import Path
 from benchmarks.limited import DAY, environment, limited_sandbox, logferry
 from logferry.cli.remaining import Remaining
 from logferry.connection import connection_for
-from logferry.ferry import open_ferry
-from logferry.publishing.publish import SliceResult
+from logferry.opening import open_ferry
+from logferry.publishing.results import SliceResult
 from logferry.spec import load_exports
 from logferry.window import Window, parse_instant
 

@@ -21,7 +21,8 @@ from pathlib import Path
 import pyarrow as pa
 
 from logferry.layout import slice_key, staged_key
-from logferry.publishing.publish import ChunkResult, SliceResult, publish
+from logferry.publishing.publish import publish
+from logferry.publishing.results import ChunkResult, SliceResult
 from logferry.records.manifest import FileEntry, RunEntry, Span
 from logferry.sources.base import ID_COLUMN, TICK_COLUMN
 from logferry.sources.datadog import DatadogSource

@@ -117,6 +117,10 @@ class Connection:
         return found
 
 
+Connect = Callable[[str, str], Connection]
+"""``connect(connection id, kind)``: the connection, from wherever the caller keeps them."""
+
+
 def is_sandbox(conn: Connection) -> bool:
     """True for a connection of the local sandbox, whose rows never share a folder with real ones."""
     return conn.flag("sandbox")

@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from logferry.ferry import Ferry, Progress, open_ferry
+from logferry.ferry import Ferry
+from logferry.opening import open_ferry
+from logferry.progress import Progress
 from logferry.spec import ExportSpec
 from logferry_airflow.hooks.connections import MaskingAuthenticator, connect
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from logferry.budget import Forecast
     from logferry.ferry import Ferry
     from logferry.plan import SlicePlan
-    from logferry.publishing.publish import SliceResult
+    from logferry.publishing.results import SliceResult
 
 HEARTBEAT_S = 10.0
 _SOME_ANSWERS = 3

@@ -10,7 +10,9 @@ from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOpe
 from airflow.sdk import DAG, CronTriggerTimetable, TriggerRule
 
 from logferry_airflow.assets import export_asset
-from logferry_airflow.operators.upkeep import AuditOperator, GatherRunsOperator, SurveyOperator
+from logferry_airflow.operators.audit import AuditOperator
+from logferry_airflow.operators.gather_runs import GatherRunsOperator
+from logferry_airflow.operators.survey import SurveyOperator
 
 DOC_MD = """\
 Once an hour, for every export:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from logferry.ferry import Ferry
     from logferry.plan import Chunk
-    from logferry.publishing.publish import ChunkResult
+    from logferry.publishing.results import ChunkResult
     from logferry_airflow.progress import ProgressLog
     from logferry_airflow.task_progress import TaskProgress
 

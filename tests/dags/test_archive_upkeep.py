@@ -9,7 +9,7 @@ from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk import DAG, CronTriggerTimetable
 from airflow.serialization.serialized_objects import DagSerialization
 
-from logferry.audit.upkeep import MOST_RUNS
+from logferry.audit.starts import MOST_RUNS
 from logferry.spec import load_exports
 
 pytestmark = pytest.mark.airflow

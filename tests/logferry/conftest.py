@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from tests.logferry.harbour import Harbour
 
 from logferry.budget import Budget
 from logferry.window import TICK_PER_SECOND, parse_instant
@@ -41,3 +43,11 @@ def clock() -> ManualClock:
 def budget(tmp_path: Path, clock: ManualClock) -> Budget:
     """A budget of its own, so that tests neither wait for nor spend each other's requests."""
     return Budget("test", clock=clock, folder=tmp_path / "budget")
+
+
+@pytest.fixture
+def harbour(tmp_path: Path, clock: ManualClock) -> Iterator[Harbour]:
+    """A ferry's lake and source, and a folder for its work, in which nothing may stay behind."""
+    one = Harbour(tmp_path, clock)
+    yield one
+    assert list(one.workdir.iterdir()) == [], "unfinished files stayed behind"

@@ -11,8 +11,9 @@ from tests.logferry.memory_store import MemoryStore
 
 from logferry.clock import Clock
 from logferry.layout import head_key, journal_key, manifest_key, slice_key, staged_key
-from logferry.publishing.publish import ChunkResult, SliceResult, publish
+from logferry.publishing.publish import publish
 from logferry.publishing.published_object import ROW_HASH_METADATA
+from logferry.publishing.results import ChunkResult, SliceResult
 from logferry.records.journal import Head
 from logferry.records.ledger import Ledger, read_ledger
 from logferry.records.manifest import (
@@ -25,6 +26,7 @@ from logferry.records.manifest import (
     Span,
     Status,
     content_hash,
+    decode_record,
 )
 from logferry.sources.base import SourceColumn, SourceSchema
 from logferry.stores.base import Store
@@ -59,6 +61,12 @@ class Rows:
     @property
     def row_hash(self) -> str:
         return f"hash-of-{self.name}-{self.rows}"
+
+
+A, B, C = Rows("a", 4), Rows("b", 5), Rows("c", 6)
+HALF = TICK_PER_HOUR // 2
+KEY = slice_key(EXPORT, hours(0))
+"""Of the first hour's object."""
 
 
 @dataclass
@@ -240,3 +248,10 @@ class Scribe:
         return RunEntry(
             id=publisher.run, attempt=1, started_at=AT, finished_at=publisher.finished_at, engine=""
         )
+
+
+def intent_of(store: MemoryStore, manifest: Manifest) -> Intent:
+    assert manifest.intent is not None
+    found = decode_record(store.content(journal_key(EXPORT, manifest.intent)))
+    assert isinstance(found, Intent)
+    return found

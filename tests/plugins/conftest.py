@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from tests.plugins.local_webhook import SECRET, Webhook
 
 from logferry.spec import ExportSpec, export_from
 from logferry_sandbox.azure_sandbox import AzureSandbox
@@ -97,3 +99,15 @@ def run_context() -> Callable[..., dict[str, Any]]:
         }
 
     return make
+
+
+@pytest.fixture
+def webhook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Webhook]:
+    """A webhook, and the connection ``hook`` to it."""
+    hook = Webhook()
+    connection = {"conn_type": "slackwebhook", "host": hook.url, "password": SECRET}
+    monkeypatch.setenv("AIRFLOW_CONN_HOOK", json.dumps(connection))
+    with hook.server:
+        threading.Thread(target=hook.server.serve_forever, daemon=True).start()
+        yield hook
+        hook.server.shutdown()

@@ -13,9 +13,10 @@ from logferry.records.manifest import FileEntry
 from logferry.spec import ExportSpec
 from logferry.window import Window, parse_instant
 from logferry_airflow.links import CoverageLink, PartitionLink, Shown, page_url, partition_url, record_url
+from logferry_airflow.operators.audit import AuditOperator
 from logferry_airflow.operators.datadog import DatadogLogsToParquetOperator
 from logferry_airflow.operators.export import ExportChunkOperator, ExportPlanOperator, PublishOperator
-from logferry_airflow.operators.upkeep import AuditOperator, SurveyOperator
+from logferry_airflow.operators.survey import SurveyOperator
 from logferry_airflow.operators.verify import VerifyOperator
 from logferry_sandbox.datadog_sandbox import DatadogSandbox
 

@@ -1,42 +1,34 @@
-"""Notices through Airflow's notifiers: real sockets, secrets that stay secret, and tasks that nothing here can fail."""
+"""Who is told of what, and when again: notices that a webhook takes, and tasks that nothing here can fail."""
 
 from __future__ import annotations
 
 import contextlib
 import json
-import logging
 import socketserver
-import ssl
-import sys
 import threading
-from collections.abc import Callable, Iterator
-from email import message_from_string
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import trustme
 from airflow.sdk.exceptions import AirflowFailException
+from tests.plugins.local_webhook import Webhook
 
 from logferry.audit.findings import Finding
-from logferry.audit.upkeep import Survey
+from logferry.audit.survey import Survey
 from logferry.clock import SystemClock
-from logferry.connection import Connection
-from logferry.errors import CredentialsError, DefinitionError, StoreError
+from logferry.errors import CredentialsError, StoreError
 from logferry.layout import notices_key
-from logferry.notices.notice import Notice
 from logferry.records.manifest import Span
-from logferry.spec import ExportSpec, SmtpNotifySpec, WebhookNotifySpec
+from logferry.spec import ExportSpec
 from logferry.stores.local import LocalStore
 from logferry.window import TICK_PER_DAY, TICK_PER_HOUR, Window
-from logferry_airflow import notify
+from logferry_airflow import channels
 from logferry_airflow.assets import export_asset
 from logferry_airflow.notify import (
     UNREADABLE,
     forget,
-    notifier_for,
     notify_behind,
     notify_findings,
     notify_unpublished,
@@ -45,242 +37,15 @@ from logferry_airflow.notify import (
     notify_unverified_for_long,
 )
 from logferry_airflow.operators.datadog import DatadogLogsToParquetOperator
-from logferry_airflow.webhook import NotSent, WebhookNotifier, webhook_url
 from logferry_sandbox.datadog_sandbox import DatadogSandbox
 
 pytestmark = [pytest.mark.airflow, pytest.mark.integration]
-
-SECRET = "T012345/B012345/s3cr3tt0k3n"
-
-
-class Webhook:
-    """An incoming webhook: what it was sent, by path; it answers with ``status``."""
-
-    def __init__(self) -> None:
-        self.status = 200
-        self.posted: list[tuple[str, dict[str, Any]]] = []
-        hook = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                hook.posted.append((self.path, json.loads(body)))
-                self.send_response(hook.status)
-                if hook.status == 302:
-                    self.send_header("Location", "/elsewhere")
-                self.end_headers()
-                self.wfile.write(f"no_such_token {SECRET}".encode())
-
-            def log_message(self, *args: object) -> None: ...
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}/services"
-
-    @property
-    def texts(self) -> list[str]:
-        return [body["text"] for _, body in self.posted]
-
-
-@pytest.fixture
-def webhook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Webhook]:
-    """A webhook, and the connection ``hook`` to it."""
-    hook = Webhook()
-    connection = {"conn_type": "slackwebhook", "host": hook.url, "password": SECRET}
-    monkeypatch.setenv("AIRFLOW_CONN_HOOK", json.dumps(connection))
-    with hook.server:
-        threading.Thread(target=hook.server.serve_forever, daemon=True).start()
-        yield hook
-        hook.server.shutdown()
 
 
 @pytest.fixture
 def told(make_spec: Callable[..., ExportSpec]) -> ExportSpec:
     """An export whose events go to the connection ``hook``."""
     return make_spec(notify=[{"kind": "webhook", "connection": "hook"}])
-
-
-def post(text: str = "hello") -> None:
-    WebhookNotifier(webhook_conn_id="hook", text=text).notify({})
-
-
-def test_a_text_is_posted_as_slack_takes_it(webhook: Webhook) -> None:
-    post('<!channel> a & b\n"quoted"')
-    assert webhook.posted == [
-        (f"/services/{SECRET}", {"text": '&lt;!channel&gt; a &amp; b\n"quoted"'}),
-    ]
-
-
-@pytest.mark.parametrize(
-    ("status", "said"),
-    [
-        (404, "answered 404; it was removed, or the connection's secret is not the right one"),
-        (302, "answered 302"),
-        (500, "answered 500"),
-    ],
-)
-def test_a_webhook_that_refuses_is_an_error_without_its_address(
-    webhook: Webhook, status: int, said: str
-) -> None:
-    webhook.status = status
-    with pytest.raises(NotSent) as caught:
-        post()
-    assert str(caught.value) == f"the webhook of 'hook' {said}"
-    assert len(webhook.posted) == 1, "no redirect is followed"
-
-
-def test_a_webhook_that_is_not_there_shows_no_secret(
-    webhook: Webhook, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv(
-        "AIRFLOW_CONN_HOOK", json.dumps({"conn_type": "http", "host": f"http://127.0.0.1:9/{SECRET}"})
-    )
-    with caplog.at_level(logging.DEBUG), pytest.raises(NotSent) as caught:
-        post()
-    assert "could not be reached" in str(caught.value)
-    assert caught.value.__cause__ is None
-    assert caught.value.__suppress_context__
-    assert "s3cr3t" not in str(caught.value)
-
-
-def test_its_certificate_is_checked(
-    webhook: Webhook, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    authority = trustme.CA()
-    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1").configure_cert(context)
-    webhook.server.socket = context.wrap_socket(webhook.server.socket, server_side=True)
-    connection: dict[str, Any] = {
-        "conn_type": "http",
-        "host": webhook.url.replace("http:", "https:"),
-        "password": SECRET,
-    }
-    monkeypatch.setenv("AIRFLOW_CONN_HOOK", json.dumps(connection))
-    with pytest.raises(NotSent, match="a certificate that is not trusted; set the connection's ca_bundle"):
-        post()
-    connection["extra"] = {"ca_bundle": str(tmp_path / "ca.pem")}
-    monkeypatch.setenv("AIRFLOW_CONN_HOOK", json.dumps(connection))
-    post()
-    assert webhook.texts == ["hello"]
-
-
-@pytest.mark.parametrize(
-    ("fields", "url"),
-    [
-        ({"host": f"https://hooks.slack.com/services/{SECRET}"}, f"https://hooks.slack.com/services/{SECRET}"),
-        ({"host": "https://hooks.slack.com/services/", "password": f"/{SECRET}"},
-         f"https://hooks.slack.com/services/{SECRET}"),
-        ({"password": SECRET}, f"https://hooks.slack.com/services/{SECRET}"),
-        ({"password": "https://chat.example.org/hooks/abc"}, "https://chat.example.org/hooks/abc"),
-        ({"extra": {"url": "https://chat.example.org/hooks/abc"}}, "https://chat.example.org/hooks/abc"),
-        ({"conn_type": "https", "host": "hooks.slack.com", "schema": "services/a/b"},
-         "https://hooks.slack.com/services/a/b"),
-        ({"conn_type": "http", "host": "chat.local", "port": 8065, "schema": "http", "password": "hooks/abc"},
-         "http://chat.local:8065/hooks/abc"),
-        ({"host": "chat.example.org", "password": "hooks/abc"}, "https://chat.example.org/hooks/abc"),
-        ({"conn_type": "http", "host": "chat.example.org", "password": "hooks/abc"},
-         "https://chat.example.org/hooks/abc"),
-        ({"host": "chat.example.org/hooks", "port": 8065, "password": "abc"},
-         "https://chat.example.org:8065/hooks/abc"),
-        ({"host": "https://chat.example.org/hooks/abc", "port": 8065}, "https://chat.example.org:8065/hooks/abc"),
-        ({"host": "https://chat.example.org:1/hooks/abc", "port": 8065}, "https://chat.example.org:1/hooks/abc"),
-        ({"host": "https://chat.example.org/hooks", "password": "?key=1&t=x"},
-         "https://chat.example.org/hooks?key=1&t=x"),
-        ({"host": "https://chat.example.org/hooks?wait=true", "password": "abc"},
-         "https://chat.example.org/hooks/abc?wait=true"),
-        ({"password": f"{SECRET}\n"}, f"https://hooks.slack.com/services/{SECRET}"),
-        ({"host": " https://chat.example.org/hooks/abc\r\n"}, "https://chat.example.org/hooks/abc"),
-    ],
-)  # fmt: skip
-def test_the_address_may_stand_in_a_connection_in_several_ways(fields: dict[str, Any], url: str) -> None:
-    assert webhook_url(Connection("hook", **{"conn_type": "slackwebhook", **fields})) == url
-
-
-@pytest.mark.parametrize(
-    ("fields", "error"),
-    [
-        ({}, DefinitionError),
-        ({"host": "ftp://chat/s3cr3t"}, DefinitionError),
-        ({"host": "https://[s3cr3t"}, DefinitionError),
-        ({"host": "https://chat.example.org/s3cr3t\nx"}, DefinitionError),
-        ({"host": "chat.example.org s3cr3t"}, DefinitionError),
-        ({"host": "https://hooks.slack.com"}, CredentialsError),
-    ],
-)
-def test_a_connection_without_an_address_is_refused_without_showing_it(
-    fields: dict[str, Any], error: type[Exception]
-) -> None:
-    with pytest.raises(error) as caught:
-        webhook_url(Connection("hook", "http", **fields))
-    assert "Connection 'hook'" in str(caught.value)
-    assert "s3cr3t" not in str(caught.value)
-
-
-class Mailbox(socketserver.StreamRequestHandler):
-    """As much of RFC 5321 as smtplib speaks."""
-
-    def handle(self) -> None:
-        self.wfile.write(b"220 mail\r\n")
-        while line := self.rfile.readline():
-            command = line[:4].upper()
-            if command == b"DATA":
-                self.wfile.write(b"354 go on\r\n")
-                mail = b""
-                while (line := self.rfile.readline()) != b".\r\n":
-                    mail += line
-                self.server.mails.append(mail.decode())  # type: ignore[attr-defined]
-            self.wfile.write(b"221 bye\r\n" if command == b"QUIT" else b"250 ok\r\n")
-
-
-@pytest.fixture
-def mails(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """The mails that a local server took, and the connection ``mail`` to it."""
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Mailbox) as server:
-        server.mails = []  # type: ignore[attr-defined]
-        extra = {"disable_ssl": True, "disable_tls": True, "from_email": "logferry@example.org"}
-        connection = {
-            "conn_type": "smtp",
-            "host": "127.0.0.1",
-            "port": server.server_address[1],
-            "extra": extra,
-        }
-        monkeypatch.setenv("AIRFLOW_CONN_MAIL", json.dumps(connection))
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield server.mails  # type: ignore[attr-defined]
-        server.shutdown()
-
-
-HOSTILE = Notice(
-    kind="short",
-    export="web_errors",
-    window=None,
-    subject="web_errors is short\r\nBcc: everybody@example.org",
-    text="line one {{ 7 * 7 }}\n<script>alert(1)</script>",
-    keys=("k",),
-)
-
-
-def test_mail_goes_out_as_text_whatever_is_in_it(mails: list[str]) -> None:
-    channel = SmtpNotifySpec(connection="mail", to=("oncall@example.org", "boss@example.org"))
-    notifier_for(channel, HOSTILE).notify({})
-    mail = message_from_string(mails[0])
-    assert mail["Subject"] == "web_errors is short Bcc: everybody@example.org"
-    assert (mail["From"], mail["Bcc"]) == ("logferry@example.org", None)
-    assert {address.strip() for address in mail["To"].split(",")} == {
-        "oncall@example.org",
-        "boss@example.org",
-    }
-    part = mail.get_payload(0)
-    assert not isinstance(part, str)
-    content = part.get_payload(decode=True)
-    assert isinstance(content, bytes)
-    assert b"line one {{ 7 * 7 }}\n&lt;script&gt;alert(1)&lt;/script&gt;" in content
-
-
-def test_without_the_smtp_provider_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "airflow.providers.smtp.notifications.smtp", None)
-    with pytest.raises(RuntimeError, match="add apache-airflow-providers-smtp to the workers' environment"):
-        notifier_for(SmtpNotifySpec(connection="mail", to=("oncall@example.org",)), HOSTILE)
 
 
 def carry(lake: Path, context: dict[str, Any], **arguments: Any) -> dict[str, Any]:
@@ -327,7 +92,7 @@ def test_whatever_fails_in_telling_the_task_fails_as_it_would_have(
     def broken(*args: object, **kwargs: object) -> None:
         raise KeyError("no such thing")
 
-    monkeypatch.setattr(notify, "deliver", broken)
+    monkeypatch.setattr(channels, "deliver", broken)
     datadog.api.plan.replace([{"fault": "datadog:drop_row"}])
     with pytest.raises(AirflowFailException, match="is short"):
         carry(lake, run_context())
@@ -383,7 +148,7 @@ def test_a_server_that_drips_holds_the_task_up_for_a_while_and_is_not_told_of_as
                 while not over.wait(0.01):
                     self.wfile.write(b".")
 
-    monkeypatch.setattr(notify, "LIMIT_S", 0.3)
+    monkeypatch.setattr(channels, "LIMIT_S", 0.3)
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Drip) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         host = f"http://127.0.0.1:{server.server_address[1]}/hook"
@@ -537,9 +302,3 @@ def test_an_export_without_channels_opens_no_lake(
     notify_behind(spec, Survey([], [], []), {}, store=LocalStore(lake))
     assert not lake.exists()
     assert not caplog.messages
-
-
-def test_a_webhook_channel_of_the_definition_is_a_webhook() -> None:
-    notifier = notifier_for(WebhookNotifySpec(connection="hook"), HOSTILE)
-    assert isinstance(notifier, WebhookNotifier)
-    assert (notifier.webhook_conn_id, notifier.text) == ("hook", HOSTILE.text)

@@ -13,7 +13,7 @@ import pytest
 
 from logferry.budget import Budget
 from logferry.plan import SlicePlan
-from logferry.publishing.publish import SliceResult
+from logferry.publishing.results import SliceResult
 from logferry.records.manifest import FileEntry, Status
 from logferry.window import TICK_PER_SECOND, parse_instant
 from logferry_airflow.progress import Heartbeat, Outlook, ProgressLog, since_now, spent

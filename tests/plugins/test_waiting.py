@@ -19,6 +19,7 @@ from airflow.sdk.exceptions import TaskDeferred
 from logferry.budget import Budget
 from logferry.errors import Unavailable
 from logferry.spec import ExportSpec
+from logferry_airflow import waiting
 from logferry_airflow.operators.datadog import DatadogLogsToParquetOperator
 from logferry_airflow.operators.export import ExportChunkOperator, ExportPlanOperator, PublishOperator
 from logferry_airflow.waiting import LONGEST_FRUITLESS_S, WORTH_DEFERRING_S, defer_long_wait
@@ -123,7 +124,8 @@ def test_a_deferred_task_comes_back_when_the_allowance_does(
     asked_at = datetime.now(UTC)
     deferred = next(stretches(ExportChunkOperator(task_id="export", spec=spec, chunk=chunk), context))
     assert isinstance(deferred.trigger, DateTimeTrigger)
-    assert timedelta(seconds=600) <= deferred.trigger.moment - asked_at < timedelta(seconds=660)
+    wait, jitter = timedelta(seconds=600), timedelta(seconds=waiting._JITTER_S)
+    assert asked_at + wait <= deferred.trigger.moment <= datetime.now(UTC) + wait + jitter
     assert searches(datadog) == before  # nothing was asked of an allowance that is used up
 
 

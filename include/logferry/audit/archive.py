@@ -6,14 +6,14 @@ Nothing here sends a request to the source, and neither keys nor a connection to
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from logferry.audit.coverage import Coverage, cover, default_range
 from logferry.audit.definitions import DefinitionUse, definitions
 from logferry.audit.findings import Remembered, beside, damage, remembered
-from logferry.connection import Connection, is_sandbox
+from logferry.connection import Connect, Connection, is_sandbox
 from logferry.errors import LogferryError
 from logferry.layout import head_key
 from logferry.records.ledger import Ledger, OpenIntent, read_ledger
@@ -31,8 +31,6 @@ from logferry.window import Window
 
 if TYPE_CHECKING:
     from logferry.sources.base import LogSource
-
-Connect = Callable[[str, str], Connection]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,14 +8,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Literal
 
+from logferry.audit.finality import Holding, first_not_final
 from logferry.audit.findings import Remembered
+from logferry.audit.other_grids import OtherGrids, known_stretches
 from logferry.records.ledger import Ledger, Published
 from logferry.schedule import Schedule
 from logferry.spec import ExportSpec
-from logferry.window import TICK_PER_DAY, TICK_PER_HOUR, Window, format_instant, instant_or_none
+from logferry.window import Window
 
 State = Literal["proven", "unproven", "short", "missing", "not_due"]
 STATES: tuple[State, ...] = ("proven", "unproven", "short", "missing", "not_due")
@@ -48,17 +49,9 @@ class SliceCover:
 
 
 @dataclass(frozen=True, slots=True)
-class Holding:
-    """The first slice from the start of the export that is not final, and why: one clause for people."""
-
-    window: Window
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
 class Coverage:
     """A range, slice by slice, without holes. ``final_up_to``: a tick; None: nothing is final. ``held_by``: see
-    ``first_not_final``.
+    ``finality.first_not_final``.
     """
 
     window: Window
@@ -137,7 +130,7 @@ class Covering:
         self._ledger = ledger
         self._fingerprint = fingerprint
         self._damage = damage
-        self._elsewhere = _OtherGrids(ledger.slices.values(), spec.slice)
+        self._elsewhere = OtherGrids(ledger.slices.values(), spec.slice)
 
     def at(self, slice_: Window, *, due: int) -> SliceCover:
         """One slice of the grid; ``due``: see ``due_before``."""
@@ -168,137 +161,8 @@ class Covering:
         )
 
     def stretches(self) -> list[tuple[int, int]]:
-        """The slices, ascending, of which anything is known, as multiples of the grid since the epoch: stretches, from
-        the first to the one after the last, in which the same is known of every slice.
-
-        Of every other slice it is known that nothing was published, and that no run began to.
-        """
-        return _stretches(self._ledger, self._elsewhere, self._grid)
-
-
-def first_not_final(
-    spec: ExportSpec, ledger: Ledger, *, damage: Mapping[Window, Sequence[Remembered]], due: int
-) -> Holding:
-    """The first slice that may still change; nothing before it is expected to.
-
-    Every slice before it is proven by a count that was taken when no late row could come any more: at its end plus the
-    horizon, or after. ``due``: see ``due_before``.
-    """
-    grid = spec.slice
-    elsewhere = _OtherGrids(ledger.slices.values(), grid)
-    slice_ = Window(spec.start, spec.start + grid)
-    for first, end in _stretches(ledger, elsewhere, grid):
-        if end * grid <= slice_.start:
-            continue
-        own = ledger.slices.get(slice_)
-        published = (own,) if own is not None else elsewhere.covering(slice_)
-        if first * grid > slice_.start or not published:
-            break
-        for one in published:
-            reason = _not_final(one, spec.horizon, ledger, damage)
-            if reason is not None:
-                return Holding(slice_, reason)
-        slice_ = Window(end * grid, (end + 1) * grid)
-    return Holding(slice_, "it was never published" if slice_.end <= due else "it is not due yet")
-
-
-def _stretches(ledger: Ledger, elsewhere: _OtherGrids, grid: int) -> list[tuple[int, int]]:
-    """See ``Covering.stretches``."""
-    own = {
-        window.start // grid
-        for known in (ledger.slices, ledger.open_intents)
-        for window in known
-        if window.ticks == grid and window.on_grid(grid)
-    }
-    known = [(number, number + 1) for number in sorted(own)]
-    if not elsewhere.windows:
-        return known
-    edges: set[int] = set()
-    begun: Counter[int] = Counter()
-    for window in elsewhere.windows:
-        first, end = window.start // grid, -(-window.end // grid)
-        # What it covers in part only is another stretch.
-        edges.update((first, -(-window.start // grid), window.end // grid, end))
-        begun[first] += 1
-        begun[end] -= 1
-    for first, end in known:
-        edges.update((first, end))
-        begun[first] += 1
-        begun[end] -= 1
-    found = []
-    under_way = 0
-    for first, end in pairwise(sorted(edges)):
-        under_way += begun[first]
-        if under_way:
-            found.append((first, end))
-    return found
-
-
-def _not_final(
-    one: Published, horizon: int, ledger: Ledger, damage: Mapping[Window, Sequence[Remembered]]
-) -> str | None:
-    if damage.get(one.window):
-        return "it is damaged"
-    if one.window in ledger.open_intents:
-        return "a run began to replace it and has not ended"
-    if one.entry.status == "short":
-        return "it is short"
-    counted_at = proved_at(one)
-    if counted_at is None:
-        return "no count proves it"
-    late = one.window.end + horizon
-    # A source that held fewer rows at a later count, of which the proven ones were kept, has no late ones to come.
-    kept_at = instant_or_none(one.entry.source_now_at)
-    if max(counted_at, kept_at or 0) >= late:
-        return None
-    return (
-        f"it was counted at {format_instant(counted_at)}, and rows may come late until {format_instant(late)}: "
-        "a count after that makes it final"
-    )
-
-
-def proved_at(published: Published) -> int | None:
-    """The tick of the newest count that proves the rows which are published; None when none does.
-
-    A later record that only kept them (no count could be had any more) leaves the count that proved them.
-    """
-    return None if published.proof is None else instant_or_none(published.proof.counted_at)
-
-
-class _OtherGrids:
-    """Published slices of other lengths than the present grid's, by the hours that they touch: by single slices one of
-    a day would be kept 1,440 times on a grid of minutes.
-    """
-
-    def __init__(self, published: Iterable[Published], grid: int) -> None:
-        self.windows: list[Window] = []
-        self._ticks = grid * max(1, TICK_PER_HOUR // grid)
-        self._at: dict[int, list[Published]] = {}
-        for one in published:
-            ours = one.window.ticks == grid and one.window.on_grid(grid)
-            if (
-                ours or one.window.ticks > TICK_PER_DAY
-            ):  # no slice is longer, so a record that says so is forged
-                continue
-            self.windows.append(one.window)
-            for hour in range(one.window.start // self._ticks, -(-one.window.end // self._ticks)):
-                self._at.setdefault(hour, []).append(one)
-        for found in self._at.values():
-            found.sort(key=lambda one: one.window)
-
-    def covering(self, slice_: Window) -> tuple[Published, ...]:
-        """The slices of other grids that hold every instant of this one; none when some instant is in none."""
-        found = [
-            one
-            for one in self._at.get(slice_.start // self._ticks, ())
-            if one.window.start < slice_.end and slice_.start < one.window.end
-        ]
-        at = slice_.start
-        for one in found:
-            if one.window.start > at:
-                return ()
-            at = max(at, one.window.end)
-        return tuple(found) if at >= slice_.end else ()
+        """See ``known_stretches``."""
+        return known_stretches(self._ledger, self._elsewhere, self._grid)
 
 
 def runs(slices: Iterable[SliceCover]) -> Iterator[Window]:

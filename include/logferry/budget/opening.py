@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from logferry.budget.board import SharedBoard
@@ -11,14 +10,14 @@ from logferry.budget.in_flight import LeasedSlots
 from logferry.budget.local_board import LocalBoard
 from logferry.budget.standby_board import StandbyBoard
 from logferry.clock import Clock, SystemClock
-from logferry.connection import Connection
+from logferry.connection import Connect, Connection
 from logferry.errors import DefinitionError
 
 
 def open_budget(
     key: str,
     connection: Connection,
-    connect: Callable[[str, str], Connection],
+    connect: Connect,
     *,
     share: str = "",
     clock: Clock | None = None,

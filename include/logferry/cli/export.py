@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -23,10 +24,13 @@ from logferry.clock import SystemClock
 from logferry.connection import connection_for
 from logferry.convert.without_pandas import keep_pandas_out
 from logferry.errors import LogferryError, ShortError, gravest
-from logferry.ferry import Ferry, open_ferry
+from logferry.ferry import Ferry
+from logferry.mate import Mate, spare_mate
+from logferry.opening import open_ferry
 from logferry.records.manifest import Manifest, worst
 from logferry.spec import ExportSpec, load_exports
 from logferry.window import Window, format_instant
+from logferry.writing.work_folder import work_folder
 
 log = logging.getLogger(__name__)
 
@@ -63,12 +67,18 @@ def export(
 def carry_windows(spec: ExportSpec, windows: Sequence[Window], run: Carrying) -> None:
     """Export the windows one after the other, until the next one would fail the same way."""
     clock = SystemClock()
+    open_run = partial(open_ferry, spec, connection_for, clock=clock, run_id=run_id(clock.now()))
     with (
+        # Here, so that nothing of a mate stays, whatever becomes of it.
+        work_folder(None) as folder,
+        spare_mate(lambda progress: open_run(progress=progress, workdir=folder)) or nullcontext() as mate,
         watcher(sys.stderr if run.as_json else sys.stdout) as watching,
-        open_ferry(spec, connection_for, clock=clock, run_id=run_id(clock.now()), progress=watching) as ferry,
+        open_run(progress=watching, workdir=folder) as ferry,
     ):
         for place, window in enumerate(windows, start=1):
-            run.carry(ferry, window, watching, place=f"{place} of {len(windows)}" if len(windows) > 1 else "")
+            run.carry(
+                ferry, window, watching, mate, place=f"{place} of {len(windows)}" if len(windows) > 1 else ""
+            )
             if run.hopeless:
                 break
 
@@ -91,7 +101,9 @@ class Carrying:
         short = [ShortError.exit_code for manifest in self._manifests if manifest.status == "short"]
         return short + [code for _, _, code in self._errors]
 
-    def carry(self, ferry: Ferry, window: Window, watching: Watcher, *, place: str) -> None:
+    def carry(
+        self, ferry: Ferry, window: Window, watching: Watcher, mate: Mate | None, *, place: str
+    ) -> None:
         """Plan, fetch, prove and publish one window; ``place``: which of how many, for people."""
         self._lake = ferry.store.url
         with self._noted(window):
@@ -99,7 +111,7 @@ class Carrying:
             for line in lines_on_stderr(summary(plan)):
                 say(line, stderr=True)
             watching.begin(plan, ferry.forecast, ferry.most_in_flight, place)
-            self.published(ferry.carry(window, plan=plan, allow_shrink=self._allow_shrink))
+            self.published(ferry.carry(window, plan=plan, allow_shrink=self._allow_shrink, mate=mate))
 
     def published(self, manifest: Manifest) -> None:
         """One more window is done."""

@@ -5,8 +5,10 @@ Nothing here can undo a commit. What a run did not come to do, the next one does
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
+from logferry.errors import LogferryError
 from logferry.layout import journal_key, manifests_prefix, staged_span, staging_prefix, table_prefix
 from logferry.records.checkpoint import RECORDS_BETWEEN, drop_old_checkpoints, write_checkpoint
 from logferry.records.fold import Ledger
@@ -15,6 +17,8 @@ from logferry.records.journal import Journal, Record
 from logferry.records.manifest import content_hash
 from logferry.stores.base import NotFound, Store
 from logferry.window import Window
+
+log = logging.getLogger(__name__)
 
 _LOOKED_BACK = 2 * RECORDS_BETWEEN
 """Records whose copies are looked at when there is no HEAD to say which were written."""
@@ -37,14 +41,27 @@ class Aftermath:
         self._still_ours = still_ours
         self._wrong_head = wrong_head
 
-    def checkpoint(self) -> None:
+    def follow(self, record: Record, data: bytes, *, window: Window, run: str, staged: list[str]) -> None:
+        """All of it; what fails is logged. ``data``: the record's bytes; ``staged``: the keys of the run's parts."""
+        steps: dict[str, Callable[[], None]] = {
+            "a checkpoint": self._checkpoint,
+            "the window's copy and HEAD": lambda: self._point(record, data),
+            "removing staged parts": lambda: self._unstage(run, window, staged),
+        }
+        for what, step in steps.items():
+            try:
+                step()
+            except LogferryError as error:
+                log.warning("%s is published; the next publication makes up for %s: %s", window, what, error)
+
+    def _checkpoint(self) -> None:
         """Fold the journal into an object when enough records follow the last one."""
         head = self._ledger.head
         if head.seq - (head.checkpoint or 0) >= RECORDS_BETWEEN:
             self._still_ours()
             self._ledger.head = write_checkpoint(self._store, self._export, self._ledger)
 
-    def point(self, record: Record, data: bytes) -> None:
+    def _point(self, record: Record, data: bytes) -> None:
         """The window's own copy, then HEAD: while a copy is wanting HEAD lags, and the next publication sees it."""
         self._still_ours()
         write_copy(self._store, self._export, record, data)
@@ -75,7 +92,7 @@ class Aftermath:
             if content_hash(data) == one.hash:
                 write_copy(self._store, self._export, Record.of(data), data)
 
-    def unstage(self, run: str, window: Window, staged: list[str]) -> None:
+    def _unstage(self, run: str, window: Window, staged: list[str]) -> None:
         """The parts of this window; other windows of the run may still be under way. And what nobody came back for."""
         parts = set(staged)
         for info in self._store.list(staging_prefix(self._export, run)):

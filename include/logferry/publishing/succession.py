@@ -8,7 +8,7 @@ import msgspec
 
 from logferry.errors import Superseded
 from logferry.layout import journal_key
-from logferry.records.fold import Ledger
+from logferry.records.fold import Ledger, OpenIntent
 from logferry.records.journal import Journal, Record
 from logferry.records.manifest import Intent, Manifest
 from logferry.stores.base import AlreadyExists, Store
@@ -28,6 +28,8 @@ class Succession:
         self._window = window
         self._still_ours = still_ours
         self._journal = Journal(store, export)
+        self._own: set[int] = set()
+        """Numbers of the records that were appended here."""
         self.ledger = Ledger()
 
     def append(
@@ -52,8 +54,13 @@ class Succession:
                 if following.window.overlaps(self._window):
                     where_others_began(following)
             else:
+                self._own.add(record.seq)
                 self.ledger.apply(record)
                 return record, data
+
+    def others_begun(self, slice_: Window) -> list[OpenIntent]:
+        """What other runs said that they would do with the slice and have not published."""
+        return [one for one in self.ledger.open_intents.get(slice_, ()) if one.seq not in self._own]
 
     def next(self) -> Record | None:
         """Take the record after the last one known into the ledger; None when there is none."""

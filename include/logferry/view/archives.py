@@ -6,7 +6,6 @@ last stays.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import threading
 import time
@@ -15,15 +14,15 @@ from collections.abc import Callable
 from concurrent.futures import Future, wait
 from dataclasses import dataclass, field, replace
 
-from logferry.audit.archive import Connect
 from logferry.clock import Clock
-from logferry.errors import LogferryError, StoreError
+from logferry.connection import Connect
+from logferry.errors import LogferryError
 from logferry.spec import ExportSpec
-from logferry.view.index import Index
+from logferry.view.archive_state import ArchiveState, whole_second
 from logferry.view.plain import cut
 from logferry.view.reading import Emptied, EmptiedLake, Read, read, taken_as_empty
 from logferry.view.shared_boards import SharedBoards
-from logferry.view.stored_records import Stored, StoredRecords
+from logferry.view.stored_records import StoredRecords
 from logferry.window import TICK_PER_MINUTE, TICK_PER_SECOND, format_instant
 
 log = logging.getLogger(__name__)
@@ -37,97 +36,6 @@ _EMPTY_FOR = 10 * TICK_PER_MINUTE
 _MOST_ARCHIVES = 200
 _MOST_ENTRIES = 400_000
 """Of all indexes together (``Index.entries``): some 150 MB."""
-
-
-class LakeUnread(StoreError):
-    """The lake was never read, so that nothing can be said of it; the text says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class ArchiveState:
-    """An archive as it was when it was last read.
-
-    ``reachable``: the newest attempt to read it succeeded, or none was made yet; else ``reason`` says why not in one
-    sentence, and ``since`` since when. ``read_at``: of the last success. ``read`` None: there was none yet.
-    ``emptied_at``: when nothing of what had been read was there for the first of several times. ``asked_since``: the
-    tick from which Airflow has a run of the export; None where nobody asked Airflow, or it has none.
-    """
-
-    spec: ExportSpec
-    read: Read | None
-    records: StoredRecords
-    boards: SharedBoards
-    reachable: bool = True
-    reason: str | None = None
-    since: int | None = None
-    read_at: int | None = None
-    emptied_at: int | None = None
-    asked_since: int | None = None
-
-    @property
-    def known(self) -> bool:
-        """Whether it was ever read."""
-        return self.read is not None
-
-    @property
-    def index(self) -> Index:
-        """Raises LakeUnread when it was never read."""
-        return self.have().index
-
-    @property
-    def begun_at(self) -> int:
-        """The tick from which every window was asked for, so that what is missing of it is somebody's trouble: that of
-        the first publication (``Index.begun_at``), or of Airflow's oldest run where that is earlier, because runs may
-        have failed until then. Of a lake that lost records the start: what it held, nobody can tell. Raises LakeUnread.
-        """
-        found = self.have()
-        index, start = found.index, self.spec.start
-        if found.emptied is not None:
-            return start
-        if self.asked_since is None or self.asked_since >= index.begun_at:
-            return index.begun_at
-        return max(start, index.schedule.previous_at_or_before(self.asked_since))
-
-    @property
-    def url(self) -> str | None:
-        return None if self.read is None else self.read.archive.store.url
-
-    @property
-    def slices(self) -> int:
-        """Published, on any grid."""
-        return 0 if self.read is None else self.read.slices
-
-    @property
-    def entries(self) -> int:
-        """See ``Index.entries``."""
-        return 0 if self.read is None else self.read.index.entries
-
-    @property
-    def version(self) -> str:
-        """Changes with whatever the archive says, and with whether it can be reached."""
-        known = "unread" if self.read is None else self.read.version
-        decides = (self.spec.model_dump_json(), self.reachable, self.reason, self.since, self.asked_since)
-        return f"{known}-{hashlib.sha256(repr(decides).encode()).hexdigest()[:8]}"
-
-    def have(self) -> Read:
-        """What was read. Raises LakeUnread when that is nothing yet."""
-        if self.read is None:
-            raise LakeUnread(
-                self.reason or "The lake is being read for the first time; try again in a moment."
-            )
-        return self.read
-
-    def record(self, seq: int) -> Stored | None:
-        """One record of the journal, None when there is none. Raises StoreError and CredentialsError."""
-        found = self.have()
-        if not self.reachable:
-            raise StoreError(self.reason or "The lake cannot be reached.")
-        return self.records.read(found.archive.store, self.spec.name, seq, version=found.version)
-
-
-def etag(state: ArchiveState, *parts: object) -> str:
-    """24 characters that change when the archive or one of ``parts`` does."""
-    return hashlib.sha256(repr((state.version, *map(str, parts))).encode()).hexdigest()[:24]
 
 
 @dataclass(slots=True)
@@ -264,55 +172,50 @@ class Archives:
         state = entry.state if entry.state.spec == spec else self._blank(spec)
         now = reading.began_at
         try:
-            try:
-                found = read(spec, self._connect, state.read, now=now)
-            except EmptiedLake as error:
-                since = now if state.emptied_at is None else state.emptied_at
-                if now - since < _EMPTY_FOR:
-                    raise
-                found = taken_as_empty(spec, self._connect, Emptied(error.records, since), now=now)
+            found = self._found(spec, state, now)
             state = ArchiveState(spec, found, self._records, self._boards, read_at=self._clock.now())
         except EmptiedLake as error:
             state = _emptied(state, error, now)
         except LogferryError as error:
-            state = replace(_away(state, cut(str(error)), now), emptied_at=None)
+            state = replace(state.away(cut(str(error)), now), emptied_at=None)
         except Exception as error:
             log.exception("the archive of %s cannot be read", spec.name)
             reason = f"Reading the lake failed with {type(error).__name__}; the server's log says more."
-            state = replace(_away(state, reason, now), emptied_at=None)
+            state = replace(state.away(reason, now), emptied_at=None)
         with entry.lock:
             entry.state = state
             entry.reading = None
             entry.looked_at = self._clock.now()
         reading.done.set_result(None)
 
+    def _found(self, spec: ExportSpec, state: ArchiveState, now: int) -> Read:
+        """Raises EmptiedLake while a lake in which nothing is left any more is not taken to be empty."""
+        try:
+            return read(spec, self._connect, state.read, now=now)
+        except EmptiedLake as error:
+            since = now if state.emptied_at is None else state.emptied_at
+            if now - since < _EMPTY_FOR:
+                raise
+            return taken_as_empty(spec, self._connect, Emptied(error.records, since), now=now)
+
 
 def _silent(state: ArchiveState, reading: _Reading) -> ArchiveState:
     """A state while its lake keeps a caller waiting: why it could not be read before says more than that."""
     if not state.reachable:
         return state
-    since = format_instant(_second(reading.began_at))
+    since = format_instant(whole_second(reading.began_at))
     reason = (
         f"The lake has not answered since {since}."
         if state.known
         else f"The lake is being read for the first time, since {since}; try again in a moment."
     )
-    return _away(state, reason, reading.began_at)
+    return state.away(reason, reading.began_at)
 
 
 def _emptied(state: ArchiveState, error: EmptiedLake, now: int) -> ArchiveState:
-    since = _second(now) if state.emptied_at is None else state.emptied_at
+    since = whole_second(now) if state.emptied_at is None else state.emptied_at
     reason = (
         f"{error} This was first seen at {format_instant(since)}. See whether its disk is mounted. If it was deleted "
         f"on purpose, it counts as empty from {format_instant(since + _EMPTY_FOR)} on."
     )
-    return replace(_away(state, reason, now), emptied_at=since)
-
-
-def _away(state: ArchiveState, reason: str, now: int) -> ArchiveState:
-    since = state.since if not state.reachable and state.since is not None else _second(now)
-    return replace(state, reachable=False, reason=reason, since=since)
-
-
-def _second(tick: int) -> int:
-    return tick - tick % TICK_PER_SECOND
+    return replace(state.away(reason, now), emptied_at=since)

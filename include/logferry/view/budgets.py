@@ -8,7 +8,7 @@ from logferry.budget.forecast import Forecast
 from logferry.budget.look import Seen, look
 from logferry.errors import LogferryError
 from logferry.sources.opening import open_source
-from logferry.view.archives import ArchiveState
+from logferry.view.archive_state import ArchiveState
 from logferry.view.plain import cut
 from logferry.view.shared_boards import Account
 from logferry.window import TICK_PER_SECOND, format_instant

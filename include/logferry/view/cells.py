@@ -7,7 +7,7 @@ from typing import Any
 
 from logferry.audit.gaps import Gap
 from logferry.errors import DefinitionError
-from logferry.view.archives import ArchiveState
+from logferry.view.archive_state import ArchiveState
 from logferry.view.plain import more, span
 from logferry.window import TICK_PER_SECOND, Window, format_instant
 

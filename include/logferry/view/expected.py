@@ -5,7 +5,8 @@ from __future__ import annotations
 from statistics import median_low
 from typing import Literal
 
-from logferry.view.index import Cell, Index
+from logferry.view.index import Index
+from logferry.view.kept_slice import Cell
 from logferry.window import TICK_PER_DAY
 
 _DAYS = 28

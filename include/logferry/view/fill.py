@@ -20,7 +20,7 @@ from logferry.records.manifest import Span
 from logferry.schedule import Schedule
 from logferry.sources.base import LogSource
 from logferry.spec import ExportSpec
-from logferry.view.archives import ArchiveState
+from logferry.view.archive_state import ArchiveState
 from logferry.view.budgets import forecast_for
 from logferry.view.expected import Basis, Expected
 from logferry.view.plain import MOST_ENTRIES, bounded, span

@@ -9,63 +9,21 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
-from logferry.audit.coverage import Covering, Holding, SliceCover, first_not_final
+from logferry.audit.coverage import Covering, SliceCover
+from logferry.audit.finality import Holding, first_not_final
 from logferry.audit.findings import Remembered
-from logferry.audit.gaps import Gap, gap_reason
-from logferry.records.ledger import Ledger, Published, PublishedWindow, Requests
+from logferry.audit.gaps import Gap
+from logferry.records.ledger import Ledger
 from logferry.schedule import Schedule
 from logferry.spec import ExportSpec
-from logferry.view.letters import GAPS, LETTERS, Letter, letter
-from logferry.view.plain import bounded, bounded_or_none, cut
-from logferry.window import Window, instant_or_none
-
-
-class Cell(NamedTuple):
-    """One slice of which something is known. ``letter`` None: nothing is published, so the clock decides.
-
-    ``rows``, ``source_rows``, ``bytes``, ``first_rows``: None also where its rows lie in slices of another length,
-    which ``Index.others`` then tells. ``seq``: of the newest record it rests on, 0 without any. ``reason``: why it is a
-    gap, or would be one once due.
-    """
-
-    letter: Letter | None
-    rows: int | None
-    source_rows: int | None
-    bytes: int | None
-    seq: int
-    first_rows: int | None
-    fingerprint: str | None
-    reason: str | None
-    marks: tuple[str, ...]
-
-
-class Elsewhere(NamedTuple):
-    """A published slice of another length."""
-
-    window: Window
-    rows: int
-    bytes: int
-    seq: int
-    status: str
-
-
-class Publication(NamedTuple):
-    """The newest publication of a window. Times in ticks; None where an older checkpoint does not tell."""
-
-    window: Window
-    seq: int
-    hash: str
-    status: str
-    run: str
-    rows: int | None
-    attempt: int | None
-    started_at: int | None
-    finished_at: int | None
-    requests: Requests | None
+from logferry.view.kept_slice import Cell, Elsewhere, cell_of, elsewhere_of
+from logferry.view.letters import GAPS, LETTERS, Letter
+from logferry.view.plain import bounded
+from logferry.view.publications import Publication
+from logferry.window import Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +63,10 @@ class Index:
         for number, after in covering.stretches():
             known = covering.at(self.window(number), due=spec.start)
             if known.published or known.interrupted:
-                self._add(number, known)
+                self._keep(number, known)
                 self._firsts.append(number)
                 self._ends.append(after)
-        self.publications = sorted(map(self._publication, ledger.windows.values()), reverse=True)
+        self.publications = sorted(map(Publication.of, ledger.windows.values()), reverse=True)
         self.of_seq = {one.seq: one for one in self.publications}
         self.seqs = sorted(self.of_seq)
         self.begun_at = self._begun_at(spec, ledger)
@@ -240,7 +198,7 @@ class Index:
         return None
 
     def holding(self, due: int) -> Holding:
-        """The first slice that may still change, see ``coverage.first_not_final``."""
+        """The first slice that may still change, see ``finality.first_not_final``."""
         held = self._holding
         cell = self.cell(held.window.start // self.grid)
         if cell is None or cell.letter is None:
@@ -271,7 +229,7 @@ class Index:
 
     def _begun_at(self, spec: ExportSpec, ledger: Ledger) -> int:
         """The window of the first slice that was published or begun, but none after the one that the schedule had when
-        the export first published: from then on every window is asked for, see ``upkeep``. The start of the export
+        the export first published: from then on every window is asked for (``audit.survey``). The start of the export
         where an older checkpoint does not tell when that was."""
         at = bisect_right(self._ends, self.first)
         if ledger.first_published_at is None or at == len(self._firsts):
@@ -294,79 +252,14 @@ class Index:
             at = after
         return at == end
 
-    def _add(self, number: int, known: SliceCover) -> None:
+    def _keep(self, number: int, known: SliceCover) -> None:
         """Keep what is known of a slice, and of those after it that are alike."""
-        own = known.published[0] if known.published and known.published[0].window == known.window else None
-        told = letter(known) if known.published else None
-        reason = None
-        if told in GAPS:
-            reason = gap_reason(known, GAPS[told])
-        elif told is None:
-            reason = gap_reason(known, "missing")
-        if own is None and known.published:
-            self._others[number] = tuple(
-                Elsewhere(
-                    one.window,
-                    bounded(one.entry.rows),
-                    bounded(one.entry.file.bytes),
-                    one.seq,
-                    one.entry.status,
-                )
-                for one in known.published
-            )
+        self._cells[number] = cell_of(known, once=self._once)
+        if others := elsewhere_of(known):
+            self._others[number] = others
         if known.damage:
             self._damage[number] = known.damage
-        rows = None if own is None else bounded(own.entry.rows)
-        counted = None if own is None else bounded_or_none(own.entry.source_rows)
-        first = None if own is None else _first_rows(own)
-        fingerprint = known.published[0].fingerprint if known.published else None
-        self._cells[number] = Cell(
-            told,
-            rows,
-            rows if counted == rows else counted,
-            None if own is None else bounded(own.entry.file.bytes),
-            max((one.seq for one in known.published), default=0),
-            rows if first == rows else bounded_or_none(first),
-            None if fingerprint is None else self._once(fingerprint),
-            None if reason is None else self._once(cut(reason)),
-            tuple(map(self._once, _marks(known, own))),
-        )
-
-    def _publication(self, one: PublishedWindow) -> Publication:
-        return Publication(
-            one.window,
-            one.seq,
-            one.hash,
-            one.status,
-            cut(one.run),
-            bounded_or_none(one.rows),
-            bounded_or_none(one.attempt),
-            instant_or_none(one.started_at),
-            instant_or_none(one.finished_at),
-            one.requests,
-        )
 
     def _once(self, text: str) -> str:
         """The text, kept once however many slices say it."""
         return self._same.setdefault(text, text)
-
-
-def _marks(known: SliceCover, own: Published | None) -> Iterable[str]:
-    if own is None:
-        if known.published:
-            yield "other_grid"
-    else:
-        first = _first_rows(own)
-        before = own.entry.previous_rows if first is None else first
-        moved = bounded(own.entry.rows - (own.entry.rows if before is None else before))
-        if moved:
-            yield f"late:+{moved}" if moved > 0 else f"fewer:{moved}"
-        if own.entry.source_now is not None:
-            yield "kept"
-    if known.other_definition:
-        yield "other_definition"
-
-
-def _first_rows(own: Published) -> int | None:
-    """Rows from which on late ones count; a slice that was never more than short has none."""
-    return own.entry.rows if own.first_rows is None and own.entry.status == "short" else own.first_rows

@@ -6,8 +6,9 @@ import hashlib
 import logging
 from dataclasses import dataclass, replace
 
-from logferry.audit.archive import Archive, Connect, Definition, open_archive
+from logferry.audit.archive import Archive, Definition, open_archive
 from logferry.audit.findings import Remembered, beside, damage, remembered
+from logferry.connection import Connect
 from logferry.errors import CredentialsError, StoreError
 from logferry.layout import findings_key, head_key, journal_key, manifests_prefix
 from logferry.records.journal import Damage

@@ -10,8 +10,7 @@ from logferry.layout import journal_key, manifest_key
 from logferry.records.journal import Record
 from logferry.records.ledger import Requests
 from logferry.records.manifest import FileEntry, Intent, Manifest, RunEntry, SliceEntry
-from logferry.view.archives import ArchiveState
-from logferry.view.index import Publication
+from logferry.view.archive_state import ArchiveState
 from logferry.view.plain import (
     MOST_ENTRIES,
     bounded,
@@ -26,6 +25,7 @@ from logferry.view.plain import (
     text_or_none,
     time_or_none,
 )
+from logferry.view.publications import Publication
 from logferry.view.stored_records import Stored
 from logferry.window import TICK_PER_SECOND, Window, instant_or_none
 

@@ -6,8 +6,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from logferry.view.archives import ArchiveState
-from logferry.view.index import Elsewhere, Index
+from logferry.view.archive_state import ArchiveState
+from logferry.view.index import Index
+from logferry.view.kept_slice import Elsewhere
 from logferry.view.letters import LETTERS
 from logferry.view.plain import bounded, instant
 from logferry.window import TICK_PER_DAY, Window, format_instant

@@ -6,11 +6,11 @@ import logging
 import threading
 from dataclasses import dataclass, field
 
-from logferry.audit.archive import Connect
 from logferry.budget.board import BoardDown
 from logferry.budget.look import Seen, look_at
 from logferry.budget.opening import shared_board
 from logferry.clock import Clock
+from logferry.connection import Connect
 from logferry.errors import LogferryError
 from logferry.view.plain import cut
 from logferry.window import TICK_PER_SECOND

@@ -7,8 +7,8 @@ from typing import Any
 from logferry.errors import CredentialsError, DefinitionError, StoreError
 from logferry.records.journal import Record
 from logferry.records.manifest import SliceEntry
-from logferry.view.archives import ArchiveState
-from logferry.view.index import Cell
+from logferry.view.archive_state import ArchiveState
+from logferry.view.kept_slice import Cell
 from logferry.view.letters import GAPS, WORDS
 from logferry.view.plain import bounded_or_none, counts, cut, instant, span, text_or_none, time_or_none
 from logferry.view.record import file_view, run_view

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from logferry.view.archives import ArchiveState
+from logferry.view.archive_state import ArchiveState
 from logferry.view.budgets import budget_of
 from logferry.view.cells import gap_list
 from logferry.view.index import Index

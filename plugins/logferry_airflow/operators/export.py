@@ -165,7 +165,7 @@ class PublishOperator(PublishingOperator):
         self.allow_shrink = allow_shrink
 
     def carry(self, context: Context, *, waited_s: float) -> dict[str, Any]:
-        from logferry.publishing.publish import ChunkResult
+        from logferry.publishing.results import ChunkResult
         from logferry_airflow.ferries import open_run_ferry
 
         window = self.window(context, self.spec)

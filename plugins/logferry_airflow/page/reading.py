@@ -12,7 +12,8 @@ from fastapi import Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from logferry.dag_ids import dag_id
-from logferry.view.archives import Archives, ArchiveState, etag
+from logferry.view.archive_state import ArchiveState, etag
+from logferry.view.archives import Archives
 from logferry_airflow.page.airflow_state import (
     DagState,
     asked_since,

@@ -21,7 +21,8 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 
 from logferry.spec import ExportSpec
-from logferry.view.archives import Archives, ArchiveState, Look, etag
+from logferry.view.archive_state import ArchiveState, etag
+from logferry.view.archives import Archives, Look
 from logferry.view.summary import summary
 from logferry_airflow.page.answers import encoded, has, quoted, takes_gzip
 from logferry_airflow.page.exports import Exports, this_minute

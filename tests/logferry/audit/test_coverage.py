@@ -5,56 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import msgspec
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.logferry.audit.covering import covered, found_in, spec
 from tests.logferry.made_archive import START, MadeArchive, hours
 
-from logferry.audit.coverage import STATES, Coverage, cover, default_range, due_before
-from logferry.audit.findings import Finding, Remembered
+from logferry.audit.coverage import STATES, default_range, due_before
 from logferry.audit.gaps import gap_state, gaps, remedies
-from logferry.records.fold import Ledger
 from logferry.records.journal import Record
-from logferry.records.manifest import Intent, Manifest, Span, Status
-from logferry.spec import ExportSpec, export_from
-from logferry.window import TICK_PER_DAY, TICK_PER_HOUR, TICK_PER_MINUTE, Window, parse_instant
-
-NOW = parse_instant("2026-11-13T06:00:00Z")
-
-
-def spec(**changes: object) -> ExportSpec:
-    data = {
-        "name": "web",
-        "source": {"kind": "datadog", "connection": "dd"},
-        "schedule": "@daily",
-        "start": "2026-11-10T00:00:00Z",
-        **changes,
-    }
-    return export_from(data, where="test", written=True)
-
-
-@pytest.fixture
-def archive(tmp_path: Path) -> MadeArchive:
-    return MadeArchive(tmp_path / "lake")
-
-
-def covered(
-    ledger: Ledger,
-    window: Window,
-    *,
-    now: int = NOW,
-    fingerprint: str | None = "sha256:one",
-    damage: dict[Window, list[Remembered]] | None = None,
-    **changes: object,
-) -> Coverage:
-    return cover(spec(**changes), ledger, window, now=now, fingerprint=fingerprint, damage=damage or {})
-
-
-def found_in(slice_: Window, seq: int = 99) -> Remembered:
-    finding = Finding(
-        kind="object_sha256", window=Span.of(slice_), key="k", detail="its content is other", remedy="r"
-    )
-    return Remembered(finding=finding, seq=seq, found_at="2026-11-13T00:00:00Z")
+from logferry.records.manifest import Intent, Manifest, Status
+from logferry.window import TICK_PER_HOUR, TICK_PER_MINUTE, parse_instant
 
 
 def test_each_state_is_told_apart(archive: MadeArchive) -> None:
@@ -105,24 +65,6 @@ def test_without_a_present_definition_nothing_is_called_another(archive: MadeArc
     assert not covered(archive.ledger, hours(0), fingerprint=None).slices[0].other_definition
 
 
-def test_slices_of_another_grid_cover_what_they_hold_whole(archive: MadeArchive) -> None:
-    archive.slice = 2 * TICK_PER_HOUR
-    archive.publish(hours(0, 2), files=False)
-    coverage = covered(archive.ledger, hours(0, 3))
-    assert [(one.state, one.other_definition) for one in coverage.slices] == [
-        ("proven", True), ("proven", True), ("missing", False),
-    ]  # fmt: skip
-    assert coverage.rows == 3
-
-
-def test_a_slice_only_partly_held_by_another_grid_is_missing(archive: MadeArchive) -> None:
-    archive.slice = TICK_PER_HOUR // 2
-    archive.publish(Window(START, START + TICK_PER_HOUR // 2), files=False)
-    assert covered(archive.ledger, hours(0)).slices[0].state == "missing"
-    archive.publish(Window(START + TICK_PER_HOUR // 2, START + TICK_PER_HOUR), files=False, status="short")
-    assert covered(archive.ledger, hours(0)).slices[0].state == "short"
-
-
 def test_an_open_intent_interrupts_until_the_window_is_published(archive: MadeArchive) -> None:
     archive.publish(hours(0, 24), files=False)
     archive.begin(hours(0, 2))
@@ -149,36 +91,6 @@ def test_a_kept_slice_belongs_to_the_definition_that_its_rows_were_written_under
         )
     )  # fmt: skip
     assert covered(archive.ledger, hours(0), fingerprint="sha256:two").slices[0].other_definition
-
-
-@pytest.mark.parametrize(
-    ("counted", "final"),
-    [(TICK_PER_DAY - 1, None), (TICK_PER_DAY, 1), (3 * TICK_PER_DAY, 1)],
-)
-def test_a_slice_is_final_by_a_count_at_its_end_plus_the_horizon_or_later(
-    archive: MadeArchive, counted: int, final: int | None
-) -> None:
-    archive.publish(hours(0), files=False, counted_at=hours(0).end + counted)
-    assert covered(archive.ledger, hours(0, 2)).final_up_to == (None if final is None else hours(final).start)
-
-
-def test_final_ends_at_the_first_slice_that_is_not(archive: MadeArchive) -> None:
-    archive.publish(hours(0, 5), files=False)
-    assert covered(archive.ledger, hours(0)).final_up_to == hours(5).start
-    archive.publish(hours(3), files=False, status="short")
-    assert covered(archive.ledger, hours(4)).final_up_to == hours(3).start
-    archive.begin(hours(2))
-    assert covered(archive.ledger, hours(4)).final_up_to == hours(2).start
-    damage = {hours(1): [found_in(hours(1))]}
-    assert covered(archive.ledger, hours(4), damage=damage).final_up_to == hours(1).start
-
-
-def test_a_proof_that_a_later_record_without_a_count_kept_still_makes_final(archive: MadeArchive) -> None:
-    archive.publish(hours(0), files=False)
-    archive.publish(hours(0), files=False, status="unproven")
-    assert covered(archive.ledger, hours(0)).final_up_to == hours(0).end
-    archive.publish(hours(0), files=False, status="unproven", rows=9)
-    assert covered(archive.ledger, hours(0)).final_up_to is None
 
 
 def test_a_run_at_work_on_a_window_that_is_not_due_is_no_gap(archive: MadeArchive) -> None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.logferry.made_archive import START, MadeArchive, hours
@@ -41,11 +38,6 @@ def window(start: str, end: str) -> Window:
 
 def commands(*windows: Window, now: int = NOW, **changes: object) -> list[str]:
     return [one.command for one in remedies(spec(**changes), windows, now=now)]
-
-
-@pytest.fixture
-def archive(tmp_path: Path) -> MadeArchive:
-    return MadeArchive(tmp_path / "lake")
 
 
 def test_adjoining_slices_of_one_state_are_one_gap_with_its_reason(archive: MadeArchive) -> None:

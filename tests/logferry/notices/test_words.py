@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.logferry.notices.made import at, entry, finding, short_manifest, span
 
-from logferry.audit.upkeep import never_published
+from logferry.audit.survey import never_published
 from logferry.notices.behind import behind_notice, late_windows, lost_notice, unreadable_notice
 from logferry.notices.notice import keys_of
 from logferry.notices.short import short_notice

@@ -11,7 +11,7 @@ from logferry.audit.archive import Archive
 from logferry.clock import SystemClock
 from logferry.spec import ExportSpec, export_from
 from logferry.stores.base import Store
-from logferry.view.archives import ArchiveState
+from logferry.view.archive_state import ArchiveState
 from logferry.view.reading import look
 from logferry.view.shared_boards import SharedBoards
 from logferry.view.stored_records import StoredRecords

@@ -15,7 +15,7 @@ from tests.logferry.view.states import state_of
 
 from logferry.schedule import Schedule
 from logferry.spec import ExportSpec
-from logferry.view.archives import ArchiveState
+from logferry.view.archive_state import ArchiveState
 from logferry.view.fill import fill
 from logferry.window import (
     TICK_PER_DAY,

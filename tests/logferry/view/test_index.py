@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.logferry.memory_store import MemoryStore
 from tests.logferry.publishing_runs import EXPORT, START, Publisher, Rows, Scribe
-from tests.logferry.view.states import spec_of
+from tests.logferry.view.made_year import make_year, year_spec
+from tests.logferry.view.states import spec_of, state_of
 
 from logferry.audit.coverage import Coverage, cover
 from logferry.audit.findings import Finding, Remembered
@@ -17,9 +18,16 @@ from logferry.audit.gaps import gap_state, gaps
 from logferry.records.ledger import Ledger, read_ledger
 from logferry.records.manifest import Span, Status
 from logferry.spec import ExportSpec
+from logferry.view.cells import cells
 from logferry.view.index import Index
 from logferry.view.letters import WORDS
-from logferry.window import TICK_PER_HOUR, TICK_PER_MINUTE, Window
+from logferry.view.summary import summary
+from logferry.window import (
+    TICK_PER_DAY,
+    TICK_PER_HOUR,
+    TICK_PER_MINUTE,
+    Window,
+)
 
 STATUSES: list[Status] = ["proven", "unproven", "short"]
 SPEC = spec_of(horizon="2h")
@@ -176,3 +184,16 @@ def test_on_a_finer_grid_slices_of_older_ones_are_told_as_one_by_one(
     assert index.published(*found) == len(published)
     last = index.last_published(found[1])
     assert last == (published[-1] if published else last)
+
+
+def test_an_older_grid_of_long_slices_is_kept_once_for_each_of_them() -> None:
+    store = MemoryStore()
+    make_year(store, year_spec(slice_="1d"), slices=365, per_window=1, recorded=1)
+    spec = year_spec(slice_="1m")
+    state = state_of(store, spec)
+    assert state.entries == 3 * 365
+    now = spec.start + 365 * TICK_PER_DAY
+    assert summary(state, now=now)["cells"]["P"] == 365 * 1_440
+    part = cells(state, Window(spec.start, now), now=now)
+    assert part["cells"] == "P" * 20_000
+    assert part["marks"]["19999"] == ["other_grid", "other_definition"]

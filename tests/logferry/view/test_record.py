@@ -17,7 +17,7 @@ from tests.logferry.view.states import state_of
 from logferry.layout import findings_key, head_key, journal_key
 from logferry.records.journal import Head
 from logferry.records.manifest import content_hash
-from logferry.view.archives import ArchiveState
+from logferry.view.archive_state import ArchiveState
 from logferry.view.cells import cells
 from logferry.view.fill import fill
 from logferry.view.ranges import default_range

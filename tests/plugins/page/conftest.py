@@ -23,7 +23,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import delete
 
 from logferry.connection import connection_for
-from logferry.ferry import open_ferry
+from logferry.opening import open_ferry
 from logferry.spec import load_export
 from logferry.window import Window, parse_instant
 from logferry_airflow.page.app import create_app

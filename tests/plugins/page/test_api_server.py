@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -13,12 +12,13 @@ from pathlib import Path
 
 import pytest
 import requests
+from tests.free_port import free_port
 from tests.plugins.page.conftest import define
 
-pytestmark = [pytest.mark.airflow, pytest.mark.integration]
+pytestmark = [pytest.mark.airflow, pytest.mark.integration, pytest.mark.timeout(900)]
 
 PROJECT = Path(__file__).resolve().parents[3]
-STARTED_S = 120.0
+STARTED_S = 600.0
 USERS = {"ada": "admin", "vic": "viewer"}
 FAR = {"endpoint_url": "http://127.0.0.1:9", "region_name": "eu-west-1"}
 SECRET = "afarsecretafarsecret"
@@ -34,9 +34,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     for where in ("environment", "database", "nowhere"):
         define(exports, where, destination={"url": "s3://logs/far", "connection": f"lake_{where}"})
     (home / "passwords.json").write_text(json.dumps({user: user for user in USERS}))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     base = f"http://127.0.0.1:{port}/air/flow"
     in_environment = {"conn_type": "aws", "login": "AKIAFAR", "password": SECRET, "extra": FAR}
     environment = {

@@ -651,20 +651,27 @@ def test_what_the_engine_says_of_a_lake_is_passed_on_as_unavailable(
 def test_a_lake_that_does_not_answer_in_time_is_unavailable_and_the_list_goes_on(
     exports: Path, permissions: Permissions, database: None
 ) -> None:
-    answered = threading.Event()
+    asked, answered = threading.Event(), threading.Event()
+    lane = Lane(limit_s=60)
 
     class Hanging:
         def state(self, spec: Any) -> None:
-            answered.wait()
+            asked.set()
+            answered.wait(60)
 
-    try:
-        with _of(Hanging(), Lane(limit_s=0.05)) as reader:
+    with _of(Hanging(), lane) as reader:
+        first = threading.Thread(target=lambda: reader.get("/logferry/api/exports/shop"))
+        first.start()
+        try:
+            assert asked.wait(60)  # The limit counts from before a thread takes it up.
+            lane._limit_s = 0.05
             answer = reader.get("/logferry/api/exports/shop")
             assert answer.status_code == 503
             assert "the lake of shop has not answered for" in sentence(answer)
             assert names(reader.get("/logferry/api/exports")) == ["shop", "till"]
-    finally:
-        answered.set()
+        finally:
+            answered.set()
+            first.join(60)
 
 
 def test_the_log_names_the_address_in_one_line(

@@ -22,7 +22,8 @@ from tests.plugins.page.conftest import Permissions, define
 from logferry.clock import SystemClock
 from logferry.connection import Connection, connection_for
 from logferry.spec import ExportSpec, load_exports
-from logferry.view.archives import Archives, ArchiveState, Look
+from logferry.view.archive_state import ArchiveState
+from logferry.view.archives import Archives, Look
 from logferry.window import TICK_PER_SECOND
 from logferry_airflow.page import rows as rows_module
 from logferry_airflow.page.exports import Exports

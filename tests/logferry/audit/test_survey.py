@@ -3,131 +3,27 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from functools import cache
 from itertools import pairwise
-from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-
-from logferry.audit.coverage import first_not_final
-from logferry.audit.upkeep import (
-    AUDIT_BYTES,
-    AUDIT_RECORDS,
-    AUDIT_SLICES,
-    AUDIT_WHOLE,
-    MOST_ASKED,
-    MOST_RUNS,
-    Ended,
-    RunState,
-    Visit,
-    audit_from,
-    audit_sample,
-    choose,
-    survey,
+from tests.logferry.audit.small_world import (
+    DAY,
+    HOUR,
+    PRESENT,
+    START,
+    World,
+    hours,
+    make_spec,
+    published,
+    spec_of,
 )
+
+from logferry.audit.finality import first_not_final
+from logferry.audit.survey import survey
 from logferry.records.ledger import Ledger, Published
-from logferry.records.manifest import FileEntry, SliceEntry, Status
-from logferry.spec import ExportSpec, export_from
-from logferry.window import TICK_PER_DAY, TICK_PER_HOUR, Window, format_instant, parse_instant
-
-HOUR = TICK_PER_HOUR
-DAY = TICK_PER_DAY
-START = parse_instant("2026-03-01T00:00:00Z")
-PRESENT = "sha256:present"
-
-
-@cache
-def spec_of(schedule: str, slice_: str, settle: str, horizon: str) -> ExportSpec:
-    """Checking a definition takes longer than a survey."""
-    return make_spec(schedule=schedule, slice=slice_, settle=settle, horizon=horizon)
-
-
-def make_spec(**keys: Any) -> ExportSpec:
-    source = {"kind": "datadog", "connection": "dd", "query": "*", **keys.pop("source", {})}
-    definition = {
-        "name": "shop",
-        "source": source,
-        "schedule": "0 */6 * * *",
-        "start": format_instant(START),
-        "settle": "30m",
-        "horizon": "24h",
-        **keys,
-    }
-    return export_from(definition, where="test", written=True)
-
-
-def hours(first: int, last: int) -> Window:
-    return Window(START + first * HOUR, START + last * HOUR)
-
-
-@dataclass
-class World:
-    """A source, a ledger, and exports that publish what the source holds at the time."""
-
-    spec: ExportSpec
-    rows: Counter[int] = field(default_factory=Counter)
-    ledger: Ledger = field(default_factory=Ledger)
-    asked: list[Window] = field(default_factory=list)
-    countable: bool = True
-    seq: int = 0
-
-    def count(self, window: Window) -> Mapping[int, int] | None:
-        self.asked.append(window)
-        if not self.countable:
-            return None
-        return {tick: self.rows[tick] for tick in self.rows if tick in window}
-
-    def publish(self, window: Window, now: int, *, fingerprint: str = PRESENT, **entry: Any) -> None:
-        self.seq += 2
-        if self.ledger.first_published_at is None:
-            self.ledger.first_published_at = now
-        for slice_ in window.slices(self.spec.slice):
-            rows = self.rows[slice_.start]
-            values: dict[str, Any] = {
-                "status": "proven" if self.countable else "unproven",
-                "rows": rows,
-                "source_rows": rows if self.countable else None,
-                "counted_at": format_instant(now) if self.countable else None,
-                **entry,
-            }
-            self.ledger.slices[slice_] = published(slice_, self.seq, fingerprint, **values)
-
-    def visits(self, now: int) -> list[Visit]:
-        return survey(self.spec, self.ledger, self.count, now, fingerprint=PRESENT).visits
-
-    def windows(self, now: int) -> list[Window]:
-        return [visit.window for visit in self.visits(now)]
-
-
-def published(
-    slice_: Window,
-    seq: int,
-    fingerprint: str,
-    *,
-    status: Status,
-    rows: int,
-    source_rows: int | None,
-    counted_at: str | None,
-    source_now: int | None = None,
-    source_now_at: str | None = None,
-) -> Published:
-    file = FileEntry(key="k", rows=rows, bytes=rows, sha256="", row_hash="", min_time=None, max_time=None)
-    entry = SliceEntry(
-        start=format_instant(slice_.start),
-        end=format_instant(slice_.end),
-        status=status,
-        rows=rows,
-        source_rows=source_rows,
-        counted_at=counted_at,
-        file=file,
-        source_now=source_now,
-        source_now_at=source_now_at,
-    )
-    return Published(slice_, entry, fingerprint, seq, entry if status == "proven" else None)
+from logferry.window import Window, format_instant, parse_instant
 
 
 @pytest.fixture
@@ -536,154 +432,3 @@ def test_a_day_of_hours_is_closed_once_and_not_every_hour() -> None:
     world.publish(hours(0, 24), START + 24 * HOUR + HOUR // 2)
     assert [world.windows(START + hour * HOUR) for hour in range(25, 48)] == [[]] * 23
     assert world.windows(START + 48 * HOUR) == [hours(0, 24)]
-
-
-def visit(number: int) -> Visit:
-    return Visit(hours(number, number + 1), 0, "missed")
-
-
-NOW = START + 100 * DAY
-
-
-def ended(hours_ago: int, starts: int = 1) -> Ended:
-    return Ended(NOW - hours_ago * HOUR, starts)
-
-
-def test_at_most_so_many_runs_are_under_way_and_the_oldest_come_first() -> None:
-    visits = [visit(number) for number in range(MOST_RUNS + 5)]
-    assert choose(visits, lambda _: "new", NOW) == [(one, False) for one in visits[:MOST_RUNS]]
-
-
-def test_runs_under_way_are_not_started_again_and_take_their_place() -> None:
-    visits = [visit(number) for number in range(MOST_RUNS + 5)]
-    state: dict[Visit, RunState] = dict.fromkeys(visits[:3], "under way")
-    chosen = choose(visits, lambda one: state.get(one, "new"), NOW)
-    assert [one for one, _ in chosen] == visits[3:MOST_RUNS]
-
-
-def test_a_run_that_failed_starts_again_and_holds_up_no_other() -> None:
-    visits = [visit(number) for number in range(MOST_RUNS + 2)]
-    failed = set(visits[:4])
-    chosen = choose(visits, lambda one: ended(9) if one in failed else "new", NOW)
-    assert len(chosen) == MOST_RUNS
-    assert [one for one, again in chosen if not again] == visits[4:]
-    assert [one for one, again in chosen if again] == visits[:2]
-
-
-def test_however_many_always_fail_a_new_visit_is_started() -> None:
-    visits = [visit(number) for number in range(MOST_ASKED)]
-    chosen = choose(visits, lambda one: "new" if one == visits[-1] else ended(100), NOW)
-    assert chosen[0] == (visits[-1], False)
-
-
-def test_a_list_too_long_to_ask_about_is_gone_through_in_turns() -> None:
-    visits = [visit(number) for number in range(3 * MOST_ASKED)]
-    asked: set[Visit] = set()
-    for turn in range(7):
-        now = NOW + turn * HOUR
-        before = len(asked)
-
-        def state(one: Visit) -> RunState:
-            asked.add(one)
-            return ended(0)
-
-        choose(visits, state, now)
-        assert len(asked) - before <= MOST_ASKED
-    assert asked == set(visits)
-
-
-@pytest.mark.parametrize(
-    ("starts", "pause"), [(0, 1), (1, 1), (2, 2), (3, 4), (6, 32), (7, 48), (8, 48), (10**6, 48)]
-)
-def test_the_pause_before_another_try_doubles_up_to_two_days(starts: int, pause: int) -> None:
-    one = visit(0)
-    assert choose([one], lambda _: ended(pause, starts), NOW) == [(one, True)]
-    assert choose([one], lambda _: Ended(NOW - pause * HOUR + 1, starts), NOW) == []
-
-
-def test_those_that_wait_longest_are_tried_first_so_that_all_get_their_turn() -> None:
-    visits = [visit(number) for number in range(3 * MOST_RUNS)]
-    runs = dict.fromkeys(visits, ended(50))
-    tried: set[Visit] = set()
-    for hour in range(3):
-        now = NOW + hour * HOUR
-        chosen = choose(visits, runs.__getitem__, now)
-        assert len(chosen) == MOST_RUNS
-        for one, _ in chosen:
-            runs[one] = Ended(now, 2)
-            tried.add(one)
-    assert tried == set(visits)
-
-
-@given(st.lists(st.sampled_from(["new", "under way", "ended", "pausing"]), max_size=60))
-def test_no_pass_goes_beyond_the_bound_and_none_with_work_is_idle(states: list[str]) -> None:
-    visits = [visit(number) for number in range(len(states))]
-    known: dict[str, RunState] = {
-        "new": "new",
-        "under way": "under way",
-        "ended": ended(5),
-        "pausing": ended(0),
-    }
-    asked: list[Visit] = []
-
-    def state(one: Visit) -> RunState:
-        asked.append(one)
-        return known[states[visits.index(one)]]
-
-    chosen = choose(visits, state, NOW)
-    under_way = sum(states[visits.index(one)] == "under way" for one in asked)
-    assert len(chosen) + min(under_way, MOST_RUNS) <= MOST_RUNS
-    assert all(states[visits.index(one)] == ("ended" if again else "new") for one, again in chosen)
-    if {"new", "ended"} & set(states) and states.count("under way") == 0:
-        assert chosen
-
-
-def archive(sizes: list[int]) -> list[Published]:
-    return [
-        published(
-            hours(hour, hour + 1), 2, PRESENT, status="proven", rows=size, source_rows=size, counted_at=None
-        )
-        for hour, size in enumerate(sizes)
-    ]
-
-
-@settings(max_examples=40)
-@given(st.integers(1, 1000), st.integers(0, 10**6))
-def test_audits_go_round_and_soon_come_to_every_slice(count: int, first_turn: int) -> None:
-    slices = archive([1] * count)
-    seen: set[int] = set()
-    turns = -(-3 * (count + AUDIT_SLICES) // AUDIT_SLICES)
-    for turn in range(first_turn, first_turn + turns):
-        sample = audit_sample(slices, turn)
-        assert sample is not None
-        inside = range((sample.start - START) // HOUR, (sample.end - START) // HOUR)
-        assert 0 < len(inside) <= AUDIT_SLICES
-        seen.update(inside)
-    assert seen == set(range(count))
-
-
-def test_an_audit_reads_no_more_bytes_than_it_should_but_at_least_one_slice() -> None:
-    slices = archive([AUDIT_BYTES // 3] * 40 + [AUDIT_BYTES * 2] * 40)
-    lengths = {sample.ticks // HOUR for turn in range(500) if (sample := audit_sample(slices, turn))}
-    assert lengths == {1, 2, 3}
-
-
-def test_there_is_nothing_to_audit_in_an_empty_archive() -> None:
-    assert audit_sample([], 5) is None
-
-
-def test_an_audit_begins_at_the_oldest_witness_that_is_not_too_far_back() -> None:
-    turn = next(turn for turn in range(2) if audit_from("shop", 500, [], turn) is not None)
-    assert audit_from("shop", 500, [490, 480, 300, 501], turn) == 480
-    assert audit_from("shop", 500, [], turn) == 500 - AUDIT_RECORDS + 1
-    assert audit_from("shop", 0, [7], turn) == 1
-
-
-@given(st.integers(0, 10**6), st.text(max_size=20))
-def test_the_whole_journal_is_read_once_in_so_many_audits_and_at_every_hour_of_the_day(
-    first: int, name: str
-) -> None:
-    turns = range(first, first + 24 * AUDIT_WHOLE)
-    whole = [turn for turn in turns if audit_from(name, 500, [500], turn) is None]
-    assert len(whole) == 24
-    assert {turn % 24 for turn in whole} == set(range(24))

@@ -14,7 +14,7 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from logferry.connection import connection_for
 from logferry.errors import CredentialsError, StoreError
-from logferry.ferry import open_ferry
+from logferry.opening import open_ferry
 from logferry.spec import ExportSpec, load_export
 from logferry.window import Window, parse_instant
 from logferry_airflow.operators.verify import VerifyOperator

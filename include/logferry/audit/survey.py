@@ -1,4 +1,4 @@
-"""Upkeep: which windows of an export a run is due for, and what of the archive to look over next.
+"""A survey: which windows of an export a run is due for.
 
 Pure: the ledger, a way to count and the time go in, visits come out. A visit is due for a window that was
 
@@ -20,14 +20,12 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Literal
-from zlib import crc32
+from typing import TYPE_CHECKING
 
 from logferry.audit.stretches import Stretches
 from logferry.schedule import Schedule
 from logferry.window import (
     TICK_PER_DAY,
-    TICK_PER_HOUR,
     Window,
     format_compact,
     format_duration,
@@ -40,50 +38,12 @@ if TYPE_CHECKING:
     from logferry.records.ledger import Ledger, Published
     from logferry.spec import ExportSpec
 
-MOST_RUNS = 12
-"""Runs of one export that upkeep has under way at once; what is left waits for a later pass.
-
-With a pass an hour a week of missed hours is made good within a day, and a day's own run never waits long.
-"""
-MOST_ASKED = 40 * MOST_RUNS
-"""Visits whose runs one pass asks about; of a longer list the rest takes turns."""
-FIRST_PAUSE = TICK_PER_HOUR
-"""Until a run that ended without a publication is started again; twice as long after each time."""
-LONGEST_PAUSE = 2 * TICK_PER_DAY
 UNCOUNTED_FOR = 31 * TICK_PER_DAY
 """After its horizon, a slice whose source could not be counted is tried for so long."""
-AUDIT_SLICES = 24
-"""Slices that one audit reads, at most."""
-AUDIT_BYTES = 2 * 2**30
-"""Their bytes, at most."""
-AUDIT_RECORDS = 96
-"""Records at the end of the journal that an audit looks at, at most, where it does not look at all."""
-AUDIT_WHOLE = 25
-"""Every so many audits the whole journal is read: with one an hour a little less than once a day, and each time an
-hour later in the day, so that it is never put off for good where the scheduler sleeps at night."""
-_GOLDEN = 0x9E3779B97F4A7C15
-"""2**64 divided by the golden ratio: its multiples, modulo 2**64, fall evenly, however many they are."""
 
 Count = Callable[[Window], Mapping[int, int] | None]
 """Rows per slice of a window at the source, by slice start (absent: none); None when it cannot count, or only at the
 price of a request for every slice."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """A run that ended and published nothing of its visit: at which tick, and how often it was started."""
-
-    at: int
-    starts: int
-
-    @property
-    def again_at(self) -> int:
-        """From when it may start again. The pause doubles with each start, between FIRST_PAUSE and LONGEST_PAUSE."""
-        doubled = FIRST_PAUSE << min(max(self.starts, 1) - 1, 16)
-        return self.at + min(doubled, LONGEST_PAUSE)
-
-
-RunState = Literal["new", "under way"] | Ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,75 +284,3 @@ def _is_news(published: Published, rows: int) -> bool:
         return entry.source_now not in (None, rows)
     told = entry.source_rows if entry.source_now is None else entry.source_now
     return rows != (entry.rows if told is None else told)
-
-
-def choose(visits: Sequence[Visit], state: Callable[[Visit], RunState], now: int) -> list[tuple[Visit, bool]]:
-    """The visits to start at tick ``now``, each with whether its run is one that ended and must start again.
-
-    ``state`` is asked about the runs of at most MOST_ASKED visits. At most MOST_RUNS are under way together. Visits
-    never tried come first, in their order; then those whose pause is over, the longest over first: a window that
-    always fails holds up no other, and is tried ever more rarely.
-    """
-    room = MOST_RUNS
-    new: list[Visit] = []
-    ended: list[tuple[int, Visit]] = []
-    for visit in _in_turns(visits, now // TICK_PER_HOUR):
-        if len(new) >= room:
-            break
-        match state(visit):
-            case "new":
-                new.append(visit)
-            case "under way":
-                room -= 1
-            case Ended() as run:
-                ended.append((run.again_at, visit))
-    again = sorted((due, visit.window, visit) for due, visit in ended if due <= now)
-    return [(visit, False) for visit in new[: max(room, 0)]] + [
-        (visit, True) for _, _, visit in again[: max(room - len(new), 0)]
-    ]
-
-
-def _in_turns(visits: Sequence[Visit], turn: int) -> list[Visit]:
-    """At most MOST_ASKED of them: the first ones, and of the others another part at each turn."""
-    if len(visits) <= MOST_ASKED:
-        return list(visits)
-    half = MOST_ASKED // 2
-    others = visits[half:]
-    at = turn * half % len(others)
-    return [*visits[:half], *[*others[at:], *others[:at]][:half]]
-
-
-def audit_sample(published: Iterable[Published], turn: int) -> Window | None:
-    """The range that audit number ``turn`` looks over; None when nothing is published.
-
-    At most AUDIT_SLICES published slices and, but for the last one, AUDIT_BYTES. Turns go round by the golden ratio:
-    at any length of the archive, and when some turns are left out, they soon come to every part of it, and nothing
-    has to be remembered.
-    """
-    ordered = sorted(published, key=lambda one: one.window)
-    if not ordered:
-        return None
-    # It may begin before the first slice and end after the last, so that those two come as often as any other.
-    places = len(ordered) + AUDIT_SLICES - 1
-    end = ((turn * _GOLDEN % 2**64) * places >> 64) + 1
-    latest, *earlier = reversed(ordered[max(end - AUDIT_SLICES, 0) : end])
-    sample = [latest.window]
-    left = AUDIT_BYTES - latest.entry.file.bytes
-    for one in earlier:
-        left -= one.entry.file.bytes
-        if left < 0:
-            break
-        sample.append(one.window)
-    return Window(sample[-1].start, max(slice_.end for slice_ in sample))
-
-
-def audit_from(export: str, newest: int, witnessed: Iterable[int], turn: int) -> int | None:
-    """The first record that audit number ``turn`` looks at; None: it looks at all of them.
-
-    ``newest``: number of the last record. ``witnessed``: those of the records whose hashes are known from elsewhere;
-    the chain from the oldest of them on needs no record before it. Exports take their whole journals in turns.
-    """
-    if (turn + crc32(export.encode())) % AUDIT_WHOLE == 0:
-        return None
-    earliest = max(newest - AUDIT_RECORDS + 1, 1)
-    return min((seq for seq in witnessed if earliest <= seq <= newest), default=earliest)
