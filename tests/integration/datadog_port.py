@@ -8,7 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from logferry.connection import Connection
-from logferry.ferry import Ferry, open_ferry
+from logferry.ferry import Ferry
+from logferry.opening import open_ferry
 from logferry.records.manifest import Manifest
 from logferry.spec import ExportSpec, export_from
 from logferry.stores.base import Store

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping
@@ -14,6 +14,8 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 import requests
+from tests.free_port import free_port
+from tests.open_folder import open_folder
 
 from logferry_local.airflow import airflow_command, airflow_environment, component_commands
 from logferry_local.database import Database
@@ -25,7 +27,7 @@ PEOPLE = {"admin": "admin", "eve": "viewer"}
 """User name and role; the password is the name and ``-secret``."""
 COMPONENTS = ("api-server", "scheduler", "dag-processor")
 FOREIGN = ("DD_", "AZURE_", "AWS_", "AIRFLOW_", "LOGFERRY_", "OPENLINEAGE")
-STARTED_S = 180.0
+STARTED_S = 600.0
 _POLL_S = 0.25
 _ANSWER_S = 60
 
@@ -34,13 +36,6 @@ Found = TypeVar("Found")
 
 def password(user: str) -> str:
     return f"{user}-secret"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def until(look: Callable[[], Found], what: str, seconds: float) -> Found:
@@ -103,7 +98,8 @@ class PageAirflow:
         self._components = components
         self._meanwhile = meanwhile
         self._before = before
-        self._database = Database(folder / "postgres")
+        self._folders = contextlib.ExitStack()
+        self._database = Database(self._folders.enter_context(open_folder()) / "postgres")
         self._children = Children(folder / "processes.json", folder / "logs")
 
     def __enter__(self) -> PageAirflow:
@@ -136,6 +132,7 @@ class PageAirflow:
     ) -> None:
         self._children.stop()
         self._database.__exit__(kind, error, trace)
+        self._folders.close()
 
     def beside(self, path: str) -> str:
         """One more API server of the same Airflow, as behind a proxy: its base URL, which has a path."""

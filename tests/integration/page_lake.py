@@ -16,8 +16,8 @@ import yaml
 
 from logferry.clock import SystemClock
 from logferry.connection import Connection
-from logferry.ferry import open_ferry
 from logferry.layout import head_key, journal_key, manifest_key, slice_key
+from logferry.opening import open_ferry
 from logferry.records.journal import Head
 from logferry.records.ledger import read_ledger
 from logferry.records.manifest import Manifest, RunEntry, content_hash, decode_manifest

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import urllib.error
@@ -13,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.free_port import free_port
 
 _STARTED_WITHIN_S = 60
 
@@ -33,7 +34,7 @@ def running_s3_server(log: Path, *, data: Path | None = None, port: int | None =
     ``data``: the folder in which objects outlive the server; None keeps them in memory. ``port``: that of a server
     which ran before, to take its place; None takes a free one.
     """
-    port = port or _free_port()
+    port = port or free_port()
     environ = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     environ |= {"BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(port), "SERVICES": "s3", "LOG_LEVEL": "WARNING"}
     if data is not None:
@@ -54,13 +55,6 @@ def running_s3_server(log: Path, *, data: Path | None = None, port: int | None =
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _wait_until_answering(endpoint: str, process: subprocess.Popen[bytes], log: Path) -> None:

@@ -31,7 +31,7 @@ from sqlalchemy import func, select
 
 from logferry.budget import Budget
 from logferry.clock import SystemClock
-from logferry.ferry import open_ferry
+from logferry.opening import open_ferry
 from logferry.spec import load_export
 from logferry.window import (
     TICK_PER_DAY,

@@ -5,19 +5,21 @@ from __future__ import annotations
 import contextlib
 import importlib
 import logging
+import queue
 import socket
 import struct
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.free_port import free_port
 from tests.integration.budget_servers import (
     PASSWORD,
     RedisServer,
-    free_port,
     postgres_server,
     redis_server,
 )
@@ -61,8 +63,8 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
 
 
 @pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connection]:
-    with postgres_server(tmp_path_factory.mktemp("postgres")) as connection:
+def postgres() -> Iterator[Connection]:
+    with postgres_server() as connection:
         yield connection
 
 
@@ -261,7 +263,7 @@ class Mute:
 
     def __init__(self, *, greets: bool = False) -> None:
         self._greets = greets
-        self.connections = 0
+        self._came: queue.Queue[object] = queue.Queue()
         self._kept: list[socket.socket] = []
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.port = self._socket.getsockname()[1]
@@ -270,11 +272,18 @@ class Mute:
     def _serve(self) -> None:
         with contextlib.suppress(OSError):
             while True:
-                one, _ = self._socket.accept()
-                self.connections += 1
+                one, who = self._socket.accept()
+                self._came.put(who)
                 self._kept.append(one)
                 if self._greets:
-                    self._greet(one)
+                    with contextlib.suppress(OSError, struct.error):  # It may have gone meanwhile.
+                        self._greet(one)
+
+    @property
+    def connections(self) -> int:
+        """How many there were until now, also those not taken yet."""
+        with socket.create_connection(("127.0.0.1", self.port)) as last:
+            return next(number for number in count() if self._came.get(timeout=30) == last.getsockname())
 
     def _greet(self, one: socket.socket) -> None:
         (length,) = struct.unpack("!I", one.recv(4))

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.integration.budget_servers import RedisServer, free_port, postgres_server, redis_server
+from tests.free_port import free_port
+from tests.integration.budget_servers import RedisServer, postgres_server, redis_server
 
 from logferry.budget import Budget
 from logferry.budget.board import BoardDown, SharedBoard
@@ -36,8 +37,8 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
 
 
 @pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connection]:
-    with postgres_server(tmp_path_factory.mktemp("postgres")) as connection:
+def postgres() -> Iterator[Connection]:
+    with postgres_server() as connection:
         yield connection
 
 

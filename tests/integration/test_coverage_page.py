@@ -12,17 +12,18 @@ from dataclasses import dataclass
 
 import pytest
 from playwright.sync_api import Browser, FrameLocator, Locator, Page, Route, expect
+from tests.free_port import free_port
 from tests.integration.browser import FailurePictures, Theme, Visitor, chromium, grave_violations
-from tests.integration.page_airflow import PageAirflow, free_port
+from tests.integration.page_airflow import PageAirflow
 from tests.integration.page_lake import DARK, HOSTILE, MARKUP, NAMES, SHOP, PreparedLake
 
 from logferry.records.manifest import content_hash
 from logferry.window import TICK_PER_HOUR, Window, format_instant
 from logferry_sandbox.datadog_sandbox import DatadogSandbox
 
-pytestmark = [pytest.mark.airflow, pytest.mark.integration, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.airflow, pytest.mark.integration, pytest.mark.timeout(900)]
 
-RUN_S = 90_000
+RUN_S = 300_000
 """How long Airflow may take for a few runs on a busy machine, in milliseconds."""
 NARROW = 360
 

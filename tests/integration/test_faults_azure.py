@@ -21,7 +21,7 @@ from logferry.errors import (
     TooMuch,
     Unavailable,
 )
-from logferry.publishing.publish import SliceResult
+from logferry.publishing.results import SliceResult
 from logferry.window import TICK_PER_HOUR, Window, parse_instant
 from logferry_sandbox.azure_sandbox import AzureSandbox
 from logferry_sandbox.kql_values import UNIX_EPOCH_TICKS

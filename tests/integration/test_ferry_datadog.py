@@ -17,7 +17,7 @@ from logferry.connection import Connection
 from logferry.credentials.aws import s3_client, s3_settings
 from logferry.errors import CredentialsError, DefinitionError
 from logferry.plan import Plan
-from logferry.publishing.publish import ChunkResult
+from logferry.publishing.results import ChunkResult
 from logferry.window import TICK_PER_HOUR, TICK_PER_MS, Window
 from logferry_sandbox.datadog_settings import PAGE_ENDS
 from logferry_sandbox.datadog_store import DatadogStore

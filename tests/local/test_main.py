@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from rich.console import Console
+from tests.free_port import free_port
 from tests.local.conftest import MakeSpec
 from tests.local.lake import DAY, put_window
 from tests.local.scripted_api import ScriptedApi
@@ -121,13 +122,10 @@ def test_what_an_earlier_run_unpaused_and_would_disturb_is_paused() -> None:
 @pytest.fixture
 def at_home(tmp_path: Path, clean_environment: pytest.MonkeyPatch) -> dict[str, Any]:
     """``main`` in an empty home, with a free port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     variables = {
         "LOGFERRY_HOME": str(tmp_path / "home"),
         "LOGFERRY_ENV_FILE": str(tmp_path / "my.env"),
-        "AIRFLOW_PORT": str(port),
+        "AIRFLOW_PORT": str(free_port()),
     }
     for name, value in variables.items():
         clean_environment.setenv(name, value)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import pytest
+from tests.free_port import free_port
 
 from logferry.errors import DefinitionError
 from logferry_local import preflight
@@ -34,10 +35,7 @@ def test_a_busy_port_is_one_sentence_that_names_another(make_settings: MakeSetti
 
 
 def test_a_free_port_and_a_new_home_are_fine(make_settings: MakeSettings) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    settings = make_settings(port)
+    settings = make_settings(free_port())
     preflight.check(settings)
     assert settings.home.is_dir()
 

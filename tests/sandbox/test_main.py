@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import requests
+from tests.free_port import free_port
 
 from logferry_sandbox import rate
 
@@ -72,8 +73,7 @@ def test_it_serves_until_a_signal_and_leaves_nothing_behind(
 
 
 def test_datadog_alone_on_a_chosen_port(start: Start) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     described = first_line(start("--no-azure", "--port-datadog", str(port)))
     assert list(described) == ["datadog"]
     assert described["datadog"]["base_url"] == f"http://127.0.0.1:{port}"
