@@ -163,7 +163,7 @@ class Ferry:
         ``before_slice`` is called, in any thread, before a slice is fetched; raising there is how a caller breaks off
         between two slices. What it raises may come much later: when all that was asked for before is written.
         ``among``: processes of this machine that export chunks of this window at the same time, this one included;
-        each takes its part of the searches in flight, of the processors and of the memory for answers.
+        each takes its part of the searches in flight, of the processors and of the memory for answers and rows.
         Raises DefinitionError when the definition is not the planned one any more.
         """
         self._check_same_definition(chunk.fingerprint)
@@ -172,7 +172,7 @@ class Ferry:
         in_flight = max(1, self._in_flight // among)
         with (
             work_folder(self._workdir) as folder,
-            Encoder() as encoder,
+            Encoder(among=among) as encoder,
             Uploads(staging) as uploads,
             self._gate_among(among) as gate,
         ):

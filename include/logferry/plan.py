@@ -209,7 +209,8 @@ def _kept(bins: list[int], size: AnswerSize, row_bytes: int | None) -> list[int]
     if rows < _WORTH_BINS or size.has_cursors:
         return None
     # Should an answer hold less than it was taken to, every slice would have to be counted again to be cut.
-    return merged(bins, _FEW_BINS)
+    few = merged(bins, _FEW_BINS)
+    return few if len(few) > 1 else None
 
 
 def _planned(

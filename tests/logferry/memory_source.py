@@ -13,7 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from logferry.errors import CountUnavailable, CursorLost, FailedAnswer, TooMuch
+from logferry.errors import CountUnavailable, CursorLost, FailedAnswer, TooMuch, Unavailable
 from logferry.sources.base import (
     ID_COLUMN,
     TICK_COLUMN,
@@ -110,6 +110,8 @@ class MemorySource:
         fault = self.count_faults.pop(0) if self.count_faults else "none"
         if fault == "unavailable":
             raise CountUnavailable("this key may not count")
+        if fault == "busy":
+            raise Unavailable("no counts for a while", wait_s=1.0)
         if fault == "truncated":
             return dict(sorted(found.items())[: len(found) // 2])
         if fault == "coarse":

@@ -85,7 +85,8 @@ class Gate:
             self._start_another()
 
     def ask_at_once(self, most: int) -> None:
-        """From now on at most ``most`` requests are under way at once, however many threads fetch."""
+        """From now on at most ``most`` searches of those that come by here are under way at once, however many threads
+        fetch. Counts do not come by, and neither do lanes that were left behind."""
         self.asking = threading.Semaphore(most)
 
     def close(self) -> None:

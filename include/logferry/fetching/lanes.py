@@ -34,11 +34,11 @@ then sends nothing after it, and dies with the process."""
 
 
 class Lanes:
-    """Lanes of one fetcher, of which at most ``most`` have a request under way; with one everything is fetched where it
+    """Lanes of one fetcher, of which at most ``most`` have a search under way; with one everything is fetched where it
     is taken, without threads.
 
     ``folder``: where rows wait that find no room in memory. ``allowance()``: requests per second that the budget
-    has to give, None while that is not known. ``among``: processes that share what answers may take of the memory.
+    has to give, None while that is not known. ``among``: processes that share the memory for answers and rows.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Lanes:
             return
         use_thrifty_pool()
         with short_turns():
-            line = Line(self._folder)
+            line = Line(self._folder, among=self._among)
             crew = _Crew(self._fetcher, jobs, line, self.most, self._allowance, self._among)
             try:
                 crew.grow()

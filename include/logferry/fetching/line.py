@@ -51,11 +51,14 @@ class Line:
 
     The job at the head may always go on, so that the line moves: its rows wait in memory while there is room, and
     one table always. Those behind it wait in memory too, then on disk in ``folder`` while the consumer has nothing to
-    do, and when it has, they hold their next page back: it could not be used sooner anyway.
+    do, and when it has, they hold their next page back: it could not be used sooner anyway. ``among``: processes that
+    share the room.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, among: int = 1) -> None:
         self._folder = folder
+        self._memory_bytes = MEMORY_BYTES // among
+        self._spool_bytes = SPOOL_BYTES // among
         self.lock = threading.Lock()
         self._places: deque[Place] = deque()
         self._moved = threading.Condition(self.lock)
@@ -74,7 +77,7 @@ class Line:
 
     def room(self, ahead: int) -> bool:
         """Whether another job may be begun while ``ahead`` of them are under way or wait; with the lock."""
-        return len(self._places) < ahead and (self._disk < SPOOL_BYTES or not self._places)
+        return len(self._places) < ahead and (self._disk < self._spool_bytes or not self._places)
 
     def wait(self) -> None:
         """Until something changed for a lane; with the lock."""
@@ -111,13 +114,13 @@ class Line:
                 if place.left or self.stop.is_set():
                     raise Stopped
                 head = self._places[0] is place
-                if not size or self._memory + size <= MEMORY_BYTES or (head and not place.waiting):
+                if not size or self._memory + size <= self._memory_bytes or (head and not place.waiting):
                     self._memory += size
                     self.most_memory = max(self.most_memory, self._memory)
                     place.waiting.append(_Waiting(final, size))
                     self._tell_of(place)
                     return
-                if not head and self._starving and self._disk < SPOOL_BYTES:
+                if not head and self._starving and self._disk < self._spool_bytes:
                     break
                 self._moved.wait()
         self._put_on_disk(place, final)

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
+from logferry.errors import SourceError
 from logferry.fetching.fetch import Fetcher, Final, Restart
 from logferry.fetching.job import Fetched, Job
 from logferry.fetching.pieces import Cell, Cutter, Recount, cells_of, finer_cells, finest_bin, too_coarse
@@ -55,6 +56,7 @@ class Gatherer:
         self._files = files
         self._finished = finished
         self._recount = recount
+        self._finer: tuple[object, Sequence[Cell]] = (None, [])
 
     def jobs(
         self,
@@ -83,7 +85,7 @@ class Gatherer:
             # A cell too dense would be one long chain of pages: the lanes behind it run far ahead, and all that they
             # fetch goes to the disk and back.
             if least is not None and too_coarse(cells, least):
-                cells = finer_cells(slice_, cells, source=self._source, recount=self._recount)
+                cells = self._finer_cells(slice_, cells)
         elif cells[0].window.ticks > finest_bin(self._source, slice_, slice_.ticks) and too_coarse(
             cells, size.piece_rows
         ):
@@ -98,6 +100,20 @@ class Gatherer:
                 for chain in cutter.chains(piece):
                     yield Job(slice_, chain.window, size, chain.rows, cutter, piece=piece)
             start = piece.window.end
+
+    def _finer_cells(self, slice_: Window, cells: Sequence[Cell]) -> Sequence[Cell]:
+        """Counted once for all stretches of a slice. They only save time and memory: where the source does not give
+        that count, its cells serve as they are."""
+        known, finer = self._finer
+        if known == (slice_, cells):
+            return finer
+        try:
+            finer = finer_cells(slice_, cells, source=self._source, recount=self._recount)
+        except SourceError as error:
+            log.info("%s is fetched by the counts of the plan: %s", slice_, error)
+            finer = cells
+        self._finer = ((slice_, cells), finer)
+        return finer
 
     def gather(
         self,

@@ -21,10 +21,11 @@ class Encoder:
     """Does pieces of work one after another, in the order given. Leaving the context waits for the last, or by an
     exception only for the one under way.
 
-    For one caller's thread.
+    For one caller's thread. ``among``: processes that share the memory for what waits.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, among: int = 1) -> None:
+        self._ahead_bytes = _AHEAD_BYTES // among
         self._threads = ThreadPoolExecutor(1, thread_name_prefix="logferry-encode")
         self._ahead: deque[tuple[Future[Any], int]] = deque()
 
@@ -60,7 +61,7 @@ class Encoder:
 
     def _has_room(self, size: int) -> bool:
         held = sum(size for _, size in self._ahead)
-        return held + size <= _AHEAD_BYTES and len(self._ahead) < _MOST_AHEAD
+        return held + size <= self._ahead_bytes and len(self._ahead) < _MOST_AHEAD
 
 
 def finished(value: T) -> Future[T]:

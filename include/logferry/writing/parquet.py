@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -228,24 +229,29 @@ class RowGroups:
 
 
 class GroupFile:
-    """A Parquet file that is written a row group at a time. Raises StoreError where the disk refuses."""
+    """A Parquet file that is written a row group at a time. Raises StoreError where the disk refuses.
+
+    It may be given up by another thread than the one that writes, at any moment.
+    """
 
     def __init__(self, path: Path, schema: pa.Schema, metadata: Mapping[str, str]) -> None:
         self.path = path
         self._schema = schema
         self._metadata = dict(metadata)
         self._writer: pq.ParquetWriter | None = None
+        self._is_given_up = False
+        self._at_work = threading.RLock()
         with writing(path):
             self._sink = pa.OSFile(str(path), "wb")
 
     def write(self, group: pa.Table) -> None:
-        with writing(self.path):
+        with self._working():
             self._opened(group).write_table(group, row_group_size=GROUP_ROWS)
 
     def close(self, rows: int, row_hash: str | None) -> tuple[int, str]:
         """Write the footer, with the row hash if there is one, and read it back; the file's bytes and their hash."""
         labels = {**self._metadata, ROW_HASH_KEY: row_hash} if row_hash else self._metadata
-        with writing(self.path):
+        with self._working():
             writer = self._opened(self._schema.empty_table())
             writer.add_key_value_metadata(labels)
             writer.close()
@@ -262,15 +268,26 @@ class GroupFile:
     def abandon(self) -> None:
         """Remove the file, where the disk lets it be removed: the caller knows worse of it already, and the folder for
         unfinished files goes in the end."""
-        if self._writer is not None:
-            # Closing writes a footer, which fails again on a full disk and would hide why.
+        with self._at_work:
+            self._is_given_up = True
+            if self._writer is not None:
+                # Closing writes a footer, which fails again on a full disk and would hide why.
+                with contextlib.suppress(OSError, pa.ArrowException):
+                    self._writer.close()
+                self._writer.is_open = False  # Or it tries that once more when it is collected.
             with contextlib.suppress(OSError, pa.ArrowException):
-                self._writer.close()
-            self._writer.is_open = False  # Or it tries that once more when it is collected.
-        with contextlib.suppress(OSError, pa.ArrowException):
-            self._sink.close()
-        with contextlib.suppress(OSError):
-            self.path.unlink(missing_ok=True)
+                self._sink.close()
+            with contextlib.suppress(OSError):
+                self.path.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def _working(self) -> Iterator[None]:
+        """Arrow's writer is not to be closed under one who writes: an interrupted caller may not know of work that it
+        had just handed to the encoder."""
+        with self._at_work, writing(self.path):
+            if self._is_given_up:
+                raise StoreError(f"{self.path} was given up")
+            yield
 
     def _opened(self, first: pa.Table) -> pq.ParquetWriter:
         if self._writer is None:

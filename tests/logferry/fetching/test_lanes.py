@@ -60,7 +60,9 @@ def source_of(rows: list[int], **options: Any) -> MemorySource:
 class Pier:
     """Lanes of a source, with one job for each of its minutes."""
 
-    def __init__(self, source: MemorySource, minutes: int, folder: Path, *, most: int = 4) -> None:
+    def __init__(
+        self, source: MemorySource, minutes: int, folder: Path, *, most: int = 4, among: int = 1
+    ) -> None:
         self.source = source
         self.turnstile = Turnstile()
         source.on_page = self.turnstile.pass_through
@@ -69,7 +71,9 @@ class Pier:
         self.fetcher = Fetcher(
             cast(Client, DirectClient()), cast(LogSource, source), SCHEMA, on_page=lambda *_: None
         )
-        self.lanes = Lanes(self.fetcher, most=most, folder=folder, allowance=lambda: self.allowance)
+        self.lanes = Lanes(
+            self.fetcher, most=most, folder=folder, allowance=lambda: self.allowance, among=among
+        )
         self.begun: list[Window] = []
         self.allowance: float | None = 1_000.0
 
@@ -110,8 +114,8 @@ def line(monkeypatch: pytest.MonkeyPatch) -> list[Line]:
     made: list[Line] = []
 
     class Seen(Line):
-        def __init__(self, folder: Path) -> None:
-            super().__init__(folder)
+        def __init__(self, folder: Path, **options: Any) -> None:
+            super().__init__(folder, **options)
             made.append(self)
 
     monkeypatch.setattr("logferry.fetching.lanes.Line", Seen)
@@ -217,13 +221,14 @@ def test_the_first_answer_teaches_the_allowance_before_others_are_sent(tmp_path:
     assert max(most) > 1
 
 
+@pytest.mark.parametrize("among", [1, 3])
 def test_what_finds_no_room_waits_on_disk_within_bounds(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: list[Line]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: list[Line], among: int
 ) -> None:
-    pier = Pier(source_of([100] * 12), 12, tmp_path, most=6)
+    pier = Pier(source_of([100] * 12), 12, tmp_path, most=6, among=among)
     page = 10 * 200
-    monkeypatch.setattr(line_module, "MEMORY_BYTES", 3 * page)
-    monkeypatch.setattr(line_module, "SPOOL_BYTES", 40 * page)
+    monkeypatch.setattr(line_module, "MEMORY_BYTES", 3 * page * among)
+    monkeypatch.setattr(line_module, "SPOOL_BYTES", 40 * page * among)
     with Turnstile() as turnstile:
         pier.source.on_page = turnstile.pass_through
         assert pier.ids() == pier.truth()

@@ -7,13 +7,13 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.logferry.fetching.turnstile import Turnstile
-from tests.logferry.memory_source import DirectClient, Event, MemorySource
+from tests.logferry.memory_source import SCHEMA, DirectClient, Event, MemorySource
 from tests.logferry.proof import test_prove
 from tests.logferry.proof.test_prove import (
     HOURS,
@@ -33,9 +33,12 @@ from tests.logferry.writing.test_resume import Shelf
 
 from logferry.errors import FailedAnswer, SourceError, Unavailable
 from logferry.fetching import lanes, line
+from logferry.fetching.fetch import Fetcher
 from logferry.fetching.pace import Pace
+from logferry.http import Client
 from logferry.proof.gather import Gatherer
 from logferry.publishing.results import SliceResult
+from logferry.sources.base import LogSource
 from logferry.window import TICK_PER_HOUR, TICK_PER_MINUTE, TICK_PER_MS, TICK_PER_SECOND, Window
 
 small_pieces = test_prove.small_pieces
@@ -246,16 +249,45 @@ def test_a_dense_slice_is_counted_once_more_so_that_no_chain_of_pages_is_long(
     assert len(source.searched) <= 1.02 * math.ceil(2_000 / 10) + 12
 
 
+@pytest.mark.parametrize("fault", ["unavailable", "busy"])
 def test_a_dense_slice_that_cannot_be_counted_once_more_is_fetched_all_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
     monkeypatch.setattr("logferry.fetching.answer_size.PIECE_ROWS", 2_000)
     source = one_dense_hour()
-    source.count_faults = ["none", "unavailable"]
+    source.count_faults = ["none", fault]
     pier = Pier(tmp_path, source)
     assert_all_proven(pier, pier.export())
     assert len(source.counted) == 3
     assert len(source.searched) == math.ceil(2_000 / 10) + 12
+
+
+@pytest.mark.parametrize("fault", ["none", "busy"])
+def test_the_gaps_of_a_dense_slice_are_laid_out_by_one_count(fault: str) -> None:
+    asked: list[Window] = []
+
+    def recount(window: Window, bin_ticks: int) -> dict[int, int]:
+        asked.append(window)
+        if fault == "busy":
+            raise Unavailable("no counts for a while", wait_s=1.0)
+        return {window.start: 1_000, window.start + bin_ticks: 1_000}
+
+    source = cast(LogSource, one_dense_hour())
+    fetcher = Fetcher(cast(Client, DirectClient()), source, SCHEMA, on_page=lambda *_: None)
+    gatherer = Gatherer(
+        source, fetcher=fetcher, files=cast(Any, None), finished=cast(Any, None), recount=recount
+    )
+    dense = Window(START, START + TICK_PER_HOUR)
+    gaps = [
+        Window(START, START + TICK_PER_MINUTE),
+        Window(START + 5 * TICK_PER_MINUTE, dense.end),
+    ]
+    for rows in (2_000, 2_000, 2_001):
+        for gap in gaps:
+            spans = [job.span for job in gatherer.jobs(dense, gap, rows, None, row_bytes=None, least=100)]
+            assert (spans[0].start, spans[-1].end) == (gap.start, gap.end)
+    # Once more where the slice itself was counted anew.
+    assert asked == [dense, dense]
 
 
 def test_slices_of_a_few_pages_are_fetched_by_as_many_chains_at_once_for_no_request_more(

@@ -38,14 +38,21 @@ class Slow:
 
 
 @pytest.mark.parametrize(
-    ("under_way", "next_", "waits"),
-    [(20 * MIB, 9 * MIB, False), (32 * MIB, 9 * MIB, True), (200 * MIB, 0, True), (0, 200 * MIB, True)],
+    ("among", "under_way", "next_", "waits"),
+    [
+        (1, 20 * MIB, 9 * MIB, False),
+        (1, 32 * MIB, 9 * MIB, True),
+        (1, 200 * MIB, 0, True),
+        (1, 0, 200 * MIB, True),
+        (2, 10 * MIB, 4 * MIB, False),
+        (2, 20 * MIB, 9 * MIB, True),
+    ],
 )
 def test_the_next_work_waits_where_both_would_hold_too_much_memory(
-    under_way: int, next_: int, waits: bool
+    among: int, under_way: int, next_: int, waits: bool
 ) -> None:
     slow, handed_on = Slow(), threading.Event()
-    with Encoder() as encoder:
+    with Encoder(among=among) as encoder:
         encoder.submit(slow, size=under_way)
         assert slow.started.wait(30)
 

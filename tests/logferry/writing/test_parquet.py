@@ -250,3 +250,37 @@ def test_long_rows_are_encoded_a_few_at_a_time(
     file.close(rows, None)
     assert asked == [batch]
     assert pq.read_table(tmp_path / "long.parquet").equals(table)
+
+
+def test_a_file_is_not_given_up_under_whoever_writes_to_it_and_takes_no_more_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "part"
+    file = GroupFile(path, SCHEMA, {})
+    group = rows(["a"]).select(SCHEMA.names)
+    file.write(group)
+    writing, go_on, events = threading.Event(), threading.Event(), list[str]()
+    write_table = pq.ParquetWriter.write_table
+
+    def slowly(self: pq.ParquetWriter, *given: Any, **options: Any) -> None:
+        writing.set()
+        assert go_on.wait(60)
+        write_table(self, *given, **options)
+        events.append("written")
+
+    def give_up() -> None:
+        file.abandon()
+        events.append("given up")
+
+    monkeypatch.setattr(pq.ParquetWriter, "write_table", slowly)
+    threads = [threading.Thread(target=file.write, args=(group,)), threading.Thread(target=give_up)]
+    threads[0].start()
+    assert writing.wait(60)
+    threads[1].start()
+    go_on.set()
+    for thread in threads:
+        thread.join()
+    assert events == ["written", "given up"]
+    assert not path.exists()
+    with pytest.raises(StoreError, match="was given up"):
+        file.write(group)
