@@ -66,7 +66,8 @@ def output_schema(schema: SourceSchema) -> pa.Schema:
 def read_rows(
     rows: Sequence[msgspec.Raw], schema: SourceSchema, span: Window
 ) -> tuple[pa.RecordBatch, dict[str, int]]:
-    """The batch of one answer and notes; ``rows``: JSON arrays whose columns are ``query_columns(schema)``.
+    """The batch of one answer, in order of time, and notes; ``rows``: JSON arrays whose columns are
+    ``query_columns(schema)``.
 
     Raises FailedAnswer when a row has another number of cells, holds a value that contradicts its column's
     declared type, or has no time inside ``span``: the query's own filter rules that out, so the answer is
@@ -122,12 +123,18 @@ class _Reader:
         self.invalid_text = 0
 
     def take(self) -> tuple[dict[str, pa.Array[Any]], pa.Array[Any]]:
-        """The query's columns by name, and the exact times, of all rows read. Once."""
+        """The query's columns by name, and the exact times, of all rows read, in order of time. Once."""
+        ticks = _joined(self._ticks, pa.int64())
+        items = None
+        if QUERY_ITEM in self._arrays:
+            items = _joined(self._arrays[QUERY_ITEM], pa.string())
+            self._arrays[QUERY_ITEM] = [items]
+        order = _order(ticks, items)
         whole = {}
         for name, kind in self._columns:
             # Column by column, and the blocks of each let go: all of them at once would be in memory twice.
-            whole[name] = _joined(self._arrays.pop(name), arrow_type(kind))
-        return whole, _joined(self._ticks, pa.int64())
+            whole[name] = _ordered(_joined(self._arrays.pop(name), arrow_type(kind)), order)
+        return whole, _ordered(ticks, order)
 
     def read(self, rows: Sequence[msgspec.Raw]) -> None:
         """The rows, of which each is valid JSON."""
@@ -248,7 +255,27 @@ class _Reader:
 
 
 def _joined(arrays: list[pa.Array[Any]], kind: pa.DataType) -> pa.Array[Any]:
+    if len(arrays) == 1:
+        return arrays[0]
     return pa.concat_arrays(arrays) if arrays else pa.nulls(0, kind)
+
+
+def _order(ticks: pa.Array[Any], items: pa.Array[Any] | None) -> pa.Array[Any] | None:
+    """Where the rows are in order of time, and of items within one time; None where no time goes back.
+
+    Log Analytics gives rows in any order. To sort them is a part of reading: that way it is done where an answer is
+    read, which may be another process, and in its turn.
+    """
+    steps = pc.pairwise_diff(ticks)
+    if len(ticks) < 2 or (ticks.null_count == 0 and pc.min(steps).as_py() >= 0):
+        return None
+    keys = [("", "ascending")] if items is None else [("", "ascending"), ("item", "ascending")]
+    columns = {"": ticks} if items is None else {"": ticks, "item": items}
+    return pc.sort_indices(pa.table(columns), sort_keys=keys)
+
+
+def _ordered(array: pa.Array[Any], order: pa.Array[Any] | None) -> pa.Array[Any]:
+    return array if order is None else array.take(order)
 
 
 def _check_times(ticks: pa.Array[Any], span: Window) -> None:

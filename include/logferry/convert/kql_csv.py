@@ -20,8 +20,8 @@ from __future__ import annotations
 
 import re
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
+from collections.abc import Iterable, Sequence
+from itertools import accumulate, chain
 from types import GenericAlias
 from typing import Any
 
@@ -41,7 +41,8 @@ _ODD = (
 """What may be a list, an object, a blank before a cell, or a hexadecimal number in quotes."""
 _WHOLE = ("long", "int")
 _SPECIAL = r"\\[bfnrtu]"
-_PART_BYTES = 64 * 1024
+_NEAR_BYTES = 4 * 1024
+"""Between two rows with such escapes that are put in plain as one part, which costs as much as to begin another."""
 _MOST_SPECIAL_BYTES = 128 * 1024
 """Of parts that have such escapes, where they are over a quarter of all: putting them in plain is dearer than to read
 the rows by their types."""
@@ -98,7 +99,7 @@ class CsvRows:
         checked = _holds(lines, _ODD)
         if checked:
             self._see_flat(rows)
-        arrays = self._parse(_spelt_out(lines), len(rows))
+        arrays = self._parse(_spelt_out(lines, rows), len(rows))
         for column, (kind, values) in enumerate(zip(self._kinds, arrays, strict=True)):
             if kind == "real":
                 odd = _odd_reals(values)
@@ -180,31 +181,37 @@ def _holds(text: bytes | bytearray | memoryview, pattern: str) -> bool:
     return bool(pc.match_substring_regex(whole, pattern=pattern)[0].as_py())
 
 
-def _spelt_out(text: bytearray) -> bytes | bytearray:
-    r"""Without escapes but ``\"``, ``\\`` and ``\/``; only the parts that have others are gone through for them."""
-    view = memoryview(text)
-    parts: list[bytes | memoryview] = []
-    done = 0
-    places = list(_special_parts(text, view, 0, len(text)))
-    special = sum(end - start for start, end in places)
+def _spelt_out(text: bytearray, rows: Sequence[msgspec.Raw]) -> bytes | bytearray:
+    r"""The lines of the rows without escapes but ``\"``, ``\\`` and ``\/``; only the parts that have others are gone
+    through for them."""
+    parts = _special_parts(text, rows)
+    special = sum(end - start for start, end in parts)
     if special > _MOST_SPECIAL_BYTES and special > len(text) // 4:
         raise Unusual
-    for start, end in places:
-        parts += [view[done:start], _in_plain(bytes(view[start:end]))]
+    view = memoryview(text)
+    plain: list[bytes | memoryview] = []
+    done = 0
+    for start, end in parts:
+        plain += [view[done:start], _in_plain(bytes(view[start:end]))]
         done = end
-    return b"".join([*parts, view[done:]]) if parts else text
+    return b"".join([*plain, view[done:]]) if plain else text
 
 
-def _special_parts(text: bytearray, view: memoryview, start: int, end: int) -> Iterator[tuple[int, int]]:
+def _special_parts(text: bytearray, rows: Sequence[msgspec.Raw]) -> list[tuple[int, int]]:
     """Where the parts of whole lines lie that have such escapes."""
-    if not _holds(view[start:end], _SPECIAL):
-        return
-    middle = text.find(b"\n", (start + end) // 2, end)
-    if end - start <= _PART_BYTES or middle < 0:
-        yield start, end
-        return
-    yield from _special_parts(text, view, start, middle)
-    yield from _special_parts(text, view, middle, end)
+    # Each row is followed by one byte, but the last.
+    edges = array("q", accumulate(map(len, rows), lambda edge, length: edge + length + 1, initial=0))
+    edges[-1] = len(text)
+    lines = pa.Array.from_buffers(
+        pa.large_binary(), len(rows), [None, pa.py_buffer(edges), pa.py_buffer(text)]
+    )
+    parts: list[tuple[int, int]] = []
+    for row in pc.indices_nonzero(pc.match_substring_regex(lines, pattern=_SPECIAL)).to_pylist():
+        start, end = edges[row], edges[row + 1]
+        if parts and start - parts[-1][1] <= _NEAR_BYTES:
+            start = parts.pop()[0]
+        parts.append((start, end))
+    return parts
 
 
 def _in_plain(text: bytes) -> bytes:

@@ -9,7 +9,16 @@ from dataclasses import dataclass, field, replace
 from logferry.errors import SourceError
 from logferry.fetching.fetch import Fetcher, Final, Restart
 from logferry.fetching.job import Fetched, Job
-from logferry.fetching.pieces import Cell, Cutter, Recount, cells_of, finer_cells, finest_bin, too_coarse
+from logferry.fetching.pieces import (
+    Cell,
+    Cutter,
+    Piece,
+    Recount,
+    cells_of,
+    finer_cells,
+    finest_bin,
+    too_coarse,
+)
 from logferry.sources.base import LogSource
 from logferry.window import Window, format_instant
 from logferry.writing.parts import Part, PartFiles
@@ -74,7 +83,8 @@ class Gatherer:
 
         ``row_bytes``: what a row is reckoned to make of an answer. ``least``: rows of a piece that are enough, where
         many at once are wanted. ``to_end``: ask until the source says that there are no more; otherwise the counted
-        number ends a piece.
+        number ends a piece. Where the source is asked for whole answers, all of a stretch make one piece: how large its
+        parts become does not depend on how little an answer holds.
         """
         size = self._fetcher.size.stretch(row_bytes)
         if rows is None:
@@ -91,11 +101,15 @@ class Gatherer:
         ):
             cells = cells_of(slice_, rows, None)
         cutter = Cutter(stretch, cells, source=self._source, recount=self._recount)
+        answers = None
+        if self._source.answer_rows is not None and not to_end:
+            answers = Piece(stretch, rows if stretch == slice_ else None)
         start = stretch.start
         while start < stretch.end:
             piece = cutter.next(start, size.piece_rows, least)
             if least is None or to_end:
-                yield Job(slice_, piece.window, size, None if to_end else piece.rows, cutter)
+                planned = None if to_end else piece.rows
+                yield Job(slice_, piece.window, size, planned, cutter, piece=answers)
             else:
                 for chain in cutter.chains(piece):
                     yield Job(slice_, chain.window, size, chain.rows, cutter, piece=piece)

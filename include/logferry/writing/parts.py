@@ -17,6 +17,7 @@ from typing import TypeVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from logferry.errors import SourceError
 from logferry.fetching.answer_size import PIECE_ROWS
 from logferry.fetching.fetch import Account, Final
 from logferry.proof.twins import Twins, TwinWatch
@@ -110,15 +111,23 @@ class PartFiles:
         planned: int | None,
     ) -> Iterator[Part]:
         """The span's rows, which are some of the slice's, as one part, or more: one ends at a final tick when it has
-        PIECE_ROWS rows.
+        PIECE_ROWS rows; and, where the source is asked for whole answers, with the answer by which a row group is full:
+        the rest of that would be kept in memory whole.
 
-        It does not end there when so few of the ``planned`` rows are left that they go along.
+        It does not end at PIECE_ROWS when so few of the ``planned`` rows are left that they go along. What goes wrong
+        at the source is raised behind a part of the rows that came before.
         """
         rest = iter(finals)
         start, left = span.start, planned
         while start < span.end:
+            failed: SourceError | None = None
             with self._open(slice_, start) as file:
-                end = file.fill(rest, span.end, left)
+                try:
+                    end = file.fill(rest, span.end, left)
+                except SourceError as error:
+                    if file.reached <= start:
+                        raise
+                    failed, end = error, file.reached
                 part = file.close(Window(start, end))
             self._run = _Run(slice_, end, file.running)
             left = None if left is None else left - part.rows
@@ -126,6 +135,8 @@ class PartFiles:
             stopped = any(start < at <= end for at in account.stopped_at)
             yield replace(part, to_end=account.to_end if end == span.end else not stopped)
             start = end
+            if failed is not None:
+                raise failed
 
     def empty(self, span: Window) -> Part:
         """A slice that was counted empty and is not searched for that."""
@@ -229,14 +240,22 @@ class PartFiles:
             metadata=self._labels,
             rows=run.rows if run is not None and goes_on else None,
         )
-        return _PartFile(file, self.bin_ticks, TwinWatch(self._source.tick, self._source.page_rows))
+        watch = TwinWatch(self._source.tick, self._source.page_rows)
+        return _PartFile(
+            file, start, self.bin_ticks, watch, whole_answers=self._source.answer_rows is not None
+        )
 
 
 class _PartFile:
     """One part that is being written."""
 
-    def __init__(self, file: SliceFile, bin_ticks: int, watch: TwinWatch) -> None:
+    def __init__(
+        self, file: SliceFile, start: int, bin_ticks: int, watch: TwinWatch, *, whole_answers: bool
+    ) -> None:
         self._file = file
+        self._whole_answers = whole_answers
+        self.reached = start
+        """The tick before which it has all rows of its span."""
         self._bin_ticks = bin_ticks
         self._bins: dict[int, int] = {}
         self._notes: dict[str, int] = {}
@@ -261,14 +280,18 @@ class _PartFile:
         """Take rows until the part is full or there are no more; the tick before which it has all of them."""
         for final in finals:
             _add(self._notes, final.notes)
+            group_ended = False
             if final.table is not None:
                 self._unlooked.append(final.table)
                 self._unlooked_rows += final.table.num_rows
-                if self._file.write(final.table) or self._unlooked_rows >= _LOOK_ROWS:
+                group_ended = self._file.write(final.table)
+                if group_ended or self._unlooked_rows >= _LOOK_ROWS:
                     self._look()
+            self.reached = final.before
             rows = self._file.rows
             few_left = planned is not None and 0 <= planned - rows < PIECE_ROWS // 2
-            if rows >= PIECE_ROWS and final.before < end and not few_left:
+            full = (rows >= PIECE_ROWS and not few_left) or (group_ended and self._whole_answers)
+            if full and final.before < end:
                 return final.before
         return end
 

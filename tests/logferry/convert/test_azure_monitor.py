@@ -2,6 +2,7 @@
 
 import json
 import math
+import random
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,6 +17,8 @@ from logferry.convert.instants import read_instants
 from logferry.convert.kql_types import output_schema
 from logferry.convert.repair import repair_surrogates
 from logferry.errors import FailedAnswer
+from logferry.fetching.rows import SliceRows
+from logferry.sources.base import ID_COLUMN, TICK_COLUMN
 from logferry.window import TICK_PER_SECOND, Window, parse_instant, to_datetime
 
 SPAN = Window(parse_instant("2026-11-20T00:00:00Z"), parse_instant("2026-11-21T00:00:00Z"))
@@ -80,6 +83,34 @@ def test_no_rows_are_a_batch_with_the_same_types() -> None:
     filled, _ = read_rows([msgspec.Raw(f'[1, "{T}", "i"]'.encode())], schema, SPAN)
     assert empty.num_rows == 0
     assert empty.schema == filled.schema
+
+
+@pytest.mark.parametrize("has_id", [True, False])
+def test_rows_in_any_order_are_given_in_order_of_time_and_item(has_id: bool) -> None:
+    schema = output_schema([("value", "string"), ("odd", "bool")], has_id=has_id)
+    times = [f"2026-11-20T00:00:{number // 2 % 60:02d}.{number // 120:07d}Z" for number in range(5_000)]
+    rows = [
+        f'["v{number}", {"true" if number % 2 else "null"}, "{time}", "i{number:04d}"]'
+        for number, time in enumerate(times)
+    ]
+    if not has_id:
+        rows = [f"{row.rsplit(',', 1)[0]}]" for row in rows]
+    mixed = random.Random(7).sample(rows, len(rows))
+    batch, _ = read_rows([msgspec.Raw(row.encode()) for row in mixed], schema, SPAN)
+    ticks = batch.column(TICK_COLUMN).to_pylist()
+    assert ticks == sorted(ticks)
+    by_time = sorted(range(5_000), key=lambda number: (times[number], number))
+    if has_id:
+        assert batch.column(ID_COLUMN).to_pylist() == [f"i{number:04d}" for number in by_time]
+        assert batch.column("value").to_pylist() == [f"v{number}" for number in by_time]
+        collected = SliceRows(SPAN, unique_ids=False)
+        collected.add(batch, SPAN)
+        assert collected.in_order
+    for value, odd, tick in zip(
+        *(batch.column(name).to_pylist() for name in ("value", "odd", TICK_COLUMN)), strict=True
+    ):
+        number = int(value[1:])
+        assert (odd, tick) == (True if number % 2 else None, parse_instant(times[number]))
 
 
 def test_many_blocks_of_rows_become_one_batch_in_the_order_received() -> None:

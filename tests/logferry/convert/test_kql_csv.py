@@ -187,6 +187,28 @@ def test_escapes_are_spelt_out_in_far_parts_of_a_block_and_nowhere_else() -> Non
     assert agree(rows, ["string"])
 
 
+def test_only_rows_with_escapes_and_those_near_them_are_gone_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+
+    def counted(text: bytes) -> bytes:
+        seen.append(len(text))
+        return in_plain(text)
+
+    in_plain = kql_csv._in_plain
+    monkeypatch.setattr(kql_csv, "_in_plain", counted)
+    rows = [json.dumps([f"{n}" + "x" * 900], separators=(",", ":")).encode() for n in range(2400)]
+    for at in range(0, 2400, 8):
+        rows[at] = rows[at].replace(b"x", rb"\n", 1)
+    assert agree(rows, ["string"])
+    assert len(seen) == 300
+    assert sum(seen) < 300 * 1_000
+    seen.clear()
+    # One row between two is gone through as well: that costs less than to begin anew.
+    rows[2] = rows[2].replace(b"x", rb"\t", 1)
+    assert agree(rows, ["string"])
+    assert len(seen) == 300
+
+
 def test_rows_of_which_most_have_escapes_are_left_to_who_reads_those_faster() -> None:
     rows = [json.dumps([f"{n}\n" + "x" * 900], separators=(",", ":")).encode() for n in range(600)]
     with pytest.raises(Unusual):

@@ -29,7 +29,14 @@ from logferry.publishing.results import ChunkResult, SliceResult
 from logferry.sources.base import LogSource
 from logferry.spec import ExportSpec, export_from
 from logferry.stores.local import LocalStore
-from logferry.window import TICK_PER_HOUR, TICK_PER_MINUTE, TICK_PER_MS, Window, parse_instant
+from logferry.window import (
+    TICK_PER_HOUR,
+    TICK_PER_MINUTE,
+    TICK_PER_MS,
+    TICK_PER_SECOND,
+    Window,
+    parse_instant,
+)
 from logferry.writing import parts
 
 START = parse_instant("2026-11-20T00:00:00Z")
@@ -149,6 +156,28 @@ def test_capped_answers_are_cut_until_they_fit_and_proven(
         events, answer_rows=cap, most_bytes=most_bytes, most_bins=most_bins, most_shares=1024, tick=1
     )
     exported(source, assert_all_proven)
+
+
+@pytest.mark.parametrize("in_flight", [1, 4])
+def test_the_small_answers_of_a_slice_are_written_once(
+    tmp_path: Path, in_flight: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def assembled(*_: object) -> None:
+        raise AssertionError("rows that were written are read back")
+
+    monkeypatch.setattr(parts, "PIECE_ROWS", 1_000)
+    monkeypatch.setattr(parts.PartFiles, "assemble", assembled)
+    hours = [burst(hour * TICK_PER_HOUR, 300, 11 * TICK_PER_SECOND) for hour in range(HOURS)]
+    source = MemorySource(
+        events_at([tick for hour in hours for tick in hour]),
+        answer_rows=30,
+        most_bins=4_000,
+        tick=1,
+        most_in_flight=in_flight,
+    )
+    pier = Pier(tmp_path, source)
+    assert_all_proven(pier, pier.export())
+    assert len(source.searched) > 10 * HOURS
 
 
 lies = st.lists(

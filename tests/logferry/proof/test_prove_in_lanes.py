@@ -40,6 +40,7 @@ from logferry.proof.gather import Gatherer
 from logferry.publishing.results import SliceResult
 from logferry.sources.base import LogSource
 from logferry.window import TICK_PER_HOUR, TICK_PER_MINUTE, TICK_PER_MS, TICK_PER_SECOND, Window
+from logferry.writing import parts
 
 small_pieces = test_prove.small_pieces
 
@@ -185,6 +186,37 @@ def test_pieces_that_were_whole_behind_a_failure_are_kept_for_the_next_attempt(
     assert_all_proven(pier, result.slices)
     again = source.searched[before:]
     assert not [span for span in again for part in whole if part.start <= span.start < part.end]
+
+
+@pytest.mark.parametrize("in_flight", [1, 4])
+def test_answers_that_came_before_one_that_fails_are_not_asked_for_again(
+    tmp_path: Path, in_flight: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parts, "PIECE_ROWS", 1_000)
+    source = MemorySource(
+        events_at(burst(0, 300, 11 * TICK_PER_SECOND)),
+        answer_rows=30,
+        most_bins=4_000,
+        tick=1,
+        most_in_flight=in_flight,
+    )
+    pier, shelf = Pier(tmp_path, source), Shelf()
+    (chunk,) = pier.ferry().plan(WINDOW).chunks(1)
+    fails_at = START + 20 * TICK_PER_MINUTE
+
+    def breaks() -> None:
+        if source.asked.end > fails_at:
+            raise Unavailable("come back later", wait_s=300)
+
+    source.on_page = breaks
+    with pytest.raises(Unavailable, match="come back later"):
+        pier.ferry().export(chunk, shelf)
+    (kept,) = shelf.spans
+    assert kept.start == START
+    assert len(source.truth(kept)) > 60
+    source.on_page, before = (lambda: None), len(source.searched)
+    assert_all_proven(pier, pier.ferry().export(chunk, shelf).slices)
+    assert all(span.start >= kept.end for span in source.searched[before:])
 
 
 def test_twins_of_all_slices_are_asked_for_again_together(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import cast
@@ -18,11 +18,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.logferry.memory_source import MemorySource
 
-from logferry.errors import StoreError
+from logferry.errors import StoreError, Unavailable
 from logferry.fetching.fetch import Account, Final
 from logferry.sources.base import ID_COLUMN, TICK_COLUMN, LogSource
 from logferry.window import Window
-from logferry.writing import parts
+from logferry.writing import parquet, parts
 from logferry.writing.encoder import Encoder
 from logferry.writing.parts import Part, PartFiles
 
@@ -50,8 +50,8 @@ def finals(ticks: list[int], steps: list[int]) -> Iterator[Final]:
 
 
 @contextmanager
-def files_in(folder: str | Path) -> Iterator[PartFiles]:
-    source = cast(LogSource, MemorySource([], tick=1))
+def files_in(folder: str | Path, *, answer_rows: int | None = None) -> Iterator[PartFiles]:
+    source = cast(LogSource, MemorySource([], tick=1, answer_rows=answer_rows))
     with Encoder() as encoder:
         yield PartFiles(
             Path(folder),
@@ -149,6 +149,47 @@ def test_a_fetch_that_breaks_leaves_no_unfinished_file(tmp_path: Path) -> None:
     with files_in(tmp_path) as files, pytest.raises(KeyboardInterrupt):
         list(files.write(SPAN, SPAN, breaking(), Account(), planned=None))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_rows_that_came_before_a_failure_are_a_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "PIECE_ROWS", 1_000)
+
+    def breaking() -> Iterator[Final]:
+        yield from list(finals(list(range(1_000, 1_050)), [1_010, 1_015, 1_040]))[:3]
+        raise Unavailable("come back later")
+
+    with files_in(tmp_path) as files:
+        written = files.write(SPAN, SPAN, breaking(), Account(), planned=None)
+        one = next(written)
+        assert (one.span, ids_of(one)) == (Window(1_000, 1_040), [f"e{at:04d}" for at in range(40)])
+        with pytest.raises(Unavailable):
+            next(written)
+
+        written = files.write(SPAN, SPAN, islice(breaking(), 1, None), Account(), planned=60)
+        one = next(written)
+        assert (one.span, one.rows) == (Window(1_000, 1_040), 30)
+        with pytest.raises(Unavailable):
+            next(written)
+        with pytest.raises(Unavailable):
+            list(files.write(SPAN, SPAN, islice(breaking(), 3, None), Account(), planned=None))
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_small_answers_are_one_part_and_one_that_fills_a_row_group_ends_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows, edges = list(range(1_000, 1_060)), list(range(1_005, 1_060, 5))
+    monkeypatch.setattr(parts, "PIECE_ROWS", 1_000)
+    with files_in(tmp_path, answer_rows=5) as files:
+        together = list(files.write(SPAN, SPAN, finals(rows, edges), Account(), planned=60))
+        monkeypatch.setattr(parquet, "GROUP_ROWS", 18)
+        apart = list(files.write(SPAN, SPAN, finals(rows, edges), Account(), planned=60))
+        assert [part.rows for part in together] == [60]
+        # Of these, 18 rows fill the group, in the middle of an answer.
+        assert [part.rows for part in apart] == [20, 20, 20]
+    with files_in(tmp_path) as files:
+        pages = list(files.write(SPAN, SPAN, finals(rows, edges), Account(), planned=60))
+        assert [part.rows for part in pages] == [60]
 
 
 def written_in_two(files: PartFiles) -> list[Part]:

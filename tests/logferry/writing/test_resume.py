@@ -619,9 +619,10 @@ class Scale(Shelf):
         self.most_characters = max(self.most_characters, len(json.dumps(progress, separators=(",", ":"))))
 
 
-def test_progress_of_a_hundred_parts_stays_small(tmp_path: Path) -> None:
+def test_progress_of_a_hundred_parts_stays_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Airflow warns of values of more than 65,536 bytes
     (https://airflow.apache.org/docs/apache-airflow/stable/configurations-ref.html)."""
+    monkeypatch.setattr(parts, "PIECE_ROWS", 1)  # every answer is a part
     events = events_at([at for at in burst(0, 2_450, 1_469 * TICK_PER_MS) for _ in range(2)])
     twins = [replace(event, text="same") for event in events]
     pier = Pier(tmp_path, MemorySource(twins, answer_rows=50, page_rows=50, most_bins=4_000, tick=1))
