@@ -109,6 +109,9 @@ class MemoryStore:
             "place", target_key, check, lambda: self._write(target_key, source.data, kept)
         )
 
+    def settle(self, keys: Iterable[str]) -> None:
+        """Nothing outlives the process anyway."""
+
     def renew(self, key: str, *, expected: str) -> str:
         self._begin("renew", key)
 

@@ -119,6 +119,8 @@ class _Publication:
                 )
                 for step in steps:
                     self._placing.put(step)
+                # Before rows disappear elsewhere, and before a record names these.
+                self._store.settle(self._unsettled(steps))
                 for leftover, seen in leftovers:
                     self._placing.remove(leftover, seen)
                 committed, data = self._journal.append(
@@ -158,6 +160,17 @@ class _Publication:
         if not self._allow_shrink:
             check_not_fewer(leftovers, [step.entry for step in steps], self._journal.ledger)
         return [(leftover, self._store.head(leftover.key)) for leftover in leftovers]
+
+    def _unsettled(self, steps: list[Step]) -> list[str]:
+        """The keys of files that no record names yet, also of those that an earlier attempt placed."""
+        before = self._journal.ledger.slices
+        return [
+            step.entry.file.key
+            for step in steps
+            if step.staged is not None
+            or step.slice_ not in before
+            or before[step.slice_].entry.file != step.entry.file
+        ]
 
     def _follow_up(self, committed: Record, data: bytes) -> None:
         wrong_head = any(damage.kind == "head" for damage in self._damage)

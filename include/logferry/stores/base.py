@@ -108,8 +108,12 @@ class Store(Protocol):
 
         ``expected``: the ETag that the target must still have, None when there must be no object; raises Changed
         otherwise, and NotFound without a source. In S3 bytes that are there already keep their ETag, and objects
-        over 5 GiB are a StoreError.
+        over 5 GiB are a StoreError. After a power failure the target may be as it was before, until ``settle``.
         """
+        ...
+
+    def settle(self, keys: Iterable[str]) -> None:
+        """No power failure undoes any more what these keys were placed with, whoever placed it."""
         ...
 
     def renew(self, key: str, *, expected: str) -> str:

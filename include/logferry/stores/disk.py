@@ -48,26 +48,30 @@ def flush_folder(folder: Path) -> None:
             os.close(handle)
 
 
-def make_folders(folder: Path) -> None:
-    """Creates the folder and its parents, durably. Raises NotADirectoryError when a file is in the way,
-    FileNotFoundError when a folder is gone again as soon as it was there.
+def make_folders(folder: Path, *, durably: bool = True) -> None:
+    """Creates the folder and its parents. Raises NotADirectoryError when a file is in the way, FileNotFoundError when
+    a folder is gone again as soon as it was there.
     """
     if folder.is_dir():
         return
     if folder.parent != folder:
-        make_folders(folder.parent)
+        make_folders(folder.parent, durably=durably)
     try:
         folder.mkdir()
     except FileExistsError:
         # One look, as another process may prune the folder at any time: FileNotFoundError then.
         if not stat.S_ISDIR(folder.stat().st_mode):
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder)) from None
-    flush_folder(folder.parent)
+    if durably:
+        flush_folder(folder.parent)
 
 
-def put_in_place(temporary: Path, target: Path) -> None:
-    """Gives the file its final name in one step, replacing what is there; ``flush_folder`` makes it durable."""
-    _named(lambda: temporary.replace(target), temporary, target)
+def put_in_place(temporary: Path, target: Path, *, durably: bool = True) -> None:
+    """Gives the file its final name in one step, replacing what is there; ``flush_folder`` makes that durable.
+
+    ``durably``: the folders that this takes are durable before it.
+    """
+    _named(lambda: temporary.replace(target), temporary, target, durably=durably)
 
 
 def put_in_free_place(temporary: Path, target: Path) -> None:
@@ -81,10 +85,10 @@ def put_in_free_place(temporary: Path, target: Path) -> None:
         raise AlreadyExists(f"{target} already exists.") from None
 
 
-def _named(give_name: Callable[[], object], temporary: Path, target: Path) -> None:
+def _named(give_name: Callable[[], object], temporary: Path, target: Path, *, durably: bool = True) -> None:
     for attempt in range(_PLACING_ATTEMPTS):
         try:
-            make_folders(target.parent)
+            make_folders(target.parent, durably=durably)
             give_name()
             return
         except FileNotFoundError:

@@ -93,14 +93,25 @@ class LocalStore:
         with explained("write", target), self._temporary() as temporary:
             with explained("place", source):
                 link_or_copy(source, temporary)
-            return self._commit(temporary, target, self._must_be(target_key, expected))
+            return self._commit(temporary, target, self._must_be(target_key, expected), durably=False)
+
+    def settle(self, keys: Iterable[str]) -> None:
+        # A disk makes many changes durable in the time of one, if all are made before the first is asked for.
+        folders: set[Path] = set()
+        for key in keys:
+            path = self._path(key)
+            while path != self._root and (path := path.parent) not in folders:
+                folders.add(path)
+        for folder in sorted(folders):
+            with explained("write", folder):
+                flush_folder(folder)
 
     def renew(self, key: str, *, expected: str) -> str:
         path = self._path(key)
         check = self._must_be(key, expected)
         with explained("renew", path):
             with suppress(PermissionError), self._locked():
-                check(_state(path))
+                check(self._state(path))
                 stamp(path, after=None)
                 with path.open("rb") as file:
                     flush(file)  # Or a crash could bring the old ETag back.
@@ -110,16 +121,22 @@ class LocalStore:
                 copy(path, temporary)
                 return self._commit(temporary, path, check)
 
-    def _commit(self, temporary: Path, target: Path, check: Check | None = None) -> str:
-        """Puts the file in place if ``check`` has nothing against what is there; gives the new ETag."""
+    def _commit(
+        self, temporary: Path, target: Path, check: Check | None = None, *, durably: bool = True
+    ) -> str:
+        """Puts the file in place if ``check`` has nothing against what is there; gives the new ETag.
+
+        Unless ``durably``, the name is left to ``settle``.
+        """
         with self._locked():
-            there = _state(target)
+            there = self._state(target)
             if check is not None:
                 check(there)
             stamp(temporary, after=there)
-            put_in_place(temporary, target)
+            put_in_place(temporary, target, durably=durably)
             etag = _etag(target.stat())
-        flush_folder(target.parent)
+        if durably:
+            flush_folder(target.parent)
         return etag
 
     def _must_be(self, key: str, expected: str | None) -> Check:
@@ -137,12 +154,12 @@ class LocalStore:
                 return file.readall()
         except OSError:
             path = self._path(key)
-        with explained("read", path):
+        with explained("read", path), self._in_a_folder():
             return path.read_bytes()
 
     def read_range(self, key: str, start: int, length: int) -> bytes:
         path = self._path(key)
-        with explained("read", path), path.open("rb") as file:
+        with explained("read", path), self._in_a_folder(), path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
             file.seek(max(0, size + start) if start < 0 else start)
             return file.read(max(0, length))
@@ -150,7 +167,7 @@ class LocalStore:
     def head(self, key: str) -> ObjectInfo | None:
         path = self._path(key)
         with explained("read", path):
-            state = _state(path)
+            state = self._state(path)
             return None if state is None else _info(key, state)
 
     def list(self, prefix: str, *, after: str | None = None) -> Iterator[ObjectInfo]:
@@ -162,7 +179,8 @@ class LocalStore:
 
     def _walk(self, folder: str, prefix: str, after: str) -> Iterator[ObjectInfo]:
         try:
-            entries = list(os.scandir(f"{self._folder}/{folder}"))
+            with self._in_a_folder():
+                entries = list(os.scandir(f"{self._folder}/{folder}"))
         except (FileNotFoundError, NotADirectoryError):
             return
         # Keys in text order, as S3 lists them: "a-b/x" comes before "a/x".
@@ -191,26 +209,37 @@ class LocalStore:
         return 0
 
     def delete(self, keys: Iterable[str]) -> None:
-        for key in keys:
-            self._remove(self._path(key))
+        paths = [self._path(key) for key in keys]
+        touched: set[Path] = set()
+        try:
+            for path in paths:
+                if self._remove(path, flush=False):
+                    touched.add(path.parent)
+        finally:
+            for folder in touched:
+                with explained("delete", folder):
+                    flush_folder(folder)
 
     def remove(self, key: str, *, expected: str) -> None:
         self._remove(self._path(key), check=self._must_be(key, expected))
 
-    def _remove(self, path: Path, latest_ns: int | None = None, check: Check | None = None) -> bool:
+    def _remove(
+        self, path: Path, latest_ns: int | None = None, check: Check | None = None, *, flush: bool = True
+    ) -> bool:
         """Whether there was a file, last changed before ``latest_ns``, to remove; ``check`` may object to it."""
         with explained("delete", path):
-            if _state(path) is None and check is None:
+            if self._state(path) is None and check is None:
                 return False
             with self._locked():
-                there = _state(path)
+                there = self._state(path)
                 if check is not None:
                     check(there)
                 if there is None or (latest_ns is not None and there.st_mtime_ns >= latest_ns):
                     return False
                 path.unlink()
                 self._prune(path.parent)
-            flush_folder(path.parent)
+            if flush:
+                flush_folder(path.parent)
             return True
 
     def _locked(self) -> AbstractContextManager[None]:
@@ -251,6 +280,30 @@ class LocalStore:
                 if path.stat().st_ctime < time.time() - _ABANDONED_AFTER_S:
                     path.unlink()
 
+    def _state(self, path: Path) -> os.stat_result | None:
+        """None when there is no object: nothing, or a folder."""
+        try:
+            with self._in_a_folder():
+                state = path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return state if stat.S_ISREG(state.st_mode) else None
+
+    @contextmanager
+    def _in_a_folder(self) -> Iterator[None]:
+        """Below an object there is no other, but a whole store below a file is a mistake in its URL, and no store
+        without objects."""
+        try:
+            yield
+        except NotADirectoryError:
+            there = next(one for one in (self._root, *self._root.parents) if one.exists())
+            if there.is_dir():
+                raise
+            raise StoreError(
+                f"Cannot read {self._root}: {there} is a file where a folder should be: correct destination.url, or "
+                "remove the file."
+            ) from None
+
     def _prune(self, folder: Path) -> None:
         """Removes folders that became empty, as an object store has none; the root stays."""
         while folder != self._root:
@@ -259,15 +312,6 @@ class LocalStore:
             except OSError:
                 return
             folder = folder.parent
-
-
-def _state(path: Path) -> os.stat_result | None:
-    """None when there is no object: nothing, or a folder."""
-    try:
-        state = path.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    return state if stat.S_ISREG(state.st_mode) else None
 
 
 def _info(key: str, state: os.stat_result) -> ObjectInfo:

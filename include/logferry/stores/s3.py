@@ -101,6 +101,10 @@ class S3Store:
         conditions = self._known_conditions()
         return s3_conditional.place(self._bucket, conditions, source_key, target_key, expected, metadata)
 
+    def settle(self, keys: Iterable[str]) -> None:
+        """Every answer says that what it is about is durable:
+        https://docs.aws.amazon.com/AmazonS3/latest/userguide/DataDurability.html."""
+
     def renew(self, key: str, *, expected: str) -> str:
         return s3_conditional.renew(self._bucket, self._known_conditions(), key, expected)
 

@@ -19,6 +19,9 @@ _MOST_DISTINCT = 0.25
 _FEW = 256
 _MOST_DISTINCT_OF_FEW = 0.9
 """Of these first values, in a column of which more are looked at."""
+_CLEARLY_FEW = 16
+"""Distinct ones of these first values from which a column repeats, whatever follows: to compare thousands of values of
+every such column costs more than everything else here."""
 _LONGEST_REPEATED = 64 * 1024
 """Mean bytes of a text from which it gets no dictionary: that holds 1 MiB (https://parquet.apache.org/docs/), and to
 compare such texts takes a copy of each."""
@@ -56,14 +59,24 @@ def _repeats(values: pa.ChunkedArray) -> bool:
     if pa.types.is_string(values.type) and _mean_bytes(values.slice(0, _FEW)) > _LONGEST_REPEATED:
         return False
     # To compare many texts that all differ takes long, and a few of them tell.
-    return _distinct(values.slice(0, _FEW), _MOST_DISTINCT_OF_FEW) and _distinct(
-        values.slice(0, _SAMPLE), _MOST_DISTINCT
+    few = values.slice(0, _FEW)
+    distinct = _distinct(few)
+    if len(few) == _FEW and not few.null_count and distinct <= _CLEARLY_FEW:
+        return True
+    sample = values.slice(0, _SAMPLE)
+    return distinct <= _share(few, _MOST_DISTINCT_OF_FEW) and _distinct(sample) <= _share(
+        sample, _MOST_DISTINCT
     )
 
 
-def _distinct(values: pa.ChunkedArray, most: float) -> bool:
-    count = len(values) - values.null_count
-    return bool(pc.count_distinct(values).as_py() <= max(1, count * most))
+def _distinct(values: pa.ChunkedArray) -> int:
+    count: int = pc.count_distinct(values).as_py()
+    return count
+
+
+def _share(values: pa.ChunkedArray, part: float) -> float:
+    count: int = len(values) - values.null_count
+    return max(1.0, count * part)
 
 
 def _is_short(values: pa.ChunkedArray) -> bool:
@@ -72,5 +85,15 @@ def _is_short(values: pa.ChunkedArray) -> bool:
 
 def _mean_bytes(texts: pa.ChunkedArray) -> float:
     count: int = len(texts) - texts.null_count
-    size: float = pc.sum(pc.binary_length(texts)).as_py() or 0
-    return size / max(1.0, count)
+    return sum(map(_text_size, texts.chunks)) / max(1, count)
+
+
+def _text_size(texts: pa.StringArray) -> int:
+    """Where nothing is null, what lies between the first offset and the last, as asking for each length costs more."""
+    if texts.null_count:
+        return int(pc.sum(pc.binary_length(texts)).as_py() or 0)
+    if not len(texts):
+        return 0
+    edges = memoryview(texts.buffers()[1]).cast("B").cast("i")
+    size: int = edges[texts.offset + len(texts)] - edges[texts.offset]
+    return size

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
+from collections.abc import Iterable
 from itertools import pairwise
 
 import pytest
 from tests.logferry.interleaving import Interleaving, Killed
 from tests.logferry.memory_store import MemoryStore
-from tests.logferry.publishing_runs import EXPORT, HALF, A, B, C, Publisher, Rows, differing
+from tests.logferry.publishing_runs import EXPORT, HALF, A, B, C, Publisher, Rows, differing, hours
 
-from logferry.layout import checkpoint_prefix, journal_key
+from logferry.layout import checkpoint_prefix, journal_key, slice_key
 from logferry.records.journal import Journal
 from logferry.records.ledger import read_ledger
 
@@ -64,3 +65,64 @@ def test_a_run_that_died_before_any_of_its_steps_is_healed_by_a_rerun(by: str) -
         assert store.keys("_staging/web/other/") == []
         records = list(Journal(store, EXPORT).records())
         assert all(after.content.previous == before.hash for before, after in pairwise(records))
+
+
+class Settling(MemoryStore):
+    """Keeps a list of its writes and of what was settled."""
+
+    def __init__(self) -> None:
+        super().__init__(before=self.note)
+        self.steps: list[str] = []
+
+    def note(self, operation: str, key: str) -> None:
+        if operation in ("place", "put_bytes", "remove"):
+            self.steps.append(f"{operation} {key}")
+
+    def settle(self, keys: Iterable[str]) -> None:
+        self.steps.append(f"settle {' '.join(keys)}")
+
+
+def test_what_a_record_names_is_settled_before_it_unless_one_before_did() -> None:
+    store = Settling()
+    Publisher("old", [A, B]).carry(store)
+    store.steps.clear()
+    Publisher("run", [A, C]).carry(store)
+    placed = slice_key(EXPORT, hours(1))
+    assert store.steps[:4] == [
+        f"put_bytes {journal_key(EXPORT, 3)}",
+        f"place {placed}",
+        f"settle {placed}",
+        f"put_bytes {journal_key(EXPORT, 4)}",
+    ]
+
+
+def test_what_a_dead_attempt_placed_is_settled_by_the_one_that_records_it() -> None:
+    store = Settling()
+    Publisher("old", [A, B]).carry(store)
+
+    def dies_at_the_record(operation: str, key: str) -> None:
+        if (operation, key) == ("put_bytes", journal_key(EXPORT, 4)):
+            raise Killed
+
+    run = Publisher("run", [A, C])
+    store.before = dies_at_the_record
+    with pytest.raises(Killed):
+        run.carry(store)
+    store.before = store.note
+    store.steps.clear()
+    dataclasses.replace(run, attempt=2).publish(store)
+    operations = [step.split()[0] for step in store.steps]
+    assert "place" not in operations
+    assert store.steps[operations.index("settle") :][:2] == [
+        f"settle {slice_key(EXPORT, hours(1))}",
+        f"put_bytes {journal_key(EXPORT, 5)}",
+    ]
+
+
+def test_rows_of_another_grid_are_removed_only_when_the_new_files_are_settled() -> None:
+    store = Settling()
+    Publisher("fine", [Rows("x", 1), Rows("y", 1)], grid=HALF).carry(store)
+    store.steps.clear()
+    Publisher("run", [A]).carry(store)
+    operations = [step.split()[0] for step in store.steps]
+    assert operations.index("place") < operations.index("settle") < operations.index("remove")

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -236,6 +236,45 @@ def test_a_file_where_a_folder_should_be_is_named(store: LocalStore) -> None:
     store.put_bytes("d/e", b"")
     with pytest.raises(StoreError, match="a folder is where a file should be"):
         store.put_bytes("d", b"")
+
+
+LOOKING: dict[str, Callable[[LocalStore], object]] = {
+    "head": lambda store: store.head("a/b"),
+    "read": lambda store: store.read("a/b"),
+    "read a range": lambda store: store.read_range("a/b", 0, 1),
+    "list a folder": lambda store: list(store.list("a/")),
+    "list": lambda store: list(store.list("")),
+    "delete": lambda store: store.delete(["a/b"]),
+}
+
+
+@pytest.mark.parametrize("look", LOOKING.values(), ids=LOOKING)
+@pytest.mark.parametrize("below", ["", "lake", "two/lakes"])
+def test_a_store_below_a_file_is_a_mistake_and_not_an_empty_one(
+    below: str, look: Callable[[LocalStore], object], tmp_path: Path
+) -> None:
+    file = tmp_path / "notes.txt"
+    file.touch()
+    with pytest.raises(StoreError) as raised:
+        look(LocalStore(file / below))
+    assert type(raised.value) is StoreError
+    assert str(raised.value) == (
+        f"Cannot read {file / below}: {file} is a file where a folder should be: correct destination.url, or remove "
+        "the file."
+    )
+
+
+def test_below_an_object_and_in_a_store_that_is_not_made_yet_there_is_nothing(
+    store: LocalStore, tmp_path: Path
+) -> None:
+    store.put_bytes("a", b"")
+    for one in (store, LocalStore(tmp_path / "not" / "yet")):
+        assert one.head("a/b") is None
+        assert list(one.list("a/")) == []
+        one.delete(["a/b"])
+        for read in (one.read, lambda key, one=one: one.read_range(key, 0, 1)):
+            with pytest.raises(NotFound):
+                read("a/b")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")

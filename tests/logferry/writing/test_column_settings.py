@@ -52,6 +52,35 @@ def test_texts_that_all_differ_at_first_are_not_looked_at_any_further() -> None:
     assert column_settings(texts).dictionary == []
 
 
+def test_of_a_column_that_clearly_repeats_only_the_first_values_are_compared(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    compared: list[int] = []
+    count_distinct = pc.count_distinct
+
+    def noting(values: pa.ChunkedArray) -> pa.Scalar:
+        compared.append(len(values))
+        return count_distinct(values)
+
+    monkeypatch.setattr(pc, "count_distinct", noting)
+    levels = pa.table({"level": [f"level {number % 16}" for number in range(4_096)]})
+    assert column_settings(levels).dictionary == ["level"]
+    assert compared == [256]
+
+
+def test_few_values_and_nulls_at_first_are_not_enough_to_tell() -> None:
+    rare = [None] * 250 + ["first"] * 6 + [f"other {number}" for number in range(3_840)]
+    assert column_settings(pa.table({"note": pa.array(rare, pa.string())})).dictionary == []
+
+
+def test_a_text_is_as_long_as_its_own_rows_say_wherever_they_begin() -> None:
+    texts = [f"{number:0100d}" for number in range(300)] + [f"{number}" for number in range(300)]
+    for short in (texts, [*texts[:450], None, *texts[451:]]):
+        table = pa.table({"text": pa.array(short, pa.string())})
+        assert column_settings(table.slice(300)).statistics == ["text"]
+        assert column_settings(table.slice(0, 300)).statistics == []
+
+
 def test_of_long_lists_only_the_first_values_count() -> None:
     alike, free = [f"t:{number % 9}" for number in range(20)], [f"f:{number}" for number in range(20)]
     lists = [[f"{tag}:{row}" for tag in free] if row >= 300 else alike for row in range(600)]
