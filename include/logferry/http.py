@@ -53,6 +53,8 @@ _ANSWER_ATTEMPTS = 3
 _LONGEST_REFUSED_S = 3600
 """How long one request is sent again for nothing but 429: others may spend the whole allowance for a while."""
 _LONGEST_BACKOFF_S = 30.0
+_LEAST_SECRET = 4
+"""Characters from which a key or token is taken out of texts."""
 _PASSING_STATUSES = frozenset({408, 429, 500, 502, 503, 504, 507, 509, 520, 521, 522, 523, 524})
 _HEADER_VALUE = re.compile(r"(?:[\x21-\x7e\x80-\xff][\x20-\x7e\x80-\xff\t]*)?")
 
@@ -80,6 +82,8 @@ class Client:
         self._counting = threading.Lock()
         self._renewing = threading.Lock()
         self._renewals = 0
+        self._sendable: dict[str, str] = {}
+        """Credentials that were looked at: those of most requests are the last one's."""
 
     def run(self, make_exchange: Callable[[], Generator[Request, Response, T]]) -> T:
         """The result of an operation; ``make_exchange`` starts it anew for every attempt.
@@ -167,11 +171,14 @@ class Client:
 
     def _credentials(self, request: Request) -> Mapping[str, str]:
         headers = self.auth.headers()
+        if headers == self._sendable:
+            return headers
         if not all(_HEADER_VALUE.fullmatch(value) for value in headers.values()):
             raise CredentialsError(
                 f"{_where(request)}: a key or token of the connection holds characters that no header can "
                 "carry; enter it again"
             )
+        self._sendable = dict(headers)
         return headers
 
     def _exchange(self, request: Request, headers: Mapping[str, str]) -> Response:
@@ -239,7 +246,9 @@ class Client:
 
     def _without_secrets(self, text: str) -> str:
         for secret in self.auth.secrets():
-            if secret:
+            # One of a letter or two is in nearly every word: taking it out would tell it, by the places where it is
+            # missing, and nobody could read the rest. No API gives keys that short.
+            if len(secret) >= _LEAST_SECRET:
                 text = text.replace(secret, "***")
         return text
 
@@ -269,6 +278,12 @@ def _not_answered(request: Request, error: urllib3.exceptions.HTTPError, *, sent
     return _not_reached(request, error)
 
 
+_UNREACHED = (
+    urllib3.exceptions.NewConnectionError,
+    urllib3.exceptions.ConnectTimeoutError,
+    urllib3.exceptions.ProxyError,
+)
+"""Nobody was spoken to: no server's fault makes these, so that there is something to check here."""
 _CHECK_HOST = "check what answers at the connection's site or host"
 
 
@@ -278,6 +293,11 @@ def _not_reached(request: Request, error: Exception) -> Unavailable:
         return Unavailable(
             f"{_where(request)} could not be sent: the host's name cannot be resolved "
             f"({cause.strerror or cause}); check the connection's site or host, and DNS on this machine"
+        )
+    if isinstance(error, _UNREACHED):
+        return Unavailable(
+            f"{_where(request)} could not be reached ({_cause(error)}); check the connection's site or host, the proxy "
+            "if the environment names one (HTTPS_PROXY, HTTP_PROXY), and this machine's network"
         )
     return Unavailable(f"{_where(request)} could not be reached or broke off: {_cause(error)}")
 

@@ -37,6 +37,7 @@ _LOOK_UP_S = 0.5
 _BUFFER_BYTES = 64 * 1024
 _CONNECTIONS = 32
 """Kept open to one host: more than any source has in flight."""
+_NO_RETRIES = urllib3.Retry(False, redirect=False)
 _ROUTES = 100
 """URLs of which is remembered how to send to them; those of jobs that are polled are new ones every time."""
 
@@ -132,7 +133,7 @@ class Connections(GuardedAdapter):
             target,
             body=request.body,
             headers=dict(headers),
-            retries=False,
+            retries=_NO_RETRIES,
             redirect=False,
             assert_same_host=False,
             timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=request.timeout_s),
@@ -249,7 +250,26 @@ class _Reader(io.RawIOBase):
                     raise
             else:
                 self._guard.came(count)
+                # More than the reader above keeps for itself it asks for only where so much was promised.
+                if 0 < count < len(buffer) > _BUFFER_BYTES:
+                    count += self._more(memoryview(buffer)[count:], since)
                 return count
+
+    def _more(self, room: memoryview, since: float) -> int:
+        """What comes next, until it is time to look at the clock: TLS brings 16 KiB at a time, and whatever is done
+        around those is done some seventy times for an answer."""
+        count = 0
+        while count < len(room) and time.monotonic() - since < _LOOK_UP_S:
+            check_stop()
+            try:
+                came = self._sock.recv_into(room[count:])
+            except TimeoutError:
+                break
+            if came == 0:
+                break
+            self._guard.came(came)
+            count += came
+        return count
 
     def close(self) -> None:
         if not self.closed:

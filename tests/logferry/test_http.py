@@ -400,6 +400,21 @@ def test_a_whole_answer_that_repeats_the_key_is_not_quoted_with_it(
     assert "***" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("secret", "said"), [("e", "the keeper"), ("eep", "the keeper"), ("keep", "the ***er")]
+)
+def test_a_key_of_a_few_letters_does_not_garble_what_is_said(
+    make: Callable[..., Client], secret: str, said: str
+) -> None:
+    def exchange() -> Generator[Request, Response, None]:
+        yield from ()
+        raise SourceError("the keeper")
+
+    with pytest.raises(SourceError) as caught:
+        make(Keys(secret=secret)).run(exchange)
+    assert str(caught.value) == said
+
+
 def test_a_server_that_is_not_there_is_given_up_after_bounded_attempts(
     make: Callable[..., Client], clock: Any
 ) -> None:
@@ -408,6 +423,8 @@ def test_a_server_that_is_not_there_is_given_up_after_bounded_attempts(
         client = make()
         with pytest.raises(Unavailable, match=r"could not be reached.*refused") as caught:
             client.run(ask(f"http://127.0.0.1:{taken.getsockname()[1]}/x?secret=1"))
+    assert "check the connection's site or host, the proxy" in str(caught.value)
+    assert "this machine's network" in str(caught.value)
     assert caught.value.exit_code == 5
     assert "\n" not in str(caught.value)
     assert (client.stats["search"], client.stats["retried"]) == (6, 5)
@@ -567,6 +584,18 @@ def test_a_requests_head_and_body_are_sent_together(
     ]
     ours = [data for data in sent if not data.startswith(b"HTTP/1.1") and data != b"ok"]
     assert [data.rpartition(b"\r\n\r\n")[2] for data in ours] == [b"first", b"", b"", b"last"]
+
+
+def test_credentials_that_become_unsendable_are_refused_then(
+    serve: Serve, make: Callable[..., Client]
+) -> None:
+    _, url = serve()
+    keys = Keys()
+    client = make(keys)
+    client.run(ask(url))
+    keys.secret = f"{SECRET}\n"
+    with pytest.raises(CredentialsError, match="enter it again"):
+        client.run(ask(url))
 
 
 def test_urls_that_are_new_every_time_are_not_all_remembered(

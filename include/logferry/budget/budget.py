@@ -7,7 +7,8 @@ import hashlib
 import logging
 import random
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TypeVar
 
@@ -69,6 +70,7 @@ class Budget:
         self._credential = key
         self._share = _digest(share, 8)
         self._most_in_flight = most_in_flight
+        self._names: dict[str, str] = {}
         self._sent = threading.local()
         self._waiting = threading.Lock()
         self.waited_s = 0.0
@@ -94,21 +96,13 @@ class Budget:
                 log.info("waiting %.0f s for the allowance of %s", pause, bucket)
             self._clock.sleep(pause)
 
-    @contextlib.contextmanager
-    def in_flight(self, bucket: str) -> Iterator[None]:
+    def in_flight(self, bucket: str) -> AbstractContextManager[None]:
         """Around one exchange: no more of them at once, by anybody, than the API allows this credential."""
         if bucket not in IN_FLIGHT:
-            yield
-            return
+            return contextlib.nullcontext()
         most = self._most_in_flight or IN_FLIGHT[bucket]
-        with held(
-            self._slots,
-            f"{_credential_name(self._credential, bucket)}-slots",
-            self._share,
-            most,
-            self._sleep_for_slot,
-        ):
-            yield
+        name = f"{_credential_name(self._credential, bucket)}-slots"
+        return held(self._slots, name, self._share, most, self._sleep_for_slot)
 
     def _sleep_for_slot(self, seconds: float) -> None:
         self.count_wait(seconds)
@@ -170,7 +164,10 @@ class Budget:
         return self._board.change(self._name(bucket), on_record)
 
     def _name(self, bucket: str) -> str:
-        return record_name(self._credential, bucket)
+        """Reckoned once: it is asked for twice a request."""
+        if (name := self._names.get(bucket)) is None:
+            name = self._names[bucket] = record_name(self._credential, bucket)
+        return name
 
     def _tickets(self) -> dict[str, int]:
         """When this thread's request was let go, per bucket: its answer is judged by that."""
@@ -197,8 +194,10 @@ def forecast_of(record: bytes, bucket: str, *, share: str, now_ms: int) -> Forec
 def _state(record: bytes, bucket: str) -> Allowance:
     state = None
     if record:
-        with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
+        try:
             state = _decoder.decode(record)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            state = None
     if state is None or not state.is_sane:
         state = Allowance()
     if state.limit is None and bucket in KNOWN_ALLOWANCES:

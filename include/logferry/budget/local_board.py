@@ -1,20 +1,19 @@
 """The board of one machine: a small file per record, under a lock, in a folder of this user alone.
 
-A record is rewritten for every request, so it costs one read and one write of a few hundred bytes. A checksum tells a
-record that was not written whole; it is forgotten then.
+A record is rewritten for every request, so it costs one read and one write of a few hundred bytes, and its file is kept
+open. A checksum tells a record that was not written whole; it is forgotten then.
 """
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import fcntl
 import os
 import stat
 import struct
 import tempfile
+import threading
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -68,6 +67,26 @@ def peek(name: str, folder: Path) -> tuple[bytes, int] | None:
         os.close(descriptor)
 
 
+class _Kept:
+    """A record's file, open from its first use on. ``alone``: the file's lock is the process's, so its threads exclude
+    each other by this one."""
+
+    def __init__(self, file: str, path: str) -> None:
+        self.file = file
+        self.path = path
+        self.alone = threading.Lock()
+        self.descriptor: int | None = None
+        self.identity: tuple[int, int] | None = None
+
+    def close(self) -> None:
+        """Which also gives the file's lock back."""
+        if self.descriptor is not None:
+            descriptor, self.descriptor = self.descriptor, None
+            os.close(descriptor)
+
+    __del__ = close
+
+
 class LocalBoard:
     """Files in ``folder``; the default lies in the temporary folder and belongs to this user alone.
 
@@ -86,36 +105,57 @@ class LocalBoard:
             raise DefinitionError(
                 f"{self.folder} can be written by other users; remove it, or set {FOLDER_VARIABLE} to a folder of yours"
             )
+        self._files: dict[tuple[int, str], _Kept] = {}
 
     def change(self, name: str, work: Work[T]) -> T:
-        file = f"{name}.budget"
-        with self.opened(file) as descriptor:
+        kept = self._kept(name)
+        with kept.alone:
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
-                record = _record(os.pread(descriptor, _MOST, 0))
-            except OSError as error:
-                raise self.failed(file, error) from error
-            changed, result = work(record, self._clock.now() // TICK_PER_MS, 1)
-            if changed is not None and changed != record:
-                data = _HEAD.pack(_MARK, zlib.crc32(changed), len(changed)) + changed
                 try:
-                    written = os.pwrite(descriptor, data, 0)
+                    descriptor = self._locked(kept)
+                    record = _record(os.pread(descriptor, _MOST, 0))
                 except OSError as error:
-                    raise self.failed(file, error) from error
-                if written != len(data):
-                    raise self.failed(file, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
-            return result
+                    raise self.failed(kept.file, error) from error
+                changed, result = work(record, self._clock.now() // TICK_PER_MS, 1)
+                if changed is not None and changed != record:
+                    self._write(kept.file, descriptor, changed)
+                fcntl.flock(descriptor, fcntl.LOCK_UN)
+            except BaseException:
+                # Whatever it was, nobody waits for a lock that is left behind.
+                kept.close()
+                raise
+        return result
 
-    @contextlib.contextmanager
-    def opened(self, name: str) -> Iterator[int]:
-        """The descriptor of a file of the folder, of its own: threads exclude each other by its lock like processes."""
-        descriptor = self.open(name)
+    def _write(self, file: str, descriptor: int, record: bytes) -> None:
+        data = _HEAD.pack(_MARK, zlib.crc32(record), len(record)) + record
         try:
-            yield descriptor
-        finally:
-            os.close(descriptor)
+            written = os.pwrite(descriptor, data, 0)
+        except OSError as error:
+            raise self.failed(file, error) from error
+        if written != len(data):
+            raise self.failed(file, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+
+    def _kept(self, name: str) -> _Kept:
+        # Of this process: the lock of a file that was opened before a fork is held on both sides of it.
+        key = os.getpid(), name
+        if (kept := self._files.get(key)) is None:
+            file = f"{name}.budget"
+            kept = self._files.setdefault(key, _Kept(file, str(self.folder / file)))
+        return kept
+
+    def _locked(self, kept: _Kept) -> int:
+        """The descriptor of the file that is there now, with its lock."""
+        if kept.descriptor is not None and _identity(kept.path) != kept.identity:
+            # Someone tidied the temporary folder under a long run: the others meet at another file now.
+            kept.close()
+        if kept.descriptor is None:
+            kept.descriptor = self.open(kept.file)
+            kept.identity = _identity(kept.descriptor)
+        fcntl.flock(kept.descriptor, fcntl.LOCK_EX)
+        return kept.descriptor
 
     def open(self, name: str) -> int:
+        """The descriptor of a file of the folder, with a lock of its own."""
         path = self.folder / name
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
@@ -134,6 +174,15 @@ class LocalBoard:
         return StoreError(
             f"cannot keep the request budget in {self.folder / name}: {reason}; set {FOLDER_VARIABLE}"
         )
+
+
+def _identity(file: str | int) -> tuple[int, int] | None:
+    """What tells the file of a path or descriptor from every other; None where there is none."""
+    try:
+        found = os.lstat(file) if isinstance(file, str) else os.fstat(file)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _record(data: bytes) -> bytes:

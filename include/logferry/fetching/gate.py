@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from itertools import count
 from typing import TypeVar
@@ -69,15 +69,12 @@ class Gate:
         self.places = 1
         """Answers that can be worked on at once."""
 
-    @contextlib.contextmanager
-    def turn(self, start: int, *, size: int = 0, here: bool = False) -> Iterator[Reader | None]:
+    def turn(
+        self, start: int, *, size: int = 0, here: bool = False
+    ) -> contextlib.AbstractContextManager[Reader | None]:
         """A place for an answer of ``size`` bytes whose rows begin at the tick ``start``: a reader, or None for this
         process itself, as it always is with ``here``."""
-        place = self._enter(start, size, here)
-        try:
-            yield place
-        finally:
-            self._leave(place)
+        return _Turn(self, start, size, here)
 
     def expect(self, size: int) -> None:
         """Answers of about ``size`` bytes will come."""
@@ -98,6 +95,9 @@ class Gate:
 
     def _enter(self, start: int, size: int, here: bool) -> Reader | None:
         with self._lock:
+            if self._here_is_free and not (self._waiting or self._idle or self._lent or self._starting):
+                self._here_is_free = False
+                return None
             self._welcome()
             mine = _Waiting(start, next(self._numbers), size, here, threading.Event())
             self._waiting.append(mine)
@@ -144,11 +144,13 @@ class Gate:
                     self.places -= 1
                 else:
                     self._idle.append(place)
-            while self._give_next():
+            while self._waiting and self._give_next():
                 pass
 
     def _welcome(self) -> None:
         """Take in the readers that have started meanwhile."""
+        if not self._starting:
+            return
         for reader in [one for one in self._starting if one.is_ready()]:
             self._starting.remove(reader)
             if not reader.lost:
@@ -177,6 +179,24 @@ class Gate:
         if not self._lent or size > _PATIENT_BYTES or len(anywhere) > _PATIENT_ANSWERS:
             return self._waiting
         return [one for one in self._waiting if one.here]
+
+
+class _Turn:
+    """What ``Gate.turn`` gives. No generator: every answer passes here."""
+
+    __slots__ = ("_asked", "_gate", "_place")
+
+    def __init__(self, gate: Gate, start: int, size: int, here: bool) -> None:
+        self._gate = gate
+        self._asked = start, size, here
+        self._place: Reader | None = None
+
+    def __enter__(self) -> Reader | None:
+        self._place = self._gate._enter(*self._asked)
+        return self._place
+
+    def __exit__(self, *failure: object) -> None:
+        self._gate._leave(self._place)
 
 
 def guarded(

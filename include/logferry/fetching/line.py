@@ -62,7 +62,9 @@ class Line:
         self.lock = threading.Lock()
         self._places: deque[Place] = deque()
         self._moved = threading.Condition(self.lock)
-        """For lanes: there may be room, or another job may be taken."""
+        """For lanes that want a job: another one may be taken."""
+        self._freed = threading.Condition(self.lock)
+        """For lanes that have rows: there may be room. Of its own, because it is told of every table that is taken."""
         self._came = threading.Condition(self.lock)
         """For the consumer: something came."""
         self._starving = False
@@ -100,7 +102,7 @@ class Line:
         if self._end_error is None:
             self._end_error = error
         self._came.notify_all()
-        self._moved.notify_all()
+        self._move()
 
     @property
     def ended(self) -> bool:
@@ -122,7 +124,7 @@ class Line:
                     return
                 if not head and self._starving and self._disk < self._spool_bytes:
                     break
-                self._moved.wait()
+                self._freed.wait()
         self._put_on_disk(place, final)
 
     def finish(self, place: Place, error: BaseException | None) -> None:
@@ -187,7 +189,7 @@ class Line:
                     break
                 one = place.waiting.popleft()
                 self._memory -= one.bytes
-                self._moved.notify_all()
+                self._freed.notify_all()
             if one.spooled is None or place.spool is None:
                 yield one.final
             else:
@@ -206,7 +208,7 @@ class Line:
         """Tell the lanes to stop; nothing is kept."""
         with self.lock:
             self.stop.set()
-            self._moved.notify_all()
+            self._move()
             for place in self._places:
                 self._empty(place)
 
@@ -220,11 +222,12 @@ class Line:
             else:
                 self._empty(other)
         self._places.extend(whole)
-        self._moved.notify_all()
+        self._move()
 
     def _starve(self) -> None:
         self._starving = True
-        self._moved.notify_all()
+        # Who waits for room may put its rows on disk now.
+        self._freed.notify_all()
         try:
             self._came.wait()
         finally:
@@ -236,7 +239,12 @@ class Line:
             if place.error is not None and not place.told and not isinstance(place.error, Restart):
                 self._end_error = place.error
             self._empty(place)
-            self._moved.notify_all()
+            self._move()
+
+    def _move(self) -> None:
+        """Anything may have changed for the lanes; with the lock."""
+        self._moved.notify_all()
+        self._freed.notify_all()
 
     def _empty(self, place: Place) -> None:
         place.left = True

@@ -21,7 +21,7 @@ from logferry.errors import CredentialsError, FailedAnswer, SourceError, StoreEr
 from logferry.fetching import lanes as lanes_module
 from logferry.fetching import line as line_module
 from logferry.fetching import spool
-from logferry.fetching.fetch import Fetcher, Restart
+from logferry.fetching.fetch import Fetcher, Final, Restart
 from logferry.fetching.job import Fetched, Job
 from logferry.fetching.lanes import Lanes
 from logferry.fetching.line import Line
@@ -505,6 +505,27 @@ def test_the_error_of_a_job_that_was_passed_over_is_raised_behind_what_is_whole(
     with pytest.raises(type(error)) as caught:
         next(left)
     assert caught.value is error
+
+
+def test_a_table_that_is_taken_wakes_nobody_who_wants_a_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = Line(tmp_path)
+    with line.lock:
+        place = line.begin(cast(Job, 0))
+    for before in range(3):
+        line.put(place, Final(pa.table({"message": ["x" * 100]}), before))
+    line.finish(place, None)
+    told: list[str] = []
+    for name in ("_moved", "_freed"):
+        monkeypatch.setattr(getattr(line, name), "notify_all", lambda name=name: told.append(name))
+    places = line.places()
+    assert [final.before for final in line.finals(next(places))] == [0, 1, 2]
+    assert told == ["_freed"] * 3
+    with line.lock:
+        line.end()
+    assert list(places) == []
+    assert told.count("_moved") == 2, "the line ended, and a place was left"
 
 
 def test_an_error_that_was_told_with_its_rows_is_not_raised_again(tmp_path: Path) -> None:
