@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -193,15 +195,59 @@ def test_each_error_has_its_exit_code_and_no_traceback(
     assert lines[0].startswith("logferry: ")
 
 
-def test_debug_shows_where_it_failed(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("arguments", "shows"),
+    [
+        (["--debug", "search", "web"], True),
+        (["search", "--debug", "web"], True),
+        (["search", "web", "--debug"], True),
+        (["search", "web", "--debug", "--limit", "5"], True),
+        (["search", "web"], False),
+    ],
+)
+def test_debug_shows_where_it_failed_wherever_it_is_given(
+    arguments: list[str], shows: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def fail() -> None:
         raise LookupError("gone")
 
     monkeypatch.setattr("logferry.cli.search.load_exports", fail)
-    assert main(["--debug", "search", "web"]) == 1
-    assert "Traceback" in capsys.readouterr().err
+    assert main(arguments) == 1
+    err = capsys.readouterr().err
+    assert ("Traceback" in err) == shows
+    assert ("(logferry --debug … shows where)" in err) != shows
+    assert logging.getLogger("logferry").level == (logging.DEBUG if shows else logging.WARNING)
+
+
+def test_what_follows_two_dashes_is_no_option(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", *DAY, "--", "--debug"]) == 2
+    assert "there is no export '--debug'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["coverage", "gaps", "record", "verify"])
+def test_a_lake_below_a_file_is_no_empty_archive(
+    command: str, exports: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = exports / "web.yaml"
+    file.write_text(f"{EXPORT}destination: {{url: '{(file / 'lake').as_uri()}'}}\n")
+    assert main([command, "web"]) == 6
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    (line,) = captured.err.splitlines()
+    assert f"{file} is a file where a folder should be: correct destination.url" in line
+
+
+def test_a_reader_that_is_gone_is_no_error_of_the_version_either() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    program = "import sys; from logferry.cli import main; sys.exit(main())"
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", program, "--version"], stdout=writing, stderr=subprocess.PIPE, check=False
+        )
+    finally:
+        os.close(writing)
+    assert (done.returncode, done.stderr) == (141, b"")
 
 
 def test_the_help_names_every_command_and_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:

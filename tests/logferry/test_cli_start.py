@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import gc
+import inspect
 import json
 import os
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 import logferry
 from logferry.cli import main
+from logferry.cli.app import COMMANDS
 from logferry.cli.narrow import lines_for, lines_on_stderr
 from logferry.cli.output import console
 from logferry_sandbox.azure_sandbox import AzureSandbox
@@ -174,6 +177,22 @@ def test_what_others_plug_into_pydantic_has_no_part_in_a_command(tmp_path: Path)
     told = told_by(tmp_path, "record", "logs", LOGFERRY_EXPORTS_DIR=exports, PYTHONPATH=path)
     assert "pydantic" in told.loaded
     assert "plugged" not in told.loaded
+
+
+@pytest.mark.parametrize("arguments", [["--help"], [], ["--debug", "--version"]])
+def test_what_calls_no_command_loads_none(arguments: list[str], tmp_path: Path) -> None:
+    told = told_by(tmp_path, *arguments)
+    assert told.loaded & {"msgspec", "pyarrow", "pydantic", "requests", "yaml"} == set()
+
+
+def test_the_version_alone_loads_nothing_at_all(tmp_path: Path) -> None:
+    assert "typer" not in told_by(tmp_path, "--version").loaded
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_help_of_all_says_of_a_command_what_its_own_help_begins_with(name: str) -> None:
+    command = getattr(import_module(f"logferry.cli.{name}"), name)
+    assert " ".join(inspect.cleandoc(command.__doc__).split("\n\n")[0].split()) == COMMANDS[name]
 
 
 def test_a_command_inside_another_program_leaves_its_garbage_collector_alone() -> None:

@@ -18,20 +18,31 @@ import typer
 from typer.exceptions import TyperException
 
 from logferry import __version__
+from logferry.cli.output import reader_gone
 from logferry.errors import LogferryError
 
 INTERRUPTED = 130
 UNEXPECTED = 1
 
-READER_GONE = 141
-"""What a shell calls a command that the end of its pipe has stopped (128 and SIGPIPE)."""
+COMMANDS = {
+    "search": "Search now: a table, NDJSON or JSON. Relative times are resolved once and printed.",
+    "plan": "Count a range at the source: rows per slice, requests, bytes, time. Fetches nothing.",
+    "export": "Fetch, prove and publish a range; it is cut at the schedule's boundaries.",
+    "coverage": (
+        "Show which hours are proven, unproven, short, missing or not due; without EXPORT, every export in a line."
+    ),
+    "gaps": "List what is missing, short, interrupted or damaged, with the command that mends it.",
+    "record": "Show one publication: its window, slices, files, requests, run and place in the chain.",
+    "verify": "Compare every object and the journal with what was published; without a range, all of it.",
+    "doctor": "Check credentials, permission, counts, limits, bounds and the exactness of counts.",
+}
+"""Each is a function in the module of its name, which begins its help with this sentence."""
 
-COMMANDS = ("search", "plan", "export", "coverage", "gaps", "record", "verify", "doctor")
-"""Each is a function in the module of its name."""
+_DEBUG = "--debug"
 
 
 def command_line(arguments: Sequence[str]) -> typer.Typer:
-    """The commands that these arguments may need: one, where they name it, else all.
+    """The commands for these arguments: where they name one, it alone, else all, by their names and sentences only.
 
     Loading all of them, with every client of every vendor, would cost most of the time of a short one.
     """
@@ -44,9 +55,25 @@ def command_line(arguments: Sequence[str]) -> typer.Typer:
         pretty_exceptions_enable=False,
     )
     app.callback()(_frame)
-    for name in [named] if named in COMMANDS else COMMANDS:
-        app.command()(getattr(import_module(f"logferry.cli.{name}"), name))
+    if named in COMMANDS:
+        app.command()(getattr(import_module(f"logferry.cli.{named}"), named))
+        return app
+    for name, sentence in COMMANDS.items():
+        app.command(name, help=sentence)(_not_named)
     return app
+
+
+def _not_named() -> None:
+    """Stands for a command where none is called: in the help, and among those that a mistyped one may have meant."""
+
+
+def _debug_first(arguments: Sequence[str]) -> list[str]:
+    """``--debug`` belongs to the frame, but whoever repeats a command that failed has it at the end."""
+    own = list(arguments)
+    end = own.index("--") if "--" in own else len(own)
+    if _DEBUG not in own[:end]:
+        return own
+    return [_DEBUG, *(one for one in own[:end] if one != _DEBUG), *own[end:]]
 
 
 def _show_version(asked: bool) -> None:
@@ -56,7 +83,9 @@ def _show_version(asked: bool) -> None:
 
 
 def _frame(
-    debug: Annotated[bool, typer.Option("--debug", help="Log more, and show tracebacks.")] = False,
+    debug: Annotated[
+        bool, typer.Option(_DEBUG, help="Log more, and show tracebacks; after the command as well.")
+    ] = False,
     version: Annotated[
         bool, typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True)
     ] = False,
@@ -65,9 +94,9 @@ def _frame(
     logging.getLogger("logferry").setLevel(logging.DEBUG if debug else logging.WARNING)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command (default: of ``sys.argv``) and return its exit code; errors are one sentence on stderr."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
+def run(argv: Sequence[str] | None) -> int:
+    """``logferry.cli.main`` for all that has to be loaded."""
+    arguments = _debug_first(sys.argv[1:] if argv is None else argv)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
@@ -95,15 +124,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         _trace(arguments)
         return _say(str(error), error.exit_code)
     except BrokenPipeError:
-        return _reader_gone()
+        return reader_gone()
     except SystemExit as error:
         # Typer and Rich make one of a broken pipe; nothing else here does.
         if isinstance(error.__context__, BrokenPipeError):
-            return _reader_gone()
+            return reader_gone()
         raise
     except Exception as error:  # the last resort: one sentence instead of a traceback
         _trace(arguments)
-        hint = "" if "--debug" in arguments else " (logferry --debug … shows where)"
+        hint = "" if _DEBUG in arguments[:1] else " (logferry --debug … shows where)"
         return _say(f"unexpected {type(error).__name__}: {error}{hint}", UNEXPECTED)
 
 
@@ -120,12 +149,6 @@ def _uncollected() -> Iterator[None]:
     finally:
         gc.freeze()
         gc.enable()
-
-
-def _reader_gone() -> int:
-    """The reader has had enough (such as `| head`); keep the interpreter from failing again at its end."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno() if sys.__stdout__ else 1)
-    return READER_GONE
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
@@ -150,5 +173,5 @@ def _say(message: str, code: int) -> int:
 
 
 def _trace(arguments: list[str]) -> None:
-    if "--debug" in arguments:
+    if _DEBUG in arguments[:1]:
         traceback.print_exc()

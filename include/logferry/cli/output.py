@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+READER_GONE = 141
+"""What a shell calls a command that the end of its pipe has stopped (128 and SIGPIPE)."""
 
 _WIDE = 220
 """Columns of a line when nobody watches: a pipe or a file wraps nothing."""
@@ -33,6 +37,13 @@ def can_show(text: str) -> bool:
 def say(text: str, *, stderr: bool = False) -> None:
     """One line of plain text."""
     print(text, file=sys.stderr if stderr else sys.stdout, flush=True)
+
+
+def reader_gone() -> int:
+    """The exit code for a reader that has had enough (such as `| head`); keeps the interpreter from failing again at
+    its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno() if sys.__stdout__ else 1)
+    return READER_GONE
 
 
 def print_json(value: Any) -> None:
