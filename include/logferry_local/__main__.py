@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import subprocess
 import sys
@@ -10,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from rich.console import Console
 from rich.markup import escape
@@ -20,7 +19,7 @@ from logferry.errors import DefinitionError, LogferryError, ShortError, gravest
 from logferry.project import exports_folder
 from logferry.spec import ExportSpec, load_exports
 from logferry_local import preflight
-from logferry_local.accounts import Accounts, find_accounts, sandbox_connections, write_variables
+from logferry_local.accounts import find_accounts, sandbox_connections, write_variables
 from logferry_local.airflow import (
     USER,
     Api,
@@ -42,6 +41,7 @@ from logferry_local.report import (
     sample_rows,
     shown_url,
 )
+from logferry_local.sandbox import choose_ports, start_sandbox
 from logferry_local.screen import progress, step
 from logferry_local.settings import Settings, kept_secret, load_settings
 from logferry_local.watch import (
@@ -55,7 +55,6 @@ from logferry_local.watch import (
 
 _UPKEEP = "archive_upkeep"
 _HEALTHY_S = 240.0
-_SANDBOX_S = 60.0
 
 
 def main() -> int:
@@ -106,9 +105,12 @@ def _run(settings: Settings, console: Console, cleanup: ExitStack) -> int:
     variables = settings.home / "sandbox.env"
     if accounts.sandbox:
         with step(console, "sandbox APIs, because no credentials are configured"):
-            connections = _start_sandbox(settings, children, accounts)
+            ports = choose_ports(settings.home)
+            connections = sandbox_connections(accounts.ready, start_sandbox(settings, children, ports))
             environment.update(connections)
             write_variables(variables, connections)
+        if ports.sentence:
+            console.print(f"[yellow]note[/yellow] {escape(ports.sentence)}", highlight=False, soft_wrap=True)
     _migrate(settings, environment, console)
     own_airflow = settings.home / "airflow-cli"
     cleanup.callback(own_airflow.unlink, missing_ok=True)
@@ -165,20 +167,6 @@ def _run(settings: Settings, console: Console, cleanup: ExitStack) -> int:
     except KeyboardInterrupt:
         # The work is done and told: this is the ordinary end.
         return code
-
-
-def _start_sandbox(settings: Settings, children: Children, accounts: Accounts) -> dict[str, str]:
-    state_file = settings.home / "sandbox.json"
-    state_file.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "logferry_sandbox", "--state-file", str(state_file)]
-    children.start("sandbox", command, settings.environment, settings.root)
-    deadline = time.monotonic() + _SANDBOX_S
-    while not state_file.exists():
-        if children.dead() or time.monotonic() > deadline:
-            raise LogferryError(f"the sandbox did not start; see {children.log_of('sandbox')}")
-        time.sleep(0.1)
-    state: dict[str, Any] = json.loads(state_file.read_text())
-    return sandbox_connections(accounts.ready, state)
 
 
 def _migrate(settings: Settings, environment: dict[str, str], console: Console) -> None:

@@ -430,6 +430,8 @@ def test_a_second_start_writes_no_file_again(stack: Stack, second: subprocess.Co
     day = stack.day
     manifest = stack.manifest("web_errors", f"{stamp(day)}-{stamp(day + timedelta(days=1))}")
     assert manifest["run"]["id"].startswith("manual__")
+    # Else everything of the first start would be of another definition.
+    assert manifest["source"]["endpoint"] == stack.sandbox["datadog"]["base_url"]
     oldest = min(path.stat().st_mtime_ns for path in stack.home.glob("airflow/migrated-*"))
     newest = max(path.stat().st_mtime_ns for path in stack.lake.glob("web_errors/dt=*/**/*.parquet"))
     assert oldest < newest < datetime.fromisoformat(manifest["run"]["started_at"]).timestamp() * 1e9
