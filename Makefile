@@ -18,8 +18,9 @@ help: ## list the commands
 run: environment ## export yesterday's logs through a local Airflow, show the result, stay up until Ctrl-C
 	@exec $(BIN)/python -m logferry_local
 
+# Three at a time, as many a test waits for a process of Airflow; in the order of tests/conftest.py, the longest first.
 test: lint browser ## check style and types, then run every test
-	@exec $(BIN)/python -m pytest -n 2 --dist loadfile
+	@exec $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 chaos: environment-dev ## random faults, kills and races for five minutes; is the lake the truth? (ARGS="--seed N")
 	@exec $(BIN)/python -m tests.chaos --seconds 300 $(ARGS)

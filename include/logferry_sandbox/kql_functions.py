@@ -189,7 +189,12 @@ def _estimate_data_size(kinds: Sequence[str], values: Sequence[Any]) -> tuple[st
     texts = [(at, kind) for at, kind in enumerate(kinds) if kind not in _FIXED_SIZES]
 
     def compute(*cells: Any) -> int:
-        return fixed + sum(len(to_text(kind, cells[at]).encode("utf-8", "replace")) for at, kind in texts)
+        # Every plan asks for each cell of its rows: most are texts, and an ASCII one is as wide as long.
+        size = fixed
+        for at, kind in texts:
+            text = cell if type(cell := cells[at]) is str else to_text(kind, cell)
+            size += len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
+        return size
 
     return "long", compute
 

@@ -36,6 +36,7 @@ NET_TYPES = {
     "dynamic": "System.Object",
 }
 NUMERIC = ("int", "long", "real", "decimal")
+_COMPACT = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 
 _DATETIME = re.compile(
     r"(\d{4})-(\d{1,2})-(\d{1,2})(?:[T ](\d{1,2}):(\d{2})(?::(\d{2})(?:\.(\d{1,7})\d*)?)?)?"
@@ -140,7 +141,7 @@ def format_real(value: float) -> str:
 
 def dump_dynamic(value: Any) -> str:
     """Compact JSON text of a dynamic value."""
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return _COMPACT.encode(value)
 
 
 def to_text(kind: str, value: Any) -> str:

@@ -1,4 +1,4 @@
-"""What the engine's tests share: a clock that never waits, and how hard hypothesis tries."""
+"""What the engine's tests share: a clock that never waits, a budget and a harbour of their own."""
 
 from __future__ import annotations
 
@@ -6,17 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
 from tests.logferry.harbour import Harbour
 
 from logferry.budget import Budget
 from logferry.window import TICK_PER_SECOND, parse_instant
-
-# No deadline: the machines that run this differ, and a slow example is not a wrong one.
-settings.register_profile(
-    "engine", max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
-settings.load_profile("engine")
 
 
 class ManualClock:

@@ -10,6 +10,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from tests.longest import LONGEST
 
 import logferry
 
@@ -38,6 +39,11 @@ def test_make_test_checks_style_before_pytest_and_ends_with_it() -> None:
     tools = [match.group(1) for step in steps if (match := re.search(r"\.venv/bin/(\w+)", step))]
     assert tools == ["ruff", "ruff", "mypy", "python"]
     assert "-m pytest" in steps[-1]
+
+
+def test_the_files_that_are_to_come_first_are_there_and_the_order_is_kept() -> None:
+    assert [name for name in LONGEST if not (ROOT / "tests" / name).is_file()] == []
+    assert "--dist loadfile --no-loadscope-reorder" in make("--dry-run", "test")
 
 
 def test_make_alone_lists_every_command() -> None:

@@ -121,9 +121,12 @@ def test_publications_leave_checkpoints_and_keep_the_newest_two(store: MemorySto
     assert len(ledger.slices) == 40
 
 
-def test_a_year_of_hourly_windows_is_read_in_a_handful_of_requests(store: MemoryStore) -> None:
+WINDOWS = 91 * 24
+
+
+def test_three_months_of_hourly_windows_are_read_in_a_handful_of_requests(store: MemoryStore) -> None:
     scribe = Scribe(store)
-    for hour in range(8_760):
+    for hour in range(WINDOWS):
         publisher = Publisher(f"run{hour}", [Rows("a", hour)], first=hour)
         scribe.intend(publisher)
         scribe.record(publisher, intent=scribe.seq)
@@ -131,14 +134,14 @@ def test_a_year_of_hourly_windows_is_read_in_a_handful_of_requests(store: Memory
     store.seed(head_key(EXPORT), msgspec.json.encode(write_checkpoint(store, EXPORT, ledger)))
     store.counted.clear()
     found = read_ledger(store, EXPORT)
-    assert len(found.slices) == 8_760
+    assert len(found.slices) == WINDOWS
     # HEAD, checkpoint, the record it ends at, the record after that, and what else there may be after it
     assert (store.counted["read"], store.counted["list"], sum(store.counted.values())) == (4, 1, 5)
 
-    for hour in range(8_760, 8_760 + RECORDS_BETWEEN // 2 - 1):
+    for hour in range(WINDOWS, WINDOWS + RECORDS_BETWEEN // 2 - 1):
         Publisher(f"run{hour}", [Rows("a")], first=hour).carry(store)
     store.counted.clear()
-    assert len(read_ledger(store, EXPORT).slices) == 8_760 + RECORDS_BETWEEN // 2 - 1
+    assert len(read_ledger(store, EXPORT).slices) == WINDOWS + RECORDS_BETWEEN // 2 - 1
     most = 5 + RECORDS_BETWEEN - 2
     assert sum(store.counted.values()) == most
 

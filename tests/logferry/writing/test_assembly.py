@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
@@ -66,9 +67,15 @@ def write(path: Path, table: pa.Table, **how: Any) -> Path:
     return path
 
 
+@functools.cache
+def duck() -> duckdb.DuckDBPyConnection:
+    """One for all examples, as each start costs more than a question; it keeps nothing of a file."""
+    return duckdb.connect(config={"threads": 1, "enable_external_file_cache": False})
+
+
 def by_duckdb(path: Path, where: str = "true") -> list[tuple[Any, ...]]:
     columns = "epoch_us(time), number, small, share, flag, text, name, tags"
-    return duckdb.connect().execute(f"SELECT {columns} FROM '{path}' WHERE {where}").fetchall()
+    return duck().execute(f"SELECT {columns} FROM '{path}' WHERE {where}").fetchall()
 
 
 def as_duckdb_gives(table: pa.Table) -> list[tuple[Any, ...]]:
