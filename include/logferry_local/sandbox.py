@@ -100,12 +100,13 @@ def _file(home: Path) -> Path:
 
 
 def _kept(home: Path) -> Mapping[str, int]:
-    """None, if the file is missing or damaged: then the sandbox begins anew."""
+    """Empty where the file is missing or damaged: then the sandbox begins anew."""
     try:
         found = json.loads(_file(home).read_text())
-        return {server: int(found[server]) for server in SERVERS if 0 < int(found[server]) < 65_536}
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError):
         return {}
+    kept = found if isinstance(found, dict) else {}
+    return {server: kept[server] for server in SERVERS if kept.get(server) in range(1, 65_536)}
 
 
 def _is_free(port: int) -> bool:

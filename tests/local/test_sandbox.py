@@ -86,6 +86,14 @@ def test_a_damaged_note_of_the_ports_begins_anew(settings: Settings, text: str) 
     assert ports.sentence is None
 
 
+def test_a_note_without_one_of_the_servers_keeps_the_ports_of_the_others(settings: Settings) -> None:
+    kept = some_ports()
+    keep_ports(settings.home, Ports({server: kept[server] for server in SERVERS if server != "arm"}, {}))
+    ports = choose_ports(settings.home)
+    assert {**ports.numbers, "arm": kept["arm"]} == kept
+    assert ports.sentence is None
+
+
 def test_a_note_that_gives_one_port_to_all_is_not_followed(settings: Settings) -> None:
     keep_ports(settings.home, Ports(dict.fromkeys(SERVERS, free_port()), {}))
     assert len(set(choose_ports(settings.home).numbers.values())) == len(SERVERS)

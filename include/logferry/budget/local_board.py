@@ -6,6 +6,7 @@ open. A checksum tells a record that was not written whole; it is forgotten then
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -78,8 +79,13 @@ class _Kept:
         self.descriptor: int | None = None
         self.identity: tuple[int, int] | None = None
 
+    def unlock(self) -> None:
+        """By its name, as closing keeps the lock where a fork holds the descriptor too."""
+        if self.descriptor is not None:
+            with contextlib.suppress(OSError):
+                fcntl.flock(self.descriptor, fcntl.LOCK_UN)
+
     def close(self) -> None:
-        """Which also gives the file's lock back."""
         if self.descriptor is not None:
             descriptor, self.descriptor = self.descriptor, None
             os.close(descriptor)
@@ -119,11 +125,11 @@ class LocalBoard:
                 changed, result = work(record, self._clock.now() // TICK_PER_MS, 1)
                 if changed is not None and changed != record:
                     self._write(kept.file, descriptor, changed)
-                fcntl.flock(descriptor, fcntl.LOCK_UN)
             except BaseException:
-                # Whatever it was, nobody waits for a lock that is left behind.
+                kept.unlock()
                 kept.close()
                 raise
+            kept.unlock()
         return result
 
     def _write(self, file: str, descriptor: int, record: bytes) -> None:

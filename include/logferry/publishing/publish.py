@@ -119,8 +119,9 @@ class _Publication:
                 )
                 for step in steps:
                     self._placing.put(step)
-                # Before rows disappear elsewhere, and before a record names these.
-                self._store.settle(self._unsettled(steps))
+                # Before rows disappear elsewhere, and before a record names these. All of them: what is in place
+                # already may be there by an attempt that died before this.
+                self._store.settle(step.entry.file.key for step in steps)
                 for leftover, seen in leftovers:
                     self._placing.remove(leftover, seen)
                 committed, data = self._journal.append(
@@ -160,17 +161,6 @@ class _Publication:
         if not self._allow_shrink:
             check_not_fewer(leftovers, [step.entry for step in steps], self._journal.ledger)
         return [(leftover, self._store.head(leftover.key)) for leftover in leftovers]
-
-    def _unsettled(self, steps: list[Step]) -> list[str]:
-        """The keys of files that no record names yet, also of those that an earlier attempt placed."""
-        before = self._journal.ledger.slices
-        return [
-            step.entry.file.key
-            for step in steps
-            if step.staged is not None
-            or step.slice_ not in before
-            or before[step.slice_].entry.file != step.entry.file
-        ]
 
     def _follow_up(self, committed: Record, data: bytes) -> None:
         wrong_head = any(damage.kind == "head" for damage in self._damage)

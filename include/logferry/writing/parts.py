@@ -17,7 +17,7 @@ from typing import TypeVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from logferry.errors import SourceError
+from logferry.errors import CredentialsError, SourceError
 from logferry.fetching.answer_size import PIECE_ROWS
 from logferry.fetching.fetch import Account, Final
 from logferry.proof.twins import Twins, TwinWatch
@@ -34,6 +34,10 @@ _LOOK_ROWS = 10_000
 _LEAST_ROWS = 2_048
 _LEAST_BYTES = 256 * 1024
 """Of the mean part whose row groups are taken as they are; smaller ones would make a file that is slow to read."""
+
+_MOST_ANSWERS = 16
+"""Whole answers that a part may hold: how many are asked for again when a run is stopped before the part is staged, or
+when rows of it have to be. With so many, what a file costs by itself is little beside them."""
 
 K = TypeVar("K", int, str)
 
@@ -111,8 +115,8 @@ class PartFiles:
         planned: int | None,
     ) -> Iterator[Part]:
         """The span's rows, which are some of the slice's, as one part, or more: one ends at a final tick when it has
-        PIECE_ROWS rows; and, where the source is asked for whole answers, with the answer by which a row group is full:
-        the rest of that would be kept in memory whole.
+        PIECE_ROWS rows; and, where the source is asked for whole answers, with the answer by which a row group is full,
+        as the rest of that would be kept in memory whole, or with the last of _MOST_ANSWERS.
 
         It does not end at PIECE_ROWS when so few of the ``planned`` rows are left that they go along. What goes wrong
         at the source is raised behind a part of the rows that came before.
@@ -120,11 +124,11 @@ class PartFiles:
         rest = iter(finals)
         start, left = span.start, planned
         while start < span.end:
-            failed: SourceError | None = None
+            failed: SourceError | CredentialsError | None = None
             with self._open(slice_, start) as file:
                 try:
                     end = file.fill(rest, span.end, left)
-                except SourceError as error:
+                except (SourceError, CredentialsError) as error:
                     if file.reached <= start:
                         raise
                     failed, end = error, file.reached
@@ -262,6 +266,7 @@ class _PartFile:
         self._watch = watch
         self._unlooked: list[pa.Table] = []
         self._unlooked_rows = 0
+        self._answers = 0
 
     def __enter__(self) -> _PartFile:
         self._file.__enter__()
@@ -288,9 +293,11 @@ class _PartFile:
                 if group_ended or self._unlooked_rows >= _LOOK_ROWS:
                     self._look()
             self.reached = final.before
+            self._answers += 1
             rows = self._file.rows
             few_left = planned is not None and 0 <= planned - rows < PIECE_ROWS // 2
-            full = (rows >= PIECE_ROWS and not few_left) or (group_ended and self._whole_answers)
+            enough = self._whole_answers and (group_ended or self._answers >= _MOST_ANSWERS)
+            full = enough or (rows >= PIECE_ROWS and not few_left)
             if full and final.before < end:
                 return final.before
         return end

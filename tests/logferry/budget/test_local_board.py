@@ -118,6 +118,24 @@ def test_a_change_that_fails_leaves_no_lock_behind(
     assert is_free(board, monkeypatch)
 
 
+def test_a_change_that_fails_leaves_no_lock_with_a_process_that_was_forked_before(
+    board: LocalBoard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[int] = []
+    open_file = os.open
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "open", lambda *how: opened.append(open_file(*how)) or opened[-1])
+        board.change("record", one_more)
+    # What a fork has: another descriptor of the same opening, and so of its lock.
+    forked = os.dup(opened[0])
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            board.change("record", failing)
+        assert is_free(board, monkeypatch)
+    finally:
+        os.close(forked)
+
+
 @pytest.mark.parametrize("again", [False, True])
 def test_a_file_that_was_tidied_away_is_not_written_on(board: LocalBoard, *, again: bool) -> None:
     board.change("record", one_more)

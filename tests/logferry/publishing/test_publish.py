@@ -82,18 +82,40 @@ class Settling(MemoryStore):
         self.steps.append(f"settle {' '.join(keys)}")
 
 
-def test_what_a_record_names_is_settled_before_it_unless_one_before_did() -> None:
+def test_what_a_record_names_is_settled_before_it() -> None:
     store = Settling()
     Publisher("old", [A, B]).carry(store)
     store.steps.clear()
     Publisher("run", [A, C]).carry(store)
-    placed = slice_key(EXPORT, hours(1))
+    kept, placed = slice_key(EXPORT, hours(0)), slice_key(EXPORT, hours(1))
     assert store.steps[:4] == [
         f"put_bytes {journal_key(EXPORT, 3)}",
         f"place {placed}",
-        f"settle {placed}",
+        f"settle {kept} {placed}",
         f"put_bytes {journal_key(EXPORT, 4)}",
     ]
+
+
+def test_what_a_dead_attempt_put_back_is_settled_though_an_old_record_names_it() -> None:
+    store = Settling()
+    Publisher("old", [A, B]).carry(store)
+    lost = slice_key(EXPORT, hours(1))
+    store.delete([lost])
+
+    def dies_at_the_record(operation: str, key: str) -> None:
+        if (operation, key) == ("put_bytes", journal_key(EXPORT, 4)):
+            raise Killed
+
+    run = Publisher("run", [A, B])
+    store.before = dies_at_the_record
+    with pytest.raises(Killed):
+        run.carry(store)
+    assert lost in store.keys("")
+    store.before = store.note
+    store.steps.clear()
+    dataclasses.replace(run, attempt=2).publish(store)
+    settled = next(step for step in store.steps if step.startswith("settle"))
+    assert lost in settled.split()
 
 
 def test_what_a_dead_attempt_placed_is_settled_by_the_one_that_records_it() -> None:
@@ -114,7 +136,7 @@ def test_what_a_dead_attempt_placed_is_settled_by_the_one_that_records_it() -> N
     operations = [step.split()[0] for step in store.steps]
     assert "place" not in operations
     assert store.steps[operations.index("settle") :][:2] == [
-        f"settle {slice_key(EXPORT, hours(1))}",
+        f"settle {slice_key(EXPORT, hours(0))} {slice_key(EXPORT, hours(1))}",
         f"put_bytes {journal_key(EXPORT, 5)}",
     ]
 

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.logferry.memory_source import MemorySource
 
-from logferry.errors import StoreError, Unavailable
+from logferry.errors import CredentialsError, LogferryError, StoreError, Unavailable
 from logferry.fetching.fetch import Account, Final
 from logferry.sources.base import ID_COLUMN, TICK_COLUMN, LogSource
 from logferry.window import Window
@@ -151,26 +151,29 @@ def test_a_fetch_that_breaks_leaves_no_unfinished_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_rows_that_came_before_a_failure_are_a_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("failure", [Unavailable, CredentialsError])
+def test_rows_that_came_before_a_failure_are_a_part(
+    failure: type[LogferryError], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(parts, "PIECE_ROWS", 1_000)
 
     def breaking() -> Iterator[Final]:
         yield from list(finals(list(range(1_000, 1_050)), [1_010, 1_015, 1_040]))[:3]
-        raise Unavailable("come back later")
+        raise failure("come back later")
 
     with files_in(tmp_path) as files:
         written = files.write(SPAN, SPAN, breaking(), Account(), planned=None)
         one = next(written)
         assert (one.span, ids_of(one)) == (Window(1_000, 1_040), [f"e{at:04d}" for at in range(40)])
-        with pytest.raises(Unavailable):
+        with pytest.raises(failure):
             next(written)
 
         written = files.write(SPAN, SPAN, islice(breaking(), 1, None), Account(), planned=60)
         one = next(written)
         assert (one.span, one.rows) == (Window(1_000, 1_040), 30)
-        with pytest.raises(Unavailable):
+        with pytest.raises(failure):
             next(written)
-        with pytest.raises(Unavailable):
+        with pytest.raises(failure):
             list(files.write(SPAN, SPAN, islice(breaking(), 3, None), Account(), planned=None))
     assert len(list(tmp_path.iterdir())) == 2
 
@@ -190,6 +193,17 @@ def test_small_answers_are_one_part_and_one_that_fills_a_row_group_ends_it(
     with files_in(tmp_path) as files:
         pages = list(files.write(SPAN, SPAN, finals(rows, edges), Account(), planned=60))
         assert [part.rows for part in pages] == [60]
+
+
+@pytest.mark.parametrize(("answer_rows", "rows"), [(5, [80, 20]), (None, [100])])
+def test_so_many_small_answers_are_a_part_that_a_stopped_run_loses_little(
+    answer_rows: int | None, rows: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parts, "PIECE_ROWS", 1_000)
+    ticks, edges = list(range(1_000, 1_100)), list(range(1_005, 1_100, 5))
+    with files_in(tmp_path, answer_rows=answer_rows) as files:
+        written = list(files.write(SPAN, SPAN, finals(ticks, edges), Account(), planned=100))
+        assert [part.rows for part in written] == rows
 
 
 def written_in_two(files: PartFiles) -> list[Part]:
