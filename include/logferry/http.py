@@ -82,8 +82,6 @@ class Client:
         self._counting = threading.Lock()
         self._renewing = threading.Lock()
         self._renewals = 0
-        self._sendable: dict[str, str] = {}
-        """Credentials that were looked at: those of most requests are the last one's."""
 
     def run(self, make_exchange: Callable[[], Generator[Request, Response, T]]) -> T:
         """The result of an operation; ``make_exchange`` starts it anew for every attempt.
@@ -171,14 +169,11 @@ class Client:
 
     def _credentials(self, request: Request) -> Mapping[str, str]:
         headers = self.auth.headers()
-        if headers == self._sendable:
-            return headers
         if not all(_HEADER_VALUE.fullmatch(value) for value in headers.values()):
             raise CredentialsError(
                 f"{_where(request)}: a key or token of the connection holds characters that no header can "
                 "carry; enter it again"
             )
-        self._sendable = dict(headers)
         return headers
 
     def _exchange(self, request: Request, headers: Mapping[str, str]) -> Response:

@@ -194,10 +194,8 @@ def forecast_of(record: bytes, bucket: str, *, share: str, now_ms: int) -> Forec
 def _state(record: bytes, bucket: str) -> Allowance:
     state = None
     if record:
-        try:
+        with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
             state = _decoder.decode(record)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            state = None
     if state is None or not state.is_sane:
         state = Allowance()
     if state.limit is None and bucket in KNOWN_ALLOWANCES:

@@ -77,8 +77,6 @@ def retry_after_s(headers: Mapping[str, str], clock: Clock | None = None) -> flo
 
 def _whole(headers: Mapping[str, str], name: str) -> int | None:
     text = headers.get(name, "").strip()
-    if text.isdecimal() and len(text) < 10 and text.isascii():
-        return int(text)
     try:
         number = int(float(text)) if text else None
     except (ValueError, OverflowError):

@@ -118,18 +118,23 @@ class LocalBoard:
         with kept.alone:
             try:
                 try:
-                    descriptor = self._locked(kept)
-                    record = _record(os.pread(descriptor, _MOST, 0))
-                except OSError as error:
-                    raise self.failed(kept.file, error) from error
-                changed, result = work(record, self._clock.now() // TICK_PER_MS, 1)
-                if changed is not None and changed != record:
-                    self._write(kept.file, descriptor, changed)
+                    return self._change(kept, work)
+                finally:
+                    kept.unlock()
             except BaseException:
-                kept.unlock()
+                # Whatever it was, and even if it came just before the lock was given back.
                 kept.close()
                 raise
-            kept.unlock()
+
+    def _change(self, kept: _Kept, work: Work[T]) -> T:
+        try:
+            descriptor = self._locked(kept)
+            record = _record(os.pread(descriptor, _MOST, 0))
+        except OSError as error:
+            raise self.failed(kept.file, error) from error
+        changed, result = work(record, self._clock.now() // TICK_PER_MS, 1)
+        if changed is not None and changed != record:
+            self._write(kept.file, descriptor, changed)
         return result
 
     def _write(self, file: str, descriptor: int, record: bytes) -> None:

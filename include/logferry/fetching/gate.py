@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from itertools import count
 from typing import TypeVar
@@ -69,12 +69,15 @@ class Gate:
         self.places = 1
         """Answers that can be worked on at once."""
 
-    def turn(
-        self, start: int, *, size: int = 0, here: bool = False
-    ) -> contextlib.AbstractContextManager[Reader | None]:
+    @contextlib.contextmanager
+    def turn(self, start: int, *, size: int = 0, here: bool = False) -> Iterator[Reader | None]:
         """A place for an answer of ``size`` bytes whose rows begin at the tick ``start``: a reader, or None for this
         process itself, as it always is with ``here``."""
-        return _Turn(self, start, size, here)
+        place = self._enter(start, size, here)
+        try:
+            yield place
+        finally:
+            self._leave(place)
 
     def expect(self, size: int) -> None:
         """Answers of about ``size`` bytes will come."""
@@ -179,24 +182,6 @@ class Gate:
         if not self._lent or size > _PATIENT_BYTES or len(anywhere) > _PATIENT_ANSWERS:
             return self._waiting
         return [one for one in self._waiting if one.here]
-
-
-class _Turn:
-    """What ``Gate.turn`` gives. No generator: every answer passes here."""
-
-    __slots__ = ("_asked", "_gate", "_place")
-
-    def __init__(self, gate: Gate, start: int, size: int, here: bool) -> None:
-        self._gate = gate
-        self._asked = start, size, here
-        self._place: Reader | None = None
-
-    def __enter__(self) -> Reader | None:
-        self._place = self._gate._enter(*self._asked)
-        return self._place
-
-    def __exit__(self, *failure: object) -> None:
-        self._gate._leave(self._place)
 
 
 def guarded(
