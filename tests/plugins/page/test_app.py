@@ -136,10 +136,11 @@ def test_the_app_changes_nothing(method: str, admin: TestClient) -> None:
 
 def test_head_is_get_without_the_body(admin: TestClient, anonymous: TestClient, published: None) -> None:
     for address in (*ADDRESSES, "/logferry/api/exports/nobody", "/logferry/nothing"):
-        whole, head = admin.get(address), admin.head(address)
+        # The answer may become another one at any moment, as hours pass.
+        whole, head, later = admin.get(address), admin.head(address), admin.get(address)
         assert head.content == b""
         assert head.status_code == whole.status_code
-        assert {**head.headers} == {**whole.headers}
+        assert {**head.headers} in ({**whole.headers}, {**later.headers})
 
 
 # --- who sees what -----------------------------------------------------------------------------------------------
