@@ -127,13 +127,13 @@ def _azure(title: str, rows: int, row_bytes: int, only: Sequence[str], rounds: i
     _reset_peak()
     before = _status("VmRSS")
     stages.time("envelope", lambda: bool(read_answer(body)))
-    batch = stages.time(
+    rows_read = stages.time(
         "envelope, and Arrow of the rows", lambda: read_rows(read_answer(body).rows, schema, DAY)[0]
     )
     print(
         f"  peak memory above the answer's own {len(body) / 1e6:,.0f} MB: {(_status('VmHWM') - before) / 1e3:,.0f} MB"
     )
-    _onwards(stages, [batch])
+    _onwards(stages, rows_read.to_batches())
 
 
 def _onwards(stages: Stages, batches: Sequence[pa.RecordBatch]) -> None:

@@ -178,7 +178,7 @@ def shares_of(
         client.run(partial(source.page, span, None, schema, share=Share(index, count)))
         for index in range(count)
     ]
-    return [page.batch.column(column).to_pylist() for page in pages]
+    return [page.rows.column(column).to_pylist() for page in pages]
 
 
 def fetched(
@@ -206,9 +206,7 @@ class TestMonitor:
         page = one_page(client, monitor(clean), HOUR)
         truth = held(clean, "AppRequests", HOUR)
         ticks = Counter(
-            zip(
-                page.batch.column("_ItemId").to_pylist(), page.batch.column("_ticks").to_pylist(), strict=True
-            )
+            zip(page.rows.column("_ItemId").to_pylist(), page.rows.column("_ticks").to_pylist(), strict=True)
         )
         expected = Counter(
             zip(truth["_ItemId"], (tick - UNIX_EPOCH_TICKS for tick in truth["TimeGenerated"]), strict=True)
@@ -239,10 +237,10 @@ class TestMonitor:
         }
         page = one_page(client, source, DAY)
         got = zip(
-            page.batch.column("_ItemId").to_pylist(), page.batch.column("_ticks").to_pylist(), strict=True
+            page.rows.column("_ItemId").to_pylist(), page.rows.column("_ticks").to_pylist(), strict=True
         )
         assert dict(got) == events
-        assert page.batch.num_rows == len(events) > 50
+        assert page.rows.num_rows == len(events) > 50
         assert sum(client.run(lambda: source.count(DAY, TICK_PER_HOUR)).values()) == len(events)
         # Most of them were generated after the day: a timespan would have taken them away.
         assert len(events.keys() & set(held(clean, "FerryLate_CL", DAY)["_ItemId"])) < len(events) / 2
@@ -305,9 +303,9 @@ class TestMonitor:
         page = one_page(client, monitor(clean, table="FerryTypes_CL"), DAY)
         truth = held(clean, "FerryTypes_CL", DAY)
         order = {item: n for n, item in enumerate(truth["_ItemId"])}
-        rows = sorted(page.batch.to_pylist(), key=lambda row: order[row["_ItemId"]])
+        rows = sorted(page.rows.to_pylist(), key=lambda row: order[row["_ItemId"]])
         assert len(rows) == len(order) == 240
-        got = {name: [row[name] for row in rows] for name in page.batch.schema.names}
+        got = {name: [row[name] for row in rows] for name in page.rows.schema.names}
         for name in ("Flag", "Small", "Big", "Ident", "Note", "Body", "odd name", "Level"):
             assert got[name] == truth[name], name
         assert got["level_2"] == truth["level"]
@@ -315,7 +313,7 @@ class TestMonitor:
         assert got["Amount"] == [None if value is None else str(value) for value in truth["Amount"]]
         assert got["Span"] == [None if value is None else format_timespan(value) for value in truth["Span"]]
         assert got["_ticks"] == [tick - UNIX_EPOCH_TICKS for tick in truth["TimeGenerated"]]
-        micros = page.batch.column("When").cast(pa.int64()).to_pylist()
+        micros = page.rows.column("When").cast(pa.int64()).to_pylist()
         assert Counter(micros) == Counter(
             None if tick is None else (tick - UNIX_EPOCH_TICKS) // 10 for tick in truth["When"]
         )
@@ -324,16 +322,16 @@ class TestMonitor:
 
     def test_a_table_without_item_ids_is_read_without_them(self, clean: AzureSandbox, client: Client) -> None:
         page = one_page(client, monitor(clean, table="FerryPlain_CL"), DAY)
-        assert page.batch.num_rows == 480
-        assert "_ItemId" not in page.batch.schema.names
+        assert page.rows.num_rows == 480
+        assert "_ItemId" not in page.rows.schema.names
         assert client.stats["schema"] == 2
 
     def test_an_empty_table_has_its_columns_and_an_unknown_one_its_own_answer(
         self, clean: AzureSandbox, client: Client
     ) -> None:
         page = one_page(client, monitor(clean, table="FerryEmpty_CL"), DAY)
-        assert page.batch.num_rows == 0
-        assert page.batch.schema.names[:3] == ["TenantId", "TimeGenerated", "Message"]
+        assert page.rows.num_rows == 0
+        assert page.rows.schema.names[:3] == ["TenantId", "TimeGenerated", "Message"]
         with pytest.raises(QueryRejected, match="NoSuch_CL has never been filled"):
             one_page(client, monitor(clean, table="NoSuch_CL"), DAY)
 
@@ -347,8 +345,8 @@ class TestMonitor:
         )
         page = one_page(client, source, DAY)
         infos = held(clean, "FerryTypes_CL", DAY)["Level"].count("Info")
-        assert page.batch.num_rows == 3 * infos > 0
-        assert page.batch.schema.names == ["Note", "P", "_ItemId", "_ticks", "__tick", "__id"]
+        assert page.rows.num_rows == 3 * infos > 0
+        assert page.rows.schema.names == ["Note", "P", "_ItemId", "_ticks", "__tick", "__id"]
         assert sum(client.run(lambda: source.count(DAY, TICK_PER_HOUR)).values()) == 3 * infos
 
     def test_a_wrong_pipeline_shows_where(self, clean: AzureSandbox, client: Client) -> None:
@@ -413,7 +411,7 @@ class TestMonitor:
     ) -> None:
         source = monitor(clean, table=table, pipeline=pipeline)
         span = Window(HOUR.start, HOUR.start + 3 * TICK_PER_HOUR)
-        whole = one_page(client, source, span).batch
+        whole = one_page(client, source, span).rows
         shares = shares_of(client, source, span, 3, column)
         assert Counter(value for share in shares for value in share) == Counter(
             whole.column(column).to_pylist()
@@ -453,7 +451,7 @@ class TestMonitor:
         schema = client.run(lambda: source.schema(HOUR))
         clean.plan.replace([{**rule, "times": 1}])
         page = client.run(lambda: source.page(HOUR, None, schema))
-        assert Counter(page.batch.column("_ItemId").to_pylist()) == Counter(
+        assert Counter(page.rows.column("_ItemId").to_pylist()) == Counter(
             held(clean, "AppRequests", HOUR)["_ItemId"]
         )
         assert client.stats["search"] == 2
@@ -503,10 +501,10 @@ class TestMonitor:
     ) -> None:
         source = monitor(clean)
         schema = client.run(lambda: source.schema(HOUR))
-        before = client.run(lambda: source.page(HOUR, None, schema)).batch.schema
+        before = client.run(lambda: source.page(HOUR, None, schema)).rows.schema
         clean.tables["AppRequests"].state.added_column = "AddedColumn"
         try:
-            assert client.run(lambda: source.page(HOUR, None, schema)).batch.schema == before
+            assert client.run(lambda: source.page(HOUR, None, schema)).rows.schema == before
         finally:
             clean.tables["AppRequests"].state.added_column = None
 

@@ -97,9 +97,7 @@ class MemorySource:
         given = self.page_hook(span, [row for row in rows if row[0] in span])
         ids = pa.array([row[1] for row in given], pa.string())
         ticks = pa.array([row[0] for row in given], pa.int64())
-        return Page(
-            pa.RecordBatch.from_arrays([ids, ticks, ids], names=["id", TICK_COLUMN, ID_COLUMN]), None, 1
-        )
+        return Page(pa.Table.from_arrays([ids, ticks, ids], names=["id", TICK_COLUMN, ID_COLUMN]), None, 1)
 
 
 class DirectClient:

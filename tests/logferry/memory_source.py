@@ -205,7 +205,7 @@ class MemorySource:
 
 def _page(rows: Sequence[Event], cursor: str | None, size: int | None = None) -> Page:
     ids = pa.array([row.id for row in rows], pa.string())
-    batch = pa.RecordBatch.from_arrays(
+    table = pa.Table.from_arrays(
         [
             ids,
             pa.array([row.text for row in rows], pa.string()),
@@ -214,7 +214,7 @@ def _page(rows: Sequence[Event], cursor: str | None, size: int | None = None) ->
         ],
         names=["id", "text", TICK_COLUMN, ID_COLUMN],
     )
-    return Page(batch, cursor, sum(row.bytes for row in rows) if size is None else size)
+    return Page(table, cursor, sum(row.bytes for row in rows) if size is None else size)
 
 
 class DirectClient:

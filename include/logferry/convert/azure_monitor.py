@@ -65,9 +65,9 @@ def output_schema(schema: SourceSchema) -> pa.Schema:
 
 def read_rows(
     rows: Sequence[msgspec.Raw], schema: SourceSchema, span: Window
-) -> tuple[pa.RecordBatch, dict[str, int]]:
-    """The batch of one answer, in order of time, and notes; ``rows``: JSON arrays whose columns are
-    ``query_columns(schema)``.
+) -> tuple[pa.Table, dict[str, int]]:
+    """The rows of one answer, in order of time, in batches of some BLOCK_BYTES; and notes. ``rows``: JSON arrays whose
+    columns are ``query_columns(schema)``.
 
     Raises FailedAnswer when a row has another number of cells, holds a value that contradicts its column's
     declared type, or has no time inside ``span``: the query's own filter rules that out, so the answer is
@@ -78,17 +78,15 @@ def read_rows(
 
 def read_blocks(
     blocks: Iterable[Sequence[msgspec.Raw]], schema: SourceSchema, span: Window
-) -> tuple[pa.RecordBatch, dict[str, int]]:
+) -> tuple[pa.Table, dict[str, int]]:
     """The same of rows that come in blocks of some BLOCK_BYTES."""
-    reader = _Reader(query_columns(schema))
+    reader = _Reader(schema)
     for rows in blocks:
         reader.read(rows)
-    columns, ticks = reader.take()
-    _check_times(ticks, span)
-    ids = columns[QUERY_ITEM] if schema.has_id else pa.nulls(len(ticks), pa.string())
-    own = [ticks if c.source_name == QUERY_TIME else columns[c.source_name] for c in schema.columns]
-    batch = pa.RecordBatch.from_arrays([*own, ticks, ids], schema=output_schema(schema))
-    return batch, {"invalid_text": reader.invalid_text} if reader.invalid_text else {}
+        reader.end_batch()
+    table = _in_order(reader.batches(), schema)
+    _check_times(table[TICK_COLUMN], span)
+    return table, {"invalid_text": reader.invalid_text} if reader.invalid_text else {}
 
 
 def _rows_of(rows: Sequence[msgspec.Raw], size: int) -> int:
@@ -110,8 +108,9 @@ def _ways(columns: tuple[tuple[str, str], ...]) -> Cheaper:
 class _Reader:
     """Reads blocks of rows of one query; ``invalid_text`` counts what was no text."""
 
-    def __init__(self, columns: list[tuple[str, str]]) -> None:
-        self._columns = columns
+    def __init__(self, schema: SourceSchema) -> None:
+        self._schema = schema
+        self._columns = columns = query_columns(schema)
         kinds = [kind for _, kind in columns]
         self._decoder = RowDecoder(kinds)
         self._kinds = kinds
@@ -120,21 +119,27 @@ class _Reader:
         self._reals = [at for at, kind in enumerate(kinds) if kind == "real"]
         self._arrays: dict[str, list[pa.Array[Any]]] = {name: [] for name, _ in columns}
         self._ticks: list[pa.Array[Any]] = []
+        self._batches: list[pa.RecordBatch] = []
         self.invalid_text = 0
 
-    def take(self) -> tuple[dict[str, pa.Array[Any]], pa.Array[Any]]:
-        """The query's columns by name, and the exact times, of all rows read, in order of time. Once."""
+    def end_batch(self) -> None:
+        """What was read since the last one makes a batch."""
+        if not self._ticks:
+            return
+        whole = {name: _joined(self._arrays[name], arrow_type(kind)) for name, kind in self._columns}
         ticks = _joined(self._ticks, pa.int64())
-        items = None
-        if QUERY_ITEM in self._arrays:
-            items = _joined(self._arrays[QUERY_ITEM], pa.string())
-            self._arrays[QUERY_ITEM] = [items]
-        order = _order(ticks, items)
-        whole = {}
-        for name, kind in self._columns:
-            # Column by column, and the blocks of each let go: all of them at once would be in memory twice.
-            whole[name] = _ordered(_joined(self._arrays.pop(name), arrow_type(kind)), order)
-        return whole, _ordered(ticks, order)
+        ids = whole[QUERY_ITEM] if self._schema.has_id else pa.nulls(len(ticks), pa.string())
+        own = [ticks if c.source_name == QUERY_TIME else whole[c.source_name] for c in self._schema.columns]
+        self._batches.append(
+            pa.RecordBatch.from_arrays([*own, ticks, ids], schema=output_schema(self._schema))
+        )
+        self._arrays = {name: [] for name, _ in self._columns}
+        self._ticks = []
+
+    def batches(self) -> list[pa.RecordBatch]:
+        """All batches, in the answer's order. Once."""
+        batches, self._batches = self._batches, []
+        return batches
 
     def read(self, rows: Sequence[msgspec.Raw]) -> None:
         """The rows, of which each is valid JSON."""
@@ -260,25 +265,36 @@ def _joined(arrays: list[pa.Array[Any]], kind: pa.DataType) -> pa.Array[Any]:
     return pa.concat_arrays(arrays) if arrays else pa.nulls(0, kind)
 
 
-def _order(ticks: pa.Array[Any], items: pa.Array[Any] | None) -> pa.Array[Any] | None:
-    """Where the rows are in order of time, and of items within one time; None where no time goes back.
+def _in_order(batches: list[pa.RecordBatch], schema: SourceSchema) -> pa.Table:
+    """The batches' rows in order of time, and of identity within one time; ``batches`` is empty then.
 
     Log Analytics gives rows in any order. To sort them is a part of reading: that way it is done where an answer is
-    read, which may be another process, and in its turn.
+    read, which may be another process, and in its turn. Large pieces of memory cost a page fault for each page, every
+    time: a column is put in order in as many pieces as it came in, and one column after the other.
     """
-    steps = pc.pairwise_diff(ticks)
-    if len(ticks) < 2 or (ticks.null_count == 0 and pc.min(steps).as_py() >= 0):
-        return None
-    keys = [("", "ascending")] if items is None else [("", "ascending"), ("item", "ascending")]
-    columns = {"": ticks} if items is None else {"": ticks, "item": items}
-    return pc.sort_indices(pa.table(columns), sort_keys=keys)
+    table = pa.Table.from_batches(batches, output_schema(schema))
+    pieces = len(batches)
+    batches.clear()
+    if _ascend(table[TICK_COLUMN]):
+        return table
+    order = pc.sort_indices(table, sort_keys=[(TICK_COLUMN, "ascending"), (ID_COLUMN, "ascending")])
+    step = -(-len(order) // pieces)
+    orders = [order.slice(start, step) for start in range(0, len(order), step)]
+    names = table.schema.names
+    columns = []
+    for _ in names:
+        column = table.column(0).combine_chunks()
+        table = table.remove_column(0)
+        columns.append(pa.chunked_array([column.take(piece) for piece in orders]))
+    return pa.table(columns, names)
 
 
-def _ordered(array: pa.Array[Any], order: pa.Array[Any] | None) -> pa.Array[Any]:
-    return array if order is None else array.take(order)
+def _ascend(ticks: pa.ChunkedArray[Any]) -> bool:
+    steps = pc.pairwise_diff(ticks.combine_chunks())
+    return len(ticks) < 2 or (ticks.null_count == 0 and pc.min(steps).as_py() >= 0)
 
 
-def _check_times(ticks: pa.Array[Any], span: Window) -> None:
+def _check_times(ticks: pa.ChunkedArray[Any], span: Window) -> None:
     if ticks.null_count:
         raise FailedAnswer(f"Log Analytics sent {ticks.null_count:,} rows without a time for {span}")
     if len(ticks) and (pc.min(ticks).as_py() not in span or pc.max(ticks).as_py() not in span):

@@ -21,7 +21,7 @@ from logferry.errors import CursorLost, FailedAnswer, SourceError, TooMuch
 from logferry.fetching.answer_size import AnswerSize, StretchSize
 from logferry.fetching.endless import Endless
 from logferry.fetching.gate import Gate
-from logferry.fetching.memory_pool import give_back_at_once, give_back_large_pieces
+from logferry.fetching.memory_pool import give_back_large_pieces, keep_blocks
 from logferry.fetching.pace import Pace
 from logferry.fetching.page_limit import PageLimit, PageRows, fewer
 from logferry.fetching.pages import pages_of
@@ -112,7 +112,7 @@ class Fetcher:
             give_back_large_pieces()
         else:
             if self.source.answer_rows is not None and largest >= _LARGE_ANSWER_BYTES:
-                give_back_at_once()
+                keep_blocks()
             self.gate.expect(size)
 
     def fetch(
@@ -236,7 +236,7 @@ class _Span:
             self._take(page, span, rows, streaming)
             if page.cursor is not None:
                 kept = None if self.planned is None else rows.rows()
-                self.endless.page(page.batch.num_rows, kept, rows.final_before)
+                self.endless.page(page.rows.num_rows, kept, rows.final_before)
             self.limit.came(self.asked)
             newest = rows.newest()
             limit = self._limit_now()
@@ -282,14 +282,14 @@ class _Span:
         for page in pages:
             # A lane that was left behind has nothing more to tell.
             check_stop()
-            fetcher.on_page(page.batch.num_rows, page.body_bytes)
+            fetcher.on_page(page.rows.num_rows, page.body_bytes)
             for name, count in page.notes.items():
                 self.notes[name] = self.notes.get(name, 0) + count
-            self.size.came(page.batch.num_rows, page.body_bytes)
-            fetcher.page_rows.came(page.batch.num_rows, page.body_bytes)
+            self.size.came(page.rows.num_rows, page.body_bytes)
+            fetcher.page_rows.came(page.rows.num_rows, page.body_bytes)
             if fetcher.page_rows.long:
                 give_back_large_pieces()
-            self.came_rows += page.batch.num_rows
+            self.came_rows += page.rows.num_rows
             self.came_bytes += page.body_bytes
             yield page
 
@@ -387,7 +387,8 @@ class _Span:
 
     def _take(self, page: Page, span: Window, rows: SliceRows, streaming: bool) -> None:
         try:
-            rows.add(page.batch, span)
+            for batch in page.rows.to_batches():
+                rows.add(batch, span)
         except OutOfOrder:
             if not streaming:
                 raise

@@ -10,6 +10,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from logferry.clock import Stopped, stoppable
@@ -191,8 +192,8 @@ class _Crew:
         failed: BaseException | None = None
         try:
             self._adapt(place.job)
-            for final in place.job.fetch(self._fetcher, place.account):
-                self._line.put(place, final)
+            for _ in map(partial(self._line.put, place), place.job.fetch(self._fetcher, place.account)):
+                # No name here keeps those rows in memory while the next are fetched.
                 self._adapt(place.job)
         except Stopped:
             failed = AssertionError("a lane was stopped whose rows were still wanted")

@@ -180,23 +180,28 @@ class Line:
             raise self._end_error
 
     def finals(self, place: Place) -> Iterator[Final]:
-        """What came of the job at the head, and what else comes."""
-        while True:
-            with self.lock:
-                while not place.waiting and not place.done:
-                    self._starve()
-                if not place.waiting:
-                    break
-                one = place.waiting.popleft()
-                self._memory -= one.bytes
-                self._freed.notify_all()
-            if one.spooled is None or place.spool is None:
-                yield one.final
-            else:
-                yield Final(place.spool.read(one.spooled), one.final.before, one.final.notes)
+        """What came of the job at the head, and what else comes. None of it is kept while the next is waited for."""
+        while self._has_more(place):
+            yield self._taken(place)
         if place.error is not None:
             place.told = True
             raise place.error
+
+    def _has_more(self, place: Place) -> bool:
+        """Waits until that is known."""
+        with self.lock:
+            while not place.waiting and not place.done:
+                self._starve()
+            return bool(place.waiting)
+
+    def _taken(self, place: Place) -> Final:
+        with self.lock:
+            one = place.waiting.popleft()
+            self._memory -= one.bytes
+            self._freed.notify_all()
+        if one.spooled is None or place.spool is None:
+            return one.final
+        return Final(place.spool.read(one.spooled), one.final.before, one.final.notes)
 
     def end_behind_head(self) -> None:
         """No more is fetched. What is whole behind the head is still to be had."""

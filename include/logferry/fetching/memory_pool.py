@@ -14,6 +14,8 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 """https://man7.org/linux/man-pages/man3/mallopt.3.html"""
 _LARGE = 512 * 1024
 _SPARE = 8 * 1024 * 1024
+_LARGEST_BLOCK = 8 * 1024 * 1024
+"""What a block of a large answer is at most, and the texts made of it on the way."""
 _LARGEST_KEPT = 32 * 1024 * 1024
 """The largest that glibc takes for the size from which pieces are mapped one by one."""
 _ARENAS = 4
@@ -45,15 +47,23 @@ def use_thrifty_pool() -> None:
 
 
 @cache
-def give_back_at_once() -> None:
-    """From now on jemalloc keeps nothing that is free. Once for all, where answers are of many megabytes.
+def keep_blocks() -> None:
+    """From now on keep what blocks of large answers leave, for the blocks that come next. Once for all, where answers
+    are of many megabytes.
 
-    Its threads take some tenths of a second for it, in which answers come and go; and the page faults are few beside
-    what so many rows take. Somebody's own choice of the pool is kept.
+    Such answers are read a block at a time, one answer after the other, so that the same pieces of memory come and go,
+    of at most _LARGEST_BLOCK each. mimalloc gives them out again, jemalloc asks the system for nearly all of them anew,
+    and a page fault for every 4 KiB takes as long as half of the reading. Answers themselves go back to the system.
+    Somebody's own choice (``ARROW_DEFAULT_MEMORY_POOL``, ``MALLOC_MMAP_THRESHOLD_``, ``MALLOC_TRIM_THRESHOLD_``) is
+    kept.
     """
     use_thrifty_pool()
-    if "ARROW_DEFAULT_MEMORY_POOL" not in os.environ and pa.default_memory_pool().backend_name == "jemalloc":
-        pa.jemalloc_set_decay_ms(0)
+    if "ARROW_DEFAULT_MEMORY_POOL" in os.environ or pa.default_memory_pool().backend_name != "jemalloc":
+        return
+    if "mimalloc" in pa.supported_memory_backends():
+        pa.set_memory_pool(pa.mimalloc_memory_pool())
+    if not _has_own_thresholds():
+        _set_thresholds(_LARGEST_BLOCK, 2 * _LARGEST_BLOCK)
 
 
 @cache
@@ -64,13 +74,8 @@ def give_back_large_pieces() -> None:
     keep what is free for each thread: some 200 MB with messages of 1 MB. It costs page faults, which ordinary rows are
     spared. Only where the C library has mallopt; somebody's own choice of Arrow's pool is kept.
     """
-    with contextlib.suppress(OSError, AttributeError):
-        mallopt = ctypes.CDLL(None).mallopt
-        # Naming one ends glibc's own way, which is to keep ever larger pieces.
-        mallopt(_M_MMAP_THRESHOLD, _LARGE)
-        mallopt(_M_TRIM_THRESHOLD, _SPARE)
-        if "ARROW_DEFAULT_MEMORY_POOL" not in os.environ:
-            pa.set_memory_pool(pa.system_memory_pool())
+    if _set_thresholds(_LARGE, _SPARE) and "ARROW_DEFAULT_MEMORY_POOL" not in os.environ:
+        pa.set_memory_pool(pa.system_memory_pool())
 
 
 @cache
@@ -82,9 +87,21 @@ def keep_freed_pieces() -> None:
     The most that is in use at once stays the same. Somebody's own choice (``MALLOC_MMAP_THRESHOLD_``,
     ``MALLOC_TRIM_THRESHOLD_``) is kept.
     """
-    if "MALLOC_MMAP_THRESHOLD_" in os.environ or "MALLOC_TRIM_THRESHOLD_" in os.environ:
-        return
-    with contextlib.suppress(OSError, AttributeError):
+    if not _has_own_thresholds():
+        _set_thresholds(_LARGEST_KEPT, 2 * _LARGEST_KEPT)
+
+
+def _has_own_thresholds() -> bool:
+    return "MALLOC_MMAP_THRESHOLD_" in os.environ or "MALLOC_TRIM_THRESHOLD_" in os.environ
+
+
+def _set_thresholds(mapped_bytes: int, trimmed_bytes: int) -> bool:
+    """From which size on the C library maps a piece by itself, and how much it keeps free at the end of a heap; False
+    where it has no mallopt. To name them ends glibc's own way, which is to keep ever larger pieces."""
+    try:
         mallopt = ctypes.CDLL(None).mallopt
-        mallopt(_M_MMAP_THRESHOLD, _LARGEST_KEPT)
-        mallopt(_M_TRIM_THRESHOLD, 2 * _LARGEST_KEPT)
+    except (OSError, AttributeError):
+        return False
+    mallopt(_M_MMAP_THRESHOLD, mapped_bytes)
+    mallopt(_M_TRIM_THRESHOLD, trimmed_bytes)
+    return True

@@ -36,7 +36,7 @@ def pages_of(
     while True:
         page = client.run(_exchange(source, span, cursor, schema, limit(), share, gate, pace, long_rows()))
         yield page
-        empty = empty + 1 if page.batch.num_rows == 0 else 0
+        empty = empty + 1 if page.rows.num_rows == 0 else 0
         if page.cursor is None or empty == 2 or enough():
             return
         edges = _edges(page)
@@ -45,7 +45,7 @@ def pages_of(
         if edges is not None:
             seen_pages.add(edges)
         # An empty page may repeat the cursor it was asked with: that is one of the recorded ends.
-        if page.cursor in seen and page.batch.num_rows:
+        if page.cursor in seen and page.rows.num_rows:
             raise CursorLost(f"the source gave the same cursor twice for {span}")
         seen.add(page.cursor)
         cursor = page.cursor
@@ -69,7 +69,7 @@ def _exchange(
 
 def _edges(page: Page) -> tuple[str, str, int] | None:
     """What tells a page from every other of its chain: its first and last identity and its length."""
-    ids = page.batch[ID_COLUMN]
+    ids = page.rows[ID_COLUMN]
     if len(ids) == 0 or not (ids[0].is_valid and ids[-1].is_valid):
         return None
     return ids[0].as_py(), ids[-1].as_py(), len(ids)

@@ -42,11 +42,11 @@ def receive_question(channel: socket.socket) -> tuple[bytes, bytes]:
 def answer(channel: socket.socket, page: Page, cpu_s: float) -> None:
     """``cpu_s``: processor seconds that the page took."""
     measured = pa.MockOutputStream()
-    _write(measured, page.batch)
+    _write(measured, page.rows)
     rest = pickle.dumps((page.cursor, page.body_bytes, dict(page.notes)))
     channel.sendall(_ANSWERED.pack(True, cpu_s, len(rest), measured.size()) + rest)
     # Without a copy of it all.
-    _write(pa.PythonFile(_Sent(channel), mode="w"), page.batch)
+    _write(pa.PythonFile(_Sent(channel), mode="w"), page.rows)
 
 
 class _Sent:
@@ -62,9 +62,9 @@ class _Sent:
         return len(data)
 
 
-def _write(sink: pa.NativeFile, batch: pa.RecordBatch) -> None:
-    with pa.ipc.new_stream(sink, batch.schema) as stream:
-        stream.write_batch(batch)
+def _write(sink: pa.NativeFile, rows: pa.Table) -> None:
+    with pa.ipc.new_stream(sink, rows.schema) as stream:
+        stream.write_table(rows)
 
 
 def answer_error(channel: socket.socket, error: Exception, cpu_s: float) -> None:
@@ -82,7 +82,7 @@ def receive_answer(channel: socket.socket) -> tuple[Page | Exception, float]:
     _receive_into(channel, memoryview(rows))
     cursor, body_bytes, notes = rest
     with pa.ipc.open_stream(rows) as stream:
-        return Page(stream.read_next_batch(), cursor, body_bytes, notes), cpu_s
+        return Page(stream.read_all(), cursor, body_bytes, notes), cpu_s
 
 
 def _receive(channel: socket.socket, size: int) -> bytes:

@@ -35,9 +35,12 @@ class _Chain:
     parts: list[Part] = field(default_factory=list)
 
     def follow(self, finals: Iterator[Final]) -> Iterator[Final]:
-        for final in finals:
-            self.reached = final.before
-            yield final
+        """The same. No name here keeps rows in memory while the next are waited for."""
+        return map(self._handed_on, finals)
+
+    def _handed_on(self, final: Final) -> Final:
+        self.reached = final.before
+        return final
 
     def stretches(self, start: int) -> Iterator[Window]:
         """What has been handed on since ``start``: the parts, and the beginning of the one that is unfinished."""

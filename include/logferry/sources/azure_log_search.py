@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal
 
+import pyarrow as pa
+
 from logferry.convert.azure_log_search import OUTPUT_FIELDS, read_rows
 from logferry.errors import CountUnavailable, TooMuch
 from logferry.sources.azure_search_job import BUCKET, LegacyWorkspace, SearchAnswer
@@ -110,7 +112,7 @@ class AzureLogSearchSource:
                 f"the Log Search API holds {answer.total:,} rows around {span} and gave {len(answer.rows):,}"
             )
         batch, notes = read_rows(answer.rows)
-        return Page(batch, None, answer.body_bytes, notes)
+        return Page(pa.Table.from_batches([batch]), None, answer.body_bytes, notes)
 
     def count(self, window: Window, bin_ticks: int) -> Generator[Request, Response, dict[int, int]]:
         """Exact rows per bin, whatever the API does with rows on its bounds.

@@ -297,7 +297,7 @@ class AzureMonitorSource:
         with self._minding_most_rows():
             body = yield from self._workspace.send(query, hint, purpose="search", table=self._spec.table)
             page = read_page(AzureReading(schema, span), body)
-        self._came(page.batch.num_rows)
+        self._came(page.rows.num_rows)
         return page
 
     def _ask(

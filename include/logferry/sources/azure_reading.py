@@ -22,7 +22,7 @@ class AzureReading:
         """Raises FailedAnswer or TooMuch when the answer is not whole or not what was asked for."""
         answer = read_answer(body)
         check_columns(answer, query_columns(self.schema))
-        batch, notes = read_rows(answer.rows, self.schema, self.span)
+        rows, notes = read_rows(answer.rows, self.schema, self.span)
         if answer.repaired:
             notes = {**notes, "invalid_text": notes.get("invalid_text", 0) + answer.repaired}
-        return Page(batch, None, answer.body_bytes, notes)
+        return Page(rows, None, answer.body_bytes, notes)

@@ -90,13 +90,13 @@ class SourceSchema:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One answer: rows in ``batch`` (output columns + TICK_COLUMN + ID_COLUMN), ``cursor`` or None at the end.
+    """One answer: ``rows`` (output columns + TICK_COLUMN + ID_COLUMN), a batch or more; ``cursor`` or None at the end.
 
     Rows may lie outside the range asked for; the ferry drops them. ``notes`` counts what conversion had to
     record, e.g. ``{"misfit:http_status": 3, "invalid_text": 1}``. ``body_bytes`` is the answer's size.
     """
 
-    batch: pa.RecordBatch
+    rows: pa.Table
     cursor: str | None
     body_bytes: int
     notes: Mapping[str, int] = field(default_factory=dict)

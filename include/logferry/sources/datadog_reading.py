@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+
 from logferry.convert.datadog import read_events, to_batch
 from logferry.convert.datadog_events import read_answer
 from logferry.sources.base import Page
@@ -36,4 +38,4 @@ class DatadogReading:
             after = read_end(answer.meta, answer.errors)
             self._expect_odd = bool(answer.events.odd)
             batch, notes = to_batch(answer.events, self._columns)
-        return Page(batch, after, len(body), notes)
+        return Page(pa.Table.from_batches([batch]), after, len(body), notes)

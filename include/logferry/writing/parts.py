@@ -283,24 +283,29 @@ class _PartFile:
 
     def fill(self, finals: Iterator[Final], end: int, planned: int | None) -> int:
         """Take rows until the part is full or there are no more; the tick before which it has all of them."""
-        for final in finals:
-            _add(self._notes, final.notes)
-            group_ended = False
-            if final.table is not None:
-                self._unlooked.append(final.table)
-                self._unlooked_rows += final.table.num_rows
-                group_ended = self._file.write(final.table)
-                if group_ended or self._unlooked_rows >= _LOOK_ROWS:
-                    self._look()
-            self.reached = final.before
-            self._answers += 1
+        # No name here keeps rows in memory while the next are waited for: those of one answer may be 64 MB.
+        for group_ended in map(self._take, finals):
             rows = self._file.rows
             few_left = planned is not None and 0 <= planned - rows < PIECE_ROWS // 2
             enough = self._whole_answers and (group_ended or self._answers >= _MOST_ANSWERS)
             full = enough or (rows >= PIECE_ROWS and not few_left)
-            if full and final.before < end:
-                return final.before
+            if full and self.reached < end:
+                return self.reached
         return end
+
+    def _take(self, final: Final) -> bool:
+        """Whether a row group ended with these rows."""
+        _add(self._notes, final.notes)
+        group_ended = False
+        if final.table is not None:
+            self._unlooked.append(final.table)
+            self._unlooked_rows += final.table.num_rows
+            group_ended = self._file.write(final.table)
+            if group_ended or self._unlooked_rows >= _LOOK_ROWS:
+                self._look()
+        self.reached = final.before
+        self._answers += 1
+        return group_ended
 
     def close(self, span: Window) -> Part:
         self._look()

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from logferry.convert.azure_monitor import read_rows
+from logferry.convert.azure_monitor import read_blocks, read_rows
 from logferry.convert.instants import read_instants
 from logferry.convert.kql_types import output_schema
 from logferry.convert.repair import repair_surrogates
@@ -85,8 +85,9 @@ def test_no_rows_are_a_batch_with_the_same_types() -> None:
     assert empty.schema == filled.schema
 
 
+@pytest.mark.parametrize("blocks", [1, 7])
 @pytest.mark.parametrize("has_id", [True, False])
-def test_rows_in_any_order_are_given_in_order_of_time_and_item(has_id: bool) -> None:
+def test_rows_in_any_order_are_given_in_order_of_time_and_item(has_id: bool, blocks: int) -> None:
     schema = output_schema([("value", "string"), ("odd", "bool")], has_id=has_id)
     times = [f"2026-11-20T00:00:{number // 2 % 60:02d}.{number // 120:07d}Z" for number in range(5_000)]
     rows = [
@@ -96,18 +97,21 @@ def test_rows_in_any_order_are_given_in_order_of_time_and_item(has_id: bool) -> 
     if not has_id:
         rows = [f"{row.rsplit(',', 1)[0]}]" for row in rows]
     mixed = random.Random(7).sample(rows, len(rows))
-    batch, _ = read_rows([msgspec.Raw(row.encode()) for row in mixed], schema, SPAN)
-    ticks = batch.column(TICK_COLUMN).to_pylist()
+    raws = [msgspec.Raw(row.encode()) for row in mixed]
+    table, _ = read_blocks([raws[at::blocks] for at in range(blocks)], schema, SPAN)
+    assert len(table.to_batches()) == blocks
+    ticks = table.column(TICK_COLUMN).to_pylist()
     assert ticks == sorted(ticks)
     by_time = sorted(range(5_000), key=lambda number: (times[number], number))
     if has_id:
-        assert batch.column(ID_COLUMN).to_pylist() == [f"i{number:04d}" for number in by_time]
-        assert batch.column("value").to_pylist() == [f"v{number}" for number in by_time]
+        assert table.column(ID_COLUMN).to_pylist() == [f"i{number:04d}" for number in by_time]
+        assert table.column("value").to_pylist() == [f"v{number}" for number in by_time]
         collected = SliceRows(SPAN, unique_ids=False)
-        collected.add(batch, SPAN)
+        for batch in table.to_batches():
+            collected.add(batch, SPAN)
         assert collected.in_order
     for value, odd, tick in zip(
-        *(batch.column(name).to_pylist() for name in ("value", "odd", TICK_COLUMN)), strict=True
+        *(table.column(name).to_pylist() for name in ("value", "odd", TICK_COLUMN)), strict=True
     ):
         number = int(value[1:])
         assert (odd, tick) == (True if number % 2 else None, parse_instant(times[number]))

@@ -139,7 +139,7 @@ class PermutedSource(PagedSource):
 
 
 def _page(rows: Sequence[Event], cursor: str | None) -> Page:
-    batch = pa.RecordBatch.from_arrays(
+    table = pa.Table.from_arrays(
         [
             pa.array([row.value for row in rows], pa.string()),
             pa.array([row.tick for row in rows], pa.int64()),
@@ -147,7 +147,7 @@ def _page(rows: Sequence[Event], cursor: str | None) -> Page:
         ],
         names=["value", TICK_COLUMN, ID_COLUMN],
     )
-    return Page(batch, cursor, body_bytes=10 * len(rows), notes={"pages": 1})
+    return Page(table, cursor, body_bytes=10 * len(rows), notes={"pages": 1})
 
 
 class DirectClient:
@@ -457,7 +457,7 @@ def test_one_row_that_fails_in_larger_pages_does_not_make_the_rest_dear() -> Non
     class Poisoned(PagedSource):
         def page(self, *args: Any, **kwargs: Any) -> Generator[Request, Response, Page]:
             page = yield from super().page(*args, **kwargs)
-            if "e0777" in page.batch[ID_COLUMN].to_pylist() and page.batch.num_rows > 1:
+            if "e0777" in page.rows[ID_COLUMN].to_pylist() and page.rows.num_rows > 1:
                 raise FailedAnswer("the body was cut")
             return page
 

@@ -71,7 +71,7 @@ def given_back(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """How often memory was to be given back at once: these settings are the whole process's."""
     asked: list[str] = []
     monkeypatch.setattr(fetching, "give_back_large_pieces", lambda: asked.append("asked"))
-    monkeypatch.setattr(fetching, "give_back_at_once", lambda: asked.append("large answers"))
+    monkeypatch.setattr(fetching, "keep_blocks", lambda: asked.append("large answers"))
     return asked
 
 

@@ -65,7 +65,7 @@ def test_a_page_comes_back_as_it_is_read_here(reader: Reader) -> None:
     wait_until_ready(reader)
     for _ in range(2):
         page = reader.read(reading, BODY)
-        assert page.batch.equals(here.batch, check_metadata=True)
+        assert page.rows.equals(here.rows, check_metadata=True)
         assert (page.cursor, page.body_bytes, page.notes) == (here.cursor, here.body_bytes, here.notes)
         assert page.cursor == "next"
     assert reader.cpu_s > 0
@@ -84,7 +84,7 @@ def test_an_error_comes_back_with_all_that_it_says(reader: Reader) -> None:
     with pytest.raises(KeyError) as unknown:
         reader.read(broken, b"")
     assert "in broken" in unknown.value.__notes__[0]
-    assert reader.read(DatadogReading({}), BODY).batch.num_rows == 2, "it goes on after an error"
+    assert reader.read(DatadogReading({}), BODY).rows.num_rows == 2, "it goes on after an error"
 
 
 def test_large_answers_come_whole(reader: Reader) -> None:
@@ -96,8 +96,8 @@ def test_large_answers_come_whole(reader: Reader) -> None:
     )
     wait_until_ready(reader)
     page = reader.read(DatadogReading({}), b'{"data":[' + events + b"]}")
-    assert pa.compute.all(pa.compute.equal(page.batch["message"], message)).as_py()
-    assert page.batch.num_rows == 40
+    assert pa.compute.all(pa.compute.equal(page.rows["message"], message)).as_py()
+    assert page.rows.num_rows == 40
 
 
 def test_an_answer_whose_reader_dies_is_read_here_and_told_of_once(
@@ -105,7 +105,7 @@ def test_an_answer_whose_reader_dies_is_read_here_and_told_of_once(
 ) -> None:
     wait_until_ready(reader)
     for _ in range(2):
-        assert reader.read(dies, str(os.getpid()).encode()).batch.num_rows == 2
+        assert reader.read(dies, str(os.getpid()).encode()).rows.num_rows == 2
     assert reader.lost
     assert [record.getMessage() for record in caplog.records] == [
         "a process that reads answers has ended (exit status -9); going on without it"
@@ -131,7 +131,7 @@ def test_a_process_that_cannot_start_is_lost_and_not_waited_for(
     wait_until_ready(reader)
     assert reader.lost
     assert "exit status 1" in caplog.text
-    assert reader.read(DatadogReading({}), BODY).batch.num_rows == 2
+    assert reader.read(DatadogReading({}), BODY).rows.num_rows == 2
     reader.close()
 
 
@@ -203,7 +203,7 @@ def test_a_time_limit_that_somebody_set_for_all_sockets_is_not_its() -> None:
     finally:
         socket.setdefaulttimeout(before)
     wait_until_ready(reader)
-    assert reader.read(DatadogReading({}), BODY).batch.num_rows == 2
+    assert reader.read(DatadogReading({}), BODY).rows.num_rows == 2
     assert not reader.lost
     reader.close()
 
@@ -236,7 +236,7 @@ def test_one_closed_by_this_process_is_nothing_to_tell_of(
 ) -> None:
     wait_until_ready(reader)
     reader.close()
-    assert reader.read(DatadogReading({}), BODY).batch.num_rows == 2
+    assert reader.read(DatadogReading({}), BODY).rows.num_rows == 2
     assert not caplog.records
 
 

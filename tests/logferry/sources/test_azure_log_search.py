@@ -99,7 +99,7 @@ def ask_nothing(exchange: Any) -> SourceSchema:
 class TestSearching:
     def test_a_search_asks_a_millisecond_wider_on_both_sides(self) -> None:
         got, (request,) = page(found([row(WINDOW.start)]))
-        assert got.batch.column("__tick").to_pylist() == [WINDOW.start]
+        assert got.rows.column("__tick").to_pylist() == [WINDOW.start]
         assert (request.method, request.url) == ("POST", BASE + VERSION)
         assert sent(request) == {
             "top": 5000,
@@ -114,7 +114,7 @@ class TestSearching:
 
     def test_a_pending_search_is_polled_at_one_fixed_address_ever_more_slowly(self) -> None:
         got, requests = page(*[PENDING] * 8, found([row(WINDOW.start)]))
-        assert got.batch.num_rows == 1
+        assert got.rows.num_rows == 1
         assert {(r.method, r.url) for r in requests[1:]} == {("GET", f"{BASE}/ab%7Ccd{VERSION}")}
         assert [r.after_s for r in requests] == [0, 0.25, 0.5, 1, 2, 4, 8, 15, 15]
 
@@ -133,7 +133,7 @@ class TestSearching:
     def test_a_result_dropped_before_it_was_fetched_is_searched_again(self) -> None:
         dropped = Response(410, {}, b"")
         got, requests = page(PENDING, dropped, PENDING, PENDING, found([row(WINDOW.start)]))
-        assert got.batch.num_rows == 1
+        assert got.rows.num_rows == 1
         assert [r.method for r in requests] == ["POST", "GET", "POST", "GET", "GET"]
         with pytest.raises(Unavailable, match="dropped 4 times"):
             page(*[PENDING, dropped] * 5)
@@ -190,7 +190,7 @@ class TestSearching:
         raw = rb'{"id": "\ud800", "TimeGenerated": "2016-02-11T00:00:01Z", "m": "x"}'
         body = found([row(WINDOW.start), "PLACE"]).body.replace(b'"PLACE"', raw)
         got, _ = page(Response(200, {}, body))
-        assert got.batch.column("row").to_pylist()[1] == raw.decode()
+        assert got.rows.column("row").to_pylist()[1] == raw.decode()
         assert got.notes == {"invalid_text": 1}
 
     @pytest.mark.parametrize(
@@ -340,7 +340,7 @@ class TestCounting:
     ) -> None:
         server = Server(ticks, start_inclusive=start_inclusive, end_inclusive=end_inclusive)
         got = server.run(source().page(WINDOW, None, ask_nothing(source().schema(WINDOW))))
-        inside = [tick for tick in got.batch.column("__tick").to_pylist() if tick in WINDOW]
+        inside = [tick for tick in got.rows.column("__tick").to_pylist() if tick in WINDOW]
         assert inside == sorted(tick for tick in ticks if tick in WINDOW)
 
 

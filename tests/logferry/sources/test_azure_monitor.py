@@ -313,20 +313,20 @@ class TestSchema:
 class TestPages:
     def test_rows_three_in_one_tick_come_whole(self) -> None:
         got = page(answer(PAGE_COLUMNS, [[T, "a", T, "1"], [T, "b", T, "2"], [T, "c", T, "3"]]))
-        assert got.batch.column("Message").to_pylist() == ["a", "b", "c"]
-        assert got.batch.column("_ticks").to_pylist() == [parse_instant(T)] * 3
-        assert got.batch.column("__id").to_pylist() == ["1", "2", "3"]
+        assert got.rows.column("Message").to_pylist() == ["a", "b", "c"]
+        assert got.rows.column("_ticks").to_pylist() == [parse_instant(T)] * 3
+        assert got.rows.column("__id").to_pylist() == ["1", "2", "3"]
         assert got.cursor is None
 
     def test_half_a_surrogate_pair_is_replaced_and_noted(self) -> None:
         whole = answer(PAGE_COLUMNS, [[T, "PLACE", T, "1"]])
         got = page(Response(200, {}, whole.body.replace(b"PLACE", rb"a\ud83d")))
-        assert got.batch.column("Message").to_pylist() == ["a\ufffd"]
+        assert got.rows.column("Message").to_pylist() == ["a\ufffd"]
         assert got.notes == {"invalid_text": 1}
 
     def test_retry_after_zero_on_a_whole_answer_means_nothing(self) -> None:
         whole = answer(PAGE_COLUMNS, [[T, "a", T, "1"]])
-        assert page(Response(200, {"retry-after": "0"}, whole.body)).batch.num_rows == 1
+        assert page(Response(200, {"retry-after": "0"}, whole.body)).rows.num_rows == 1
 
     @pytest.mark.parametrize(
         "response",

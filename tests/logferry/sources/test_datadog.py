@@ -142,13 +142,13 @@ def test_a_count_asks_for_buckets_on_the_clock() -> None:
 )
 def test_every_recorded_end_of_pagination_is_an_end(end: dict[str, Any]) -> None:
     page = fetched(end)
-    assert (page.batch.num_rows, page.cursor) == (0, None)
+    assert (page.rows.num_rows, page.cursor) == (0, None)
 
 
 def test_a_page_hands_on_its_rows_cursor_and_size() -> None:
     body = {"meta": {"page": {"after": "next"}, "status": "done"}, "data": [EVENT]}
     page = fetched(body)
-    assert (page.batch.num_rows, page.cursor, page.body_bytes) == (1, "next", len(json.dumps(body)))
+    assert (page.rows.num_rows, page.cursor, page.body_bytes) == (1, "next", len(json.dumps(body)))
 
 
 def test_an_empty_page_with_a_cursor_keeps_the_cursor() -> None:
@@ -215,7 +215,7 @@ def test_half_a_surrogate_costs_no_page() -> None:
         + b'],"meta":{"page":{"after":"n"}}}'
     )
     page = fetched(body)
-    assert page.batch["message"].to_pylist() == ["m\ufffd"]
+    assert page.rows["message"].to_pylist() == ["m\ufffd"]
     assert (page.cursor, page.notes) == ("n", {"invalid_text": 1})
 
 

@@ -16,7 +16,7 @@ from logferry.sources.reading import Reading, read_by, read_page
 from logferry.spec import ColumnSpec
 from logferry.window import TICK_PER_HOUR, Window
 
-PAGE = Page(pa.record_batch({"id": ["a"]}), None, 1)
+PAGE = Page(pa.table({"id": ["a"]}), None, 1)
 ODD = b'{"data":[{"id":"a","new":1,"attributes":{"timestamp":"2026-11-20T09:00:00.000Z"}}]}'
 
 
@@ -65,10 +65,10 @@ def test_a_datadog_reading_is_the_same_for_every_page_of_an_export_and_can_be_se
     reading = DatadogReading(columns)
     before = pickle.dumps(reading)
     page = reading(ODD)
-    assert page.batch["extra"].to_pylist() == ['{"new":1}']
+    assert page.rows["extra"].to_pylist() == ['{"new":1}']
     assert pickle.dumps(reading) == before, "what it learned is nobody else's"
-    assert pickle.loads(before)(ODD).batch == page.batch
-    assert "http_status" in page.batch.schema.names
+    assert pickle.loads(before)(ODD).rows == page.rows
+    assert "http_status" in page.rows.schema.names
 
 
 def test_an_azure_reading_can_be_sent() -> None:
