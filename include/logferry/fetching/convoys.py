@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 
 from logferry.fetching.fetch import Account, Final
 from logferry.fetching.job import Fetched
@@ -44,14 +45,17 @@ class _Convoy:
     def _finals(self) -> Iterator[Final]:
         while True:
             chain = self._newest
-            for final in chain.finals:
-                if final.before >= chain.job.span.end:
-                    self._ended(chain)
-                yield final
+            # No name here keeps rows in memory while the next are waited for.
+            yield from map(partial(self._passed, chain), chain.finals)
             self._ended(chain)
             if self._newest.job.ends_piece:
                 return
             self._advance()
+
+    def _passed(self, chain: Fetched, final: Final) -> Final:
+        if final.before >= chain.job.span.end:
+            self._ended(chain)
+        return final
 
     def _ended(self, chain: Fetched) -> None:
         self._account.to_end &= chain.account.to_end

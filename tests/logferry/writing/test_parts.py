@@ -10,6 +10,7 @@ from itertools import islice, pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import cast
+from weakref import ref
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -66,6 +67,26 @@ def files_in(folder: str | Path, *, answer_rows: int | None = None) -> Iterator[
 def ids_of(part: Part) -> list[str]:
     found: list[str] = pq.read_table(part.file.path)["id"].to_pylist()
     return found
+
+
+def test_rows_are_let_go_while_the_next_are_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parquet, "GROUP_ROWS", 10)
+    alive: list[list[bool]] = []
+
+    def answers() -> Iterator[Final]:
+        tables = []
+        whole = list(finals(list(range(1_000, 1_300, 10)), [1_100, 1_200]))
+        while whole:
+            tables.append(ref(whole[0].table))
+            yield whole.pop(0)
+            alive.append([table() is not None for table in tables])
+
+    with files_in(tmp_path, answer_rows=10) as files:
+        for part in files.write(SPAN, SPAN, answers(), Account(), planned=None):
+            assert part.file.rows == part.rows
+    assert alive == [[False], [False, False], [False, False, False]]
 
 
 ticks = st.lists(st.integers(SPAN.start, SPAN.end - 1), max_size=150)
