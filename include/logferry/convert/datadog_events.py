@@ -11,8 +11,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from itertools import accumulate
+from types import GenericAlias
 from typing import Any, Literal
 
 import msgspec
@@ -26,6 +27,9 @@ ABSENT = msgspec.Raw(b"")
 MOST_EVENTS = 10_000
 """Events in one answer: ten times the most that is ever asked for. Two bytes can be one (``0,``), and each takes some
 hundred bytes while it is read."""
+_SMALL_BYTES = 8 * 1024 * 1024
+"""An answer that cannot hold so many events that they fill the memory: the shortest take 32 bytes, and seven times that
+when they are decoded."""
 
 
 class PlainInner(msgspec.Struct, forbid_unknown_fields=True, gc=False):
@@ -109,32 +113,57 @@ def _made_splitters() -> _Splitters:
     return _Splitters(msgspec.json.Decoder(answer).decode, msgspec.json.Decoder(few).decode)
 
 
+def _seen_by(note: Callable[[PlainEvent], None]) -> Any:
+    """The type of an event that is handed to ``note`` as soon as it is decoded whole."""
+    return msgspec.defstruct(
+        "SeenEvent",
+        [],
+        bases=(PlainEvent,),
+        namespace={"__post_init__": note},
+        forbid_unknown_fields=True,
+        gc=False,
+    )
+
+
+def _answer_decoder(event: Any) -> Callable[[bytes], Any]:
+    answer: Any = msgspec.defstruct(
+        "WholeAnswer",
+        [
+            ("data", GenericAlias(list, (event,))),
+            ("meta", msgspec.Raw, ABSENT),
+            ("errors", msgspec.Raw, ABSENT),
+        ],
+    )
+    return msgspec.json.Decoder(answer).decode
+
+
 class _Decoders(threading.local):
     """One thread's typed decoders, and the events that they have decoded since ``seen`` was cleared."""
 
     def __init__(self) -> None:
         self.seen: list[PlainEvent] = []
+        # A method of a list: a function of our own for each event would take a tenth of the decoding.
+        event: Any = _seen_by(self.seen.append)
+        self.events: Callable[[memoryview], list[PlainEvent]] = msgspec.json.Decoder(list[event]).decode
+        self._small_answer = _answer_decoder(event)
 
+    @cached_property
+    def _large_answer(self) -> Callable[[bytes], Any]:
         def note(event: PlainEvent) -> None:
             self.seen.append(event)
             if len(self.seen) > MOST_EVENTS:
                 raise _too_many()
 
-        # Called for each event as soon as it is whole.
-        event: Any = msgspec.defstruct(
-            "SeenEvent",
-            [],
-            bases=(PlainEvent,),
-            namespace={"__post_init__": note},
-            forbid_unknown_fields=True,
-            gc=False,
-        )
-        answer: Any = msgspec.defstruct(
-            "WholeAnswer",
-            [("data", list[event]), ("meta", msgspec.Raw, ABSENT), ("errors", msgspec.Raw, ABSENT)],
-        )
-        self.answer = msgspec.json.Decoder(answer).decode
-        self.events = msgspec.json.Decoder(list[event]).decode
+        return _answer_decoder(_seen_by(note))
+
+    def answer(self, body: bytes) -> Any:
+        """Raises FailedAnswer when it holds more than MOST_EVENTS: of a large one before they fill the memory."""
+        if len(body) > _SMALL_BYTES:
+            return self._large_answer(body)
+        whole = self._small_answer(body)
+        if len(self.seen) > MOST_EVENTS:
+            raise _too_many()
+        return whole
 
 
 _decoders = _Decoders()

@@ -192,9 +192,11 @@ def test_threads_read_side_by_side_without_taking_each_others_events() -> None:
 
 
 SMALL = b'{"attributes":{"timestamp":"2026-11-20T00:00:00Z"}}'
+LONG = SMALL[:-2] + b',"message":"' + b"m" * 1000 + b'"}}'
+"""So many of them as are allowed make a large answer."""
 
 
-@pytest.mark.parametrize("event", [b"0", b"{}", SMALL, b'{"attributes":{"timestamp":1}}'])
+@pytest.mark.parametrize("event", [b"0", b"{}", SMALL, LONG, b'{"attributes":{"timestamp":1}}'])
 @pytest.mark.parametrize("expect_odd", [False, True])
 def test_a_page_of_more_events_than_could_be_asked_for_is_refused_before_they_are_read(
     event: bytes, expect_odd: bool
@@ -214,6 +216,21 @@ def test_as_many_events_as_are_allowed_are_read() -> None:
     batch, _ = read_events(data, {})
     assert batch.num_rows == MOST_EVENTS
     assert batch["extra"].to_pylist()[-2:] == [None, '{"new":1}']
+
+
+@pytest.mark.parametrize("event", [SMALL, LONG])
+def test_an_answer_of_as_many_events_as_are_allowed_is_read(event: bytes) -> None:
+    body = b'{"data":[' + b",".join([event] * MOST_EVENTS) + b"]}"
+    for _ in range(2):
+        answer = read_answer(body, expect_odd=False)
+        assert answer is not None
+        assert (len(answer.events.plain), answer.events.odd) == (MOST_EVENTS, [])
+
+
+def test_a_large_answer_is_refused_at_the_event_that_is_too_many() -> None:
+    body = b'{"data":[' + b",".join([LONG] * (MOST_EVENTS + 1)) + b",broken"
+    with pytest.raises(FailedAnswer, match="more than 10,000 events"):
+        read_answer(body, expect_odd=False)
 
 
 def test_an_odd_event_of_millions_of_members_is_refused_before_they_are_looked_at() -> None:
