@@ -43,6 +43,7 @@ _WHOLE = ("long", "int")
 _SPECIAL = r"\\[bfnrtu]"
 _NEAR_BYTES = 4 * 1024
 """Between two rows with such escapes that are put in plain as one part, which costs as much as to begin another."""
+_FEW_BYTES = 32 * 1024
 _MOST_SPECIAL_BYTES = 128 * 1024
 """Of parts that have such escapes, where they are over a quarter of all: putting them in plain is dearer than to read
 the rows by their types."""
@@ -200,7 +201,7 @@ def _spelt_out(text: bytearray, rows: Sequence[msgspec.Raw]) -> bytes | bytearra
 def _special_parts(text: bytearray, rows: Sequence[msgspec.Raw]) -> list[tuple[int, int]]:
     """Where the parts of whole lines lie that have such escapes."""
     # Each row is followed by one byte, but the last.
-    edges = array("q", accumulate(map(len, rows), lambda edge, length: edge + length + 1, initial=0))
+    edges = array("q", accumulate([len(row) + 1 for row in rows], initial=0))
     edges[-1] = len(text)
     lines = pa.Array.from_buffers(
         pa.large_binary(), len(rows), [None, pa.py_buffer(edges), pa.py_buffer(text)]
@@ -221,11 +222,16 @@ def _in_plain(text: bytes) -> bytes:
     if doubled:
         text = text.replace(_BACKSLASH, _STAND_IN)
     for escape, plain in _PLAIN.items():
-        if _holds(text, "\\" + escape.decode()):
+        if _has_escape(text, escape):
             text = text.replace(escape, plain)
-    if _holds(text, r"\\u"):
+    if _has_escape(text, rb"\u"):
         text = _UNICODE.sub(_characters, text)
     return text.replace(_STAND_IN, _BACKSLASH) if doubled else text
+
+
+def _has_escape(text: bytes, escape: bytes) -> bool:
+    # To begin such a search takes longer than to look through a few rows.
+    return escape in text if len(text) < _FEW_BYTES else _holds(text, "\\" + escape.decode())
 
 
 def _characters(escapes: re.Match[bytes]) -> bytes:
