@@ -107,10 +107,7 @@ def run(argv: Sequence[str] | None) -> int:
         own_process = argv is None
         if own_process:
             signal.signal(signal.SIGTERM, _interrupt)
-            # Else pydantic reads what every installed distribution offers, in search of plugins for itself:
-            # https://docs.pydantic.dev/latest/concepts/plugins/
-            os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
-        with _uncollected() if own_process else nullcontext():
+        with loading() if own_process else nullcontext():
             commands = typer.main.get_command(command_line(arguments))
         code = commands.main(arguments, prog_name="logferry", standalone_mode=False)
         sys.stdout.flush()
@@ -137,12 +134,16 @@ def run(argv: Sequence[str] | None) -> int:
 
 
 @contextmanager
-def _uncollected() -> Iterator[None]:
-    """Keep the garbage collector from everything that is made here: modules and their classes, which stay to the end.
+def loading() -> Iterator[None]:
+    """Around what a process of the command's own loads: it is spared two pieces of work, which take longer the more
+    is loaded and installed.
 
+    The garbage collector is kept from everything that is made here: modules and their classes, which stay to the end.
     While they are loaded it would look through all of them again and again, and later on with each of its full
-    rounds, the last ones as the process ends.
+    rounds, the last ones as the process ends. And pydantic would read what every installed distribution offers, in
+    search of plugins for itself: https://docs.pydantic.dev/latest/concepts/plugins/.
     """
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     gc.disable()
     try:
         yield
