@@ -297,11 +297,13 @@ def _not_reached(request: Request, error: Exception) -> Unavailable:
     return Unavailable(f"{_where(request)} could not be reached or broke off: {_cause(error)}")
 
 
-def _read_whole_body(answer: urllib3.response.BaseHTTPResponse, request: Request) -> bytes:
+def _read_whole_body(answer: urllib3.response.BaseHTTPResponse, request: Request) -> bytes | bytearray:
     """A body that breaks off or stalls may be too large for the way: FailedAnswer, so that less is asked for."""
     good = 200 <= answer.status < 300
     try:
-        return read_body(answer, request.most_bytes if good else MOST_ERROR_BYTES, cut=not good)
+        if not good:
+            return read_body(answer, MOST_ERROR_BYTES, cut=True)
+        return read_body(answer, request.most_bytes, recycled=request.recycled)
     except StrangeEncoding as error:
         if not good:
             return b""

@@ -140,6 +140,7 @@ class Workspace:
             timeout_s=_TIMEOUT_S,
             most_bytes=_MOST_BYTES[purpose],
             narrow_on=_NARROW_ON[purpose],
+            recycled=purpose == "search",
         )
         response = yield _numbered(request)
         for pause in _COUNT_PAUSES_S if purpose == "count" and patient else ():
@@ -155,7 +156,7 @@ class Workspace:
 
 def read_answer(body: bytes) -> QueryAnswer:
     """The primary result of a 200. Raises FailedAnswer or TooMuch for everything that is not whole."""
-    if not body.strip():
+    if not body or body.isspace():
         # https://learn.microsoft.com/azure/azure-monitor/logs/api/errors: a 200 without a body is no answer.
         raise FailedAnswer("Log Analytics answered 200 with an empty body, which is not an empty result")
     check_values(body, "Log Analytics' answer")

@@ -43,6 +43,7 @@ class Request:
     ``timeout_s``: seconds without a byte before the read is given up; ``answer_s``: seconds that the whole answer
     may take, however steadily it drips. ``most_bytes``: the most bytes of its body, decoded; more is TooMuch.
     ``narrow_on``: statuses that the source itself reads as "too much" and that the client must not retry.
+    ``recycled``: answers of many megabytes may follow one another; each is read into the memory of the one before.
     """
 
     method: str
@@ -56,6 +57,7 @@ class Request:
     answer_s: float = 900.0
     most_bytes: int = 4 * MIB
     narrow_on: frozenset[int] = frozenset()
+    recycled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ class Response:
 
     status: int
     headers: Mapping[str, str]
-    body: bytes
+    body: bytes | bytearray
 
 
 @dataclass(frozen=True, slots=True)
