@@ -72,6 +72,11 @@ def read_body(
     return whole
 
 
+def forget_body() -> None:
+    """This thread reads no more bodies for now: what it keeps for the next recycled one is given back."""
+    _kept.forget()
+
+
 class _Kept(threading.local):
     """The memory of this thread's last recycled body."""
 
@@ -98,6 +103,7 @@ class _Recycled:
 
     def __init__(self) -> None:
         self._memory = _kept.take()
+        self._given_up = False
         self._size = 0
 
     def write(self, piece: bytes) -> None:
@@ -107,12 +113,14 @@ class _Recycled:
         else:
             self._memory[self._size :] = piece
         self._size = end
+        if end > _MOST_KEPT_BYTES and not self._given_up:
+            # Here, since a body that fails has no end.
+            self._given_up = True
+            _kept.forget()
 
     def getvalue(self) -> bytearray:
         """The body. Once."""
         del self._memory[self._size :]
-        if self._size > _MOST_KEPT_BYTES:
-            _kept.forget()
         return self._memory
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from urllib3.response import HTTPResponse
 
 from logferry import body as module
-from logferry.body import NotWhole, TooLong, read_body
+from logferry.body import NotWhole, TooLong, forget_body, read_body
 
 MOST = 1 << 20
 
@@ -115,9 +115,23 @@ def test_a_body_that_fails_leaves_the_next_one_whole(zipped: bool) -> None:
 
 def test_a_body_larger_than_usual_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_MOST_KEPT_BYTES", 500)
-    for size, kept in ((500, 500), (501, 0)):
+    for size, kept in ((500, 500), (501, 0), (300, 300)):
         recycled(b"x" * size)
         assert len(module._kept.take()) == kept
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_a_larger_one_that_fails_is_given_back_too(monkeypatch: pytest.MonkeyPatch, zipped: bool) -> None:
+    monkeypatch.setattr(module, "_MOST_KEPT_BYTES", 500)
+    with pytest.raises(TooLong):
+        read_body(answer(b"x" * 700, named=False, zipped=zipped), 650, recycled=True)
+    assert len(module._kept.take()) == 0
+
+
+def test_what_is_kept_can_be_given_back() -> None:
+    recycled(b"x" * 100)
+    forget_body()
+    assert len(module._kept.take()) == 0
 
 
 def test_a_small_body_of_known_length_is_not_written_over_anything() -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import trustme
 
+from logferry import body as body_module
 from logferry import wire
 from logferry.budget import Budget
 from logferry.clock import Stopped, stoppable
@@ -530,6 +531,17 @@ def test_a_body_of_exactly_the_bytes_allowed_is_taken(
     headers = {"Content-Encoding": "gzip" if compressed else "identity"}
     _, url = serve(HttpResponse(headers=headers, body=gzip.compress(body) if compressed else body))
     assert make().run(ask(url, most_bytes=len(body))).body == body
+
+
+@pytest.mark.parametrize("recycled", [False, True])
+def test_a_large_body_is_recycled_where_its_request_says_so(
+    serve: Serve, make: Callable[..., Client], monkeypatch: pytest.MonkeyPatch, recycled: bool
+) -> None:
+    monkeypatch.setattr(body_module, "_LARGE_BYTES", 1_000)
+    _, url = serve(HttpResponse(body=b"x" * 1_000))
+    body = make().run(ask(url, recycled=recycled)).body
+    assert body == b"x" * 1_000
+    assert isinstance(body, bytearray) == recycled
 
 
 def test_compressed_answers_arrive_decoded(serve: Serve, make: Callable[..., Client]) -> None:

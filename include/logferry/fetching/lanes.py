@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
+from logferry.body import forget_body
 from logferry.clock import Stopped, stoppable
 from logferry.fetching.fetch import Fetcher
 from logferry.fetching.job import Fetched, Job
@@ -168,6 +169,8 @@ class _Crew:
             while not line.ended and (
                 self._choosing or number >= self._wanted or not line.room(_AHEAD * self._wanted)
             ):
+                if number >= self._wanted:
+                    forget_body()
                 line.wait()
             if line.ended:
                 return None

@@ -43,7 +43,7 @@ class Request:
     ``timeout_s``: seconds without a byte before the read is given up; ``answer_s``: seconds that the whole answer
     may take, however steadily it drips. ``most_bytes``: the most bytes of its body, decoded; more is TooMuch.
     ``narrow_on``: statuses that the source itself reads as "too much" and that the client must not retry.
-    ``recycled``: answers of many megabytes may follow one another; each is read into the memory of the one before.
+    ``recycled``: its answer may be of many megabytes, and is read into the memory of such a one before (``body``).
     """
 
     method: str

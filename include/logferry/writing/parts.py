@@ -283,7 +283,8 @@ class _PartFile:
 
     def fill(self, finals: Iterator[Final], end: int, planned: int | None) -> int:
         """Take rows until the part is full or there are no more; the tick before which it has all of them."""
-        # No name here keeps rows in memory while the next are waited for: those of one answer may be 64 MB.
+        # No name here keeps rows in memory while the next are waited for: those of one answer may be 64 MB. A
+        # StopIteration of what is mapped would be taken for the end of the rows; nothing there raises one.
         for group_ended in map(self._take, finals):
             rows = self._file.rows
             few_left = planned is not None and 0 <= planned - rows < PIECE_ROWS // 2

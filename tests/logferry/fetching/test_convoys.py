@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
+from weakref import ref
 
+import pyarrow as pa
 import pytest
 
 from logferry.errors import Unavailable
@@ -48,6 +51,25 @@ def test_chains_of_a_piece_are_handed_on_as_one_job_with_all_its_rows() -> None:
         assert one.job.piece is None
         found.append((one.job.span, one.job.planned, borders(one)))
     assert found == [(Window(0, 30), 30, [5, 10, 15, 20, 25, 30]), (Window(30, 40), 10, [35, 40])]
+
+
+def test_a_convoy_has_no_rows_that_were_taken_of_it() -> None:
+    known: list[ref[pa.Table]] = []
+
+    def table() -> pa.Table:
+        rows = pa.table({"message": ["x"]})
+        known.append(ref(rows))
+        return rows
+
+    piece = Piece(Window(0, 20), 20)
+    jobs = [
+        replace(one, finals=(Final(table(), before) for before in (one.job.span.start + 5, one.job.span.end)))
+        for one in (fetched(0, 10, piece), fetched(10, 20, piece))
+    ]
+    finals = next(convoys(iter(jobs))).finals
+    for number in range(4):
+        assert next(finals).table is not None
+        assert [one() is None for one in known] == [True] * (number + 1)
 
 
 def test_a_piece_of_one_chain_is_handed_on_as_it_is() -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
+from weakref import ref
 
 import pyarrow as pa
 import pytest
@@ -526,6 +527,32 @@ def test_a_table_that_is_taken_wakes_nobody_who_wants_a_job(
         line.end()
     assert list(places) == []
     assert told.count("_moved") == 2, "the line ended, and a place was left"
+
+
+def test_a_lane_that_is_not_wanted_any_more_gives_back_what_it_keeps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: set[str] = set()
+    wanted = iter([4] * 8)
+    monkeypatch.setattr(lanes_module, "forget_body", lambda: told.add(threading.current_thread().name))
+    monkeypatch.setattr(Pace, "lanes", lambda self, most, **_: next(wanted, 1))
+    pier = Pier(source_of([30] * 40), 40, tmp_path)
+    assert pier.ids() == pier.truth()
+    assert told == {"lane-1", "lane-2", "lane-3"}
+
+
+def test_the_line_has_no_rows_that_were_taken_of_it(tmp_path: Path) -> None:
+    line = Line(tmp_path)
+    with line.lock:
+        place = line.begin(cast(Job, 0))
+    tables = [pa.table({"message": ["x" * 100]}) for _ in range(2)]
+    known = [ref(table) for table in tables]
+    while tables:
+        line.put(place, Final(tables.pop(0), len(tables)))
+    line.finish(place, None)
+    finals = line.finals(place)
+    assert next(finals).table is not None
+    assert [one() is None for one in known] == [True, False]
 
 
 def test_an_error_that_was_told_with_its_rows_is_not_raised_again(tmp_path: Path) -> None:

@@ -52,6 +52,13 @@ def dies(body: bytes) -> Page:
     return DatadogReading({})(BODY)
 
 
+def in_batches(body: bytes) -> Page:
+    """The numbers to that of the body, in three batches of which one is empty."""
+    numbers = pa.record_batch({"number": pa.array(range(int(body)))})
+    rows = pa.Table.from_batches([numbers.slice(0, 2), numbers.slice(2, 0), numbers.slice(2)])
+    return Page(rows, None, len(body), {})
+
+
 @pytest.fixture
 def reader() -> Iterator[Reader]:
     reader = Reader()
@@ -68,6 +75,12 @@ def test_a_page_comes_back_as_it_is_read_here(reader: Reader) -> None:
         assert page.rows.equals(here.rows, check_metadata=True)
         assert (page.cursor, page.body_bytes, page.notes) == (here.cursor, here.body_bytes, here.notes)
         assert page.cursor == "next"
+    assert reader.cpu_s > 0
+
+
+def test_every_batch_of_a_page_comes_back(reader: Reader) -> None:
+    wait_until_ready(reader)
+    assert reader.read(in_batches, b"5").rows["number"].to_pylist() == [0, 1, 2, 3, 4]
     assert reader.cpu_s > 0
 
 

@@ -176,7 +176,7 @@ class TestWhatIsAsked:
         assert request.headers["Content-Type"] == "application/json"
         assert uuid.UUID(request.headers["x-ms-client-request-id"])
         assert request.timeout_s > 600
-        assert (request.purpose, request.bucket) == ("search", "azure_query")
+        assert (request.purpose, request.bucket, request.recycled) == ("search", "azure_query", True)
 
     def test_names_that_could_be_keywords_or_hold_odd_characters_are_bracketed(self) -> None:
         odd = source(table="events", time_column="time")
@@ -197,7 +197,7 @@ class TestWhatIsAsked:
         assert "_ItemId" not in query_of(request)
         hour, anchor = "timespan(0.01:00:00.0000000)", "datetime(2026-11-20T00:00:00.0000000Z)"
         assert f"by _lf_bin = bin_at(_lf_time, {hour}, {anchor})\n" in query_of(request)
-        assert request.purpose == "count"
+        assert (request.purpose, request.recycled) == ("count", False)
 
     def test_a_plan_counts_rows_and_reckons_their_bytes_in_one_query(self) -> None:
         schema = schema_of()
