@@ -538,6 +538,7 @@ def test_a_large_body_is_recycled_where_its_request_says_so(
     serve: Serve, make: Callable[..., Client], monkeypatch: pytest.MonkeyPatch, recycled: bool
 ) -> None:
     monkeypatch.setattr(body_module, "_LARGE_BYTES", 1_000)
+    monkeypatch.setattr(body_module, "_READ_BYTES", 100)
     _, url = serve(HttpResponse(body=b"x" * 1_000))
     body = make().run(ask(url, recycled=recycled)).body
     assert body == b"x" * 1_000
