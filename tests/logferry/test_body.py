@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from urllib3.exceptions import ProtocolError
 from urllib3.response import HTTPResponse
 
 from logferry import body as module
@@ -107,9 +108,8 @@ def test_a_body_that_fails_leaves_the_next_one_whole(zipped: bool) -> None:
     recycled(b"before" * 100)
     with pytest.raises(TooLong):
         read_body(answer(b"x" * 500, named=False, zipped=zipped), 400, recycled=True)
-    if zipped:
-        with pytest.raises(NotWhole):
-            read_body(answer(b"0123456789" * 30, named=False, zipped=True, cut=9), MOST, recycled=True)
+    with pytest.raises(NotWhole if zipped else ProtocolError):
+        read_body(answer(b"0123456789" * 30, named=not zipped, zipped=zipped, cut=9), MOST, recycled=True)
     assert recycled(b"after" * 20) == b"after" * 20
 
 

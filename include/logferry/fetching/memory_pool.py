@@ -53,7 +53,7 @@ def keep_blocks() -> None:
 
     Such answers are read a block at a time, one answer after the other, so that the same pieces of memory come and go,
     of at most _LARGEST_BLOCK each. mimalloc gives them out again, jemalloc asks the system for nearly all of them anew,
-    and a page fault for every 4 KiB takes as long as half of the reading. Answers themselves go back to the system.
+    and a page fault for every 4 KiB takes as long as half of the reading. The answers are ``body``'s matter.
     Somebody's own choice (``ARROW_DEFAULT_MEMORY_POOL``, ``MALLOC_MMAP_THRESHOLD_``, ``MALLOC_TRIM_THRESHOLD_``) is
     kept.
     """
